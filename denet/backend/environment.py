@@ -1,0 +1,90 @@
+"""What a run would find on this machine: versions, processor, what is missing and how to add it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+
+import denet
+from denet.backend.select import choose_backend
+from denet.errors import DenetError
+
+# distribution: how to install it where it is missing
+PACKAGES = {
+    "numpy": "numpy",
+    "pillow": "pillow",
+    "scipy": "scipy",
+    "pyyaml": "pyyaml",
+    "safetensors": "safetensors",
+    "tqdm": "tqdm",
+    "onednn-cpu-gomp": "onednn-cpu-gomp==2023.2.0",
+    "matplotlib": "'denet[plots]'",
+}
+
+
+def environment() -> list[tuple[str, str]]:
+    """Return (name, what was found) rows."""
+    return [
+        ("denet", denet.__version__),
+        ("python", f"{platform.python_version()} ({platform.python_implementation()})"),
+        ("system", f"{platform.system()} {platform.machine()}"),
+        ("processor", f"{_processor()}, {os.cpu_count()} logical cores"),
+        *((name, _version(name)) for name in PACKAGES),
+        *_engine(),
+        ("gpu", "none: this version has no GPU backend"),
+    ]
+
+
+def _engine() -> list[tuple[str, str]]:
+    """Return what computes here and with which instructions."""
+    try:
+        backend = choose_backend()
+    except DenetError as error:
+        return [("backend", f"none: {error}")]
+    rows = [("backend", f"{backend.name}, --precision auto is {backend.auto_precision()}")]
+    if backend.name == "onednn":
+        from denet.backend.onednn.library import load
+
+        library = load()
+        rows.append(("onednn", f"{'.'.join(map(str, library.version))}, {library.path}"))
+        rows.append(("instructions", instruction_set(library.isa)))
+    return rows
+
+
+# bits of dnnl_cpu_isa_t, the richest set first
+INSTRUCTION_SETS = (
+    (0xFEF, "AMX with bf16 and int8"),
+    (0x1EF, "AVX-512 with fp16"),
+    (0xEF, "AVX-512 with bf16"),
+    (0x67, "AVX-512 with VNNI"),
+    (0x27, "AVX-512"),
+    (0xF, "AVX2 with VNNI"),
+    (0x7, "AVX2"),
+    (0x3, "AVX"),
+    (0x1, "SSE4.1"),
+)
+
+
+def instruction_set(isa: int) -> str:
+    """Return the name of the richest known instruction set within a dnnl_cpu_isa_t."""
+    return next((name for bits, name in INSTRUCTION_SETS if isa & bits == bits), "basic")
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return f"not found: pip install {PACKAGES[name]}"
+
+
+def _processor() -> str:
+    """Return the model name of the processor."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            names = [
+                line.split(":", 1)[1].strip() for line in file if line.startswith("model name")
+            ]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or "unknown"

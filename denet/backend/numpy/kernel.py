@@ -1,0 +1,87 @@
+"""The reference of an op as a kernel: computes in float32, copies into the plan's memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from denet.backend.numpy.bfloat16 import from_float32, to_float32
+from denet.graph.graph import Node
+from denet.graph.kernel import Call, Kernel
+from denet.graph.op.base import Run
+
+
+class ReferenceKernel(Kernel):
+    """Runs ``op.forward`` and ``op.backward`` of one node. In bf16 it converts on both sides."""
+
+    name = "numpy"
+
+    def __init__(
+        self, node: Node, training: bool, precision: str, run: Run, wanted: tuple[int, ...]
+    ):
+        self._op = node.op
+        self._run = run
+        self._wanted = wanted
+        self._input_types = [tensor.type for tensor in node.inputs]
+        self._output_types = [tensor.type for tensor in node.outputs]
+        self._half = precision == "bf16"
+        self.saved = node.op.saved(*self._input_types) if training and wanted else ()
+        self.backward_inputs = node.op.backward_inputs
+        self.backward_outputs = node.op.backward_outputs
+        # results are complete before they are copied, so equal shapes may share memory
+        first = self._output_types[0]
+        self.forward_in_place = tuple(
+            (0, index) for index, type_ in enumerate(self._input_types) if type_ == first
+        )
+        self.backward_in_place = tuple((out, into) for into, out in self.forward_in_place)
+
+    def forward(
+        self,
+        inputs: list[Any],
+        outputs: list[Any],
+        saved: list[Any],
+        scratch: np.ndarray | None,
+    ) -> Call:
+        def call() -> None:
+            results, kept = self._op.forward(self._run, *self._read(inputs, self._input_types))
+            if saved:
+                self._write(saved, kept, self.saved)
+            self._write(outputs, results, self._output_types)
+
+        return call
+
+    def backward(
+        self,
+        inputs: list[Any],
+        outputs: list[Any],
+        saved: list[Any],
+        output_gradients: list[Any],
+        input_gradients: list[Any],
+        scratch: np.ndarray | None,
+    ) -> Call:
+        def call() -> None:
+            gradients = self._op.backward(
+                self._run,
+                self._read(inputs, self._input_types),
+                self._read(outputs, self._output_types),
+                self._read(saved, self.saved),
+                self._read(output_gradients, self._output_types),
+            )
+            self._write(input_gradients, gradients, self._input_types)
+
+        return call
+
+    def _read(self, arrays: list[Any], types: Any) -> tuple[Any, ...]:
+        if not self._half:
+            return tuple(arrays)
+        return tuple(
+            to_float32(array) if array is not None and type_.dtype == "real" else array
+            for array, type_ in zip(arrays, types, strict=True)
+        )
+
+    def _write(self, places: list[Any], results: Any, types: Any) -> None:
+        for place, result, type_ in zip(places, results, types, strict=True):
+            if place is not None:
+                half = self._half and type_.dtype == "real"
+                np.copyto(place, from_float32(result) if half else result, casting="same_kind")

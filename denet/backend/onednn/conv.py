@@ -1,0 +1,169 @@
+"""Convolution: forward, by data and by weights; with residual and ReLU fused for prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from denet.backend.onednn.memory import ABCD, ANY, F32, REAL, Memory, MemoryDesc, Scratch
+from denet.backend.onednn.primitive import (
+    BIAS,
+    DIFF_BIAS,
+    DIFF_DST,
+    DIFF_SRC,
+    DIFF_WEIGHTS,
+    DIFF_WEIGHTS_MD,
+    DST,
+    FORWARD_INFERENCE,
+    FORWARD_TRAINING,
+    SRC,
+    WEIGHTS,
+    WEIGHTS_MD,
+    PostOps,
+    Primitive,
+)
+from denet.backend.onednn.weight import Stage, WeightLayout, in_order
+from denet.graph.graph import Node, Tensor
+from denet.graph.kernel import Call, Kernel, Layout
+
+
+class ConvKernel(Kernel):
+    """Inputs x, weight, then bias and residual where set.
+
+    In training the weights are float32 in the order that the product by weights writes, so that
+    gradients need no copy; forward and the product by data read copies in their own order and
+    precision. In prediction the weights are stored as forward reads them.
+    """
+
+    primitive = "convolution"
+    algorithm = 1  # dnnl_convolution_direct
+    backward_inputs = (0, 1)
+
+    def __init__(
+        self,
+        node: Node,
+        training: bool,
+        precision: str,
+        layouts: Mapping[Tensor, Layout],
+        wanted: tuple[int, ...],
+    ):
+        op: Any = node.op
+        self._bias = MemoryDesc.vector(node.inputs[1].shape[0]) if op.bias else None
+        self._residual = len(node.inputs) - 1 if getattr(op, "residual", False) else None
+        self._activation = getattr(op, "activation", None)
+        (top, bottom), (left, right) = op.padding
+        self._window = op.stride, (0, 0), (top, left), (bottom, right)
+        self._describe(node, precision)
+        self._create(training, wanted)
+        self._layout = layouts.get(node.inputs[1]) or self._best_layout(training)
+        self._lay_out_scratch()
+        self.name = f"oneDNN {self._forward.implementation}"
+        if self._residual:
+            self.forward_in_place = ((0, self._residual),)
+
+    def layouts(self) -> dict[int, Layout]:
+        return {1: self._layout}
+
+    def forward(
+        self,
+        inputs: list[Any],
+        outputs: list[Any],
+        saved: list[Any],
+        scratch: np.ndarray | None,
+    ) -> Call:
+        weight, calls = self._forward_weight.bind(inputs[1], scratch)
+        memories = {SRC: Memory(self._x, inputs[0]), WEIGHTS: weight}
+        memories[DST] = Memory(self._y, outputs[0])
+        if self._bias:
+            memories[BIAS] = Memory(self._bias, inputs[2])
+        if self._residual and not np.shares_memory(outputs[0], inputs[self._residual]):
+            y, residual = outputs[0], inputs[self._residual]
+            calls.append(lambda: np.copyto(y, residual))
+        return in_order([*calls, self._forward.bind(memories, scratch, self._forward_work)])
+
+    def backward(
+        self,
+        inputs: list[Any],
+        outputs: list[Any],
+        saved: list[Any],
+        output_gradients: list[Any],
+        input_gradients: list[Any],
+        scratch: np.ndarray | None,
+    ) -> Call:
+        gy, calls = self._gradient.bind(output_gradients[0], scratch)
+        if self._by_data:
+            weight, copies = self._data_weight.bind(inputs[1], scratch)
+            gx = Memory(self._x, input_gradients[0])
+            memories = {DIFF_DST: gy, WEIGHTS: weight, DIFF_SRC: gx}
+            calls += [*copies, self._by_data.bind(memories, scratch, self._backward_work)]
+        if self._by_weight:
+            gweight, copies = self._weight_gradient.bind(input_gradients[1], scratch)
+            memories = {SRC: Memory(self._x, inputs[0]), DIFF_DST: gy, DIFF_WEIGHTS: gweight}
+            if self._bias:
+                memories[DIFF_BIAS] = Memory(self._bias, input_gradients[2])
+            calls += [self._by_weight.bind(memories, scratch, self._backward_work), *copies]
+        return in_order(calls)
+
+    def _describe(self, node: Node, precision: str) -> None:
+        """Set the descriptors of x, y, the gradient of y as it arrives and as it is used."""
+        real = self._real = REAL[precision]
+        self._shape = node.inputs[1].shape
+        shape, dtype = node.outputs[0].shape, node.outputs[0].type.dtype
+        self._x = MemoryDesc.activation(node.inputs[0].shape, real)
+        self._y = MemoryDesc.activation(shape, F32 if dtype == "float32" else real)
+        self._gy = MemoryDesc.activation(shape, real)
+
+    def _create(self, training: bool, wanted: tuple[int, ...]) -> None:
+        """Create the primitives that are wanted, each free to choose its order of weights."""
+        weight = MemoryDesc.of(self._shape, self._real, ANY)
+        post_ops = PostOps()
+        if self._residual:
+            post_ops.add_destination()
+        if self._activation:
+            post_ops.relu()
+        kind = FORWARD_TRAINING if training else FORWARD_INFERENCE
+        self._forward = Primitive(
+            f"{self.primitive}_forward",
+            *(kind, self.algorithm, self._x, weight, self._bias, self._y, *self._window),
+            post_ops=post_ops,
+        )
+        self._by_data = self._by_weight = None
+        if 0 in wanted:
+            self._by_data = Primitive(
+                f"{self.primitive}_backward_data",
+                *(self.algorithm, self._x, weight, self._gy, *self._window, self._forward),
+            )
+        if 1 in wanted:
+            gradient = MemoryDesc.of(self._shape, F32, ANY)
+            operands = self._x, gradient, self._bias, self._gy
+            self._by_weight = Primitive(
+                f"{self.primitive}_backward_weights",
+                *(self.algorithm, *operands, *self._window, self._forward),
+            )
+
+    def _best_layout(self, training: bool) -> WeightLayout:
+        if self._by_weight:
+            return WeightLayout(self._shape, self._by_weight.md(DIFF_WEIGHTS_MD), F32)
+        if training and self._real != F32:
+            # frozen weights stay exact, since they are saved again
+            return WeightLayout(self._shape, MemoryDesc.of(self._shape, F32, ABCD), F32)
+        return WeightLayout(self._shape, self._forward.md(WEIGHTS_MD), self._real)
+
+    def _lay_out_scratch(self) -> None:
+        """Provide for copies in other orders, and for the work of the primitives."""
+        assert isinstance(self._layout, WeightLayout)
+        stored = self._layout.desc
+        forward, backward = Scratch(), Scratch()
+        self._forward_weight = Stage(stored, self._forward.md(WEIGHTS_MD), forward)
+        self._forward_work = forward.reserve(self._forward.scratch)
+        self._gradient = Stage(self._y, self._gy, backward)
+        if self._by_data:
+            self._data_weight = Stage(stored, self._by_data.md(WEIGHTS_MD), backward)
+        if self._by_weight:
+            order = self._by_weight.md(DIFF_WEIGHTS_MD)
+            self._weight_gradient = Stage(stored, order, backward, written=True)
+        primitives = [one for one in (self._by_data, self._by_weight) if one]
+        self._backward_work = backward.reserve(max((p.scratch for p in primitives), default=0))
+        self.forward_scratch, self.backward_scratch = forward.nbytes, backward.nbytes

@@ -1,0 +1,61 @@
+"""model-bench: measure how fast a network trains or predicts here."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from denet.cli.command import Parser, run
+from denet.cli.options import COUNT, ENGINE, NETWORK, Option, engine, network
+from denet.layer.kind import Choice, Flag
+
+if TYPE_CHECKING:
+    from denet.graph.plan import Plan
+
+
+def parser() -> Parser:
+    """Return the command line of model-bench."""
+    return Parser(
+        "model-bench",
+        "Measure how fast a network trains or predicts, on random images.",
+        "model-bench --model-desc C.B[64,3] BN A P.A R --image-size 32 32 --batch-size 64",
+        {
+            "network": NETWORK,
+            "measuring": (
+                Option("mode", "what a step does", Choice(("train", "predict")), "train"),
+                Option("batch-size", "images per step", COUNT, 32, metavar="N"),
+                Option("steps", "steps that are timed", COUNT, 20, metavar="S"),
+                Option("json", "print one JSON object", Flag(), False),
+            ),
+            "engine": ENGINE,
+        },
+    )
+
+
+def bench(options: argparse.Namespace) -> int:
+    """Measure and print."""
+    from denet.report.bench import bench_text, measure
+
+    model = network(options)
+    backend, precision = engine(options)
+    update = training_update if options.mode == "train" else None
+    result = measure(
+        model, backend, options.mode, precision, options.batch_size, options.steps, update
+    )
+    print(json.dumps(result) if options.json else bench_text(result))
+    return 0
+
+
+def training_update(plan: Plan) -> Callable[[], None]:
+    """Return the update of weights that a usual training makes."""
+    from denet.train.solver import make_solver
+
+    solver = make_solver("nesterov", plan.weights.size, plan.decay_size, [0.9], 1e-4)
+    return lambda: solver.update(plan.weights, plan.gradients, 1e-3)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run model-bench; return its exit code."""
+    return run(parser(), bench, arguments)

@@ -1,0 +1,200 @@
+"""What all commands share: the parser made from option tables, the log, errors to exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from logging.handlers import MemoryHandler
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import denet
+from denet.cli.config import config_arguments, config_text
+from denet.cli.options import GENERAL, LOG_LEVELS, RETIRED, Groups, Option, Words
+from denet.errors import DenetError, OutOfMemoryError, UsageError, nearest_hint
+from denet.layer.kind import Choice, Flag, Kind
+
+
+class Parser(argparse.ArgumentParser):
+    """A command line made from tables of options, with --config, --print-config, --version."""
+
+    def __init__(self, command: str, purpose: str, example: str, groups: Groups):
+        super().__init__(
+            command,
+            usage=f"{command} [options]",
+            description=purpose,
+            epilog=f"--no-NAME takes back an option without value.\n\nexample:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        self.options: list[Option] = []
+        for title, rows in {**groups, "general": GENERAL}.items():
+            group = self.add_argument_group(title)
+            self.options.extend(rows)
+            for option in rows:
+                _add(group, option)
+        group.add_argument(
+            "--config", metavar="FILE.yaml", help="options in YAML; those typed here win"
+        )
+        group.add_argument(
+            "--print-config", action="store_true", help="print all options as YAML and stop"
+        )
+        group.add_argument("--version", action="version", version=f"denet {denet.__version__}")
+
+    def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Return the values of all options; raise UsageError."""
+        values = argparse.Namespace()
+        config = self._parse(arguments, argparse.Namespace()).config
+        if config:
+            for words, place in config_arguments(config, self.options):
+                try:
+                    self._parse(words, values)
+                except UsageError as error:
+                    raise UsageError(f"{error}: {place}") from None
+        self._parse(arguments, values)
+        for option in self.options:
+            value = getattr(values, option.key)
+            if isinstance(option.kind, Words) and isinstance(value, list):
+                setattr(values, option.key, " ".join(value))
+        return values
+
+    def config_text(self, values: argparse.Namespace) -> str:
+        """Return the values of all options as YAML that --config takes."""
+        return f"# {self.prog}, denet {denet.__version__}\n{config_text(self.options, values)}"
+
+    def require(self, values: argparse.Namespace, *names: str) -> None:
+        """Raise UsageError unless these options have a value."""
+        for option in self.options:
+            if option.name in names and getattr(values, option.key) in (None, [], ""):
+                raise UsageError(f"--{option.name} is missing: {option.help}: see --help")
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UsageError (in the place of argparse's usage text and exit)."""
+        raise UsageError(message.removeprefix("argument "))
+
+    def _parse(self, arguments: Sequence[str], values: argparse.Namespace) -> argparse.Namespace:
+        values, rest = self.parse_known_args(arguments, values)
+        if not rest:
+            return values
+        word = rest[0].split("=")[0]
+        if not word.startswith("-"):
+            raise UsageError(f"unexpected word {word!r}: see --help")
+        names = [*(option.name for option in self.options), "config", "print-config", "version"]
+        hint = nearest_hint(word, [f"--{name}" for name in names]) or ": see --help"
+        raise UsageError(f"unknown option {word!r}{RETIRED.get(word, hint)}")
+
+
+def _add(group: argparse._ArgumentGroup, option: Option) -> None:
+    """Add one row to a group; a flag also gets its opposite, --no-NAME."""
+    settings: dict[str, Any] = {"dest": option.key, "default": option.default}
+    text = option.full_help.replace("%", "%%")
+    if isinstance(option.kind, Flag):
+        group.add_argument(f"--{option.name}", action="store_true", help=text, **settings)
+        hidden = argparse.SUPPRESS
+        group.add_argument(f"--no-{option.name}", action="store_false", help=hidden, **settings)
+        return
+    metavar = option.metavar or option.name.split("-")[-1].upper()
+    if isinstance(option.kind, Choice):
+        metavar = "{" + ",".join(option.kind.words) + "}"
+    settings |= {"nargs": option.count, "type": _reader(option.kind), "metavar": metavar}
+    group.add_argument(f"--{option.name}", help=text, **settings)
+
+
+def _reader(kind: Kind) -> Callable[[str], Any]:
+    def read(word: str) -> Any:
+        try:
+            return kind.read(word)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return read
+
+
+def run(
+    parser: Parser,
+    command: Callable[[argparse.Namespace], int],
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """Parse, run the command and return the exit code; every error is one line on stderr."""
+    signal.signal(signal.SIGTERM, _terminate)
+    debug = False
+    try:
+        values = parser.parse(sys.argv[1:] if arguments is None else arguments)
+        debug = values.debug
+        start_log(values)
+        if values.print_config:
+            sys.stdout.write(parser.config_text(values))
+            return 0
+        code = command(values)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # the reader of a pipe has seen enough; keep the interpreter's own flush quiet too
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (Exception, KeyboardInterrupt) as error:
+        if debug:
+            traceback.print_exc()
+        message, code = explain(error)
+        print(f"error: {message}", file=sys.stderr)
+        return code
+
+
+def explain(error: BaseException) -> tuple[str, int]:
+    """Return the message and the exit code of an error that ended a command."""
+    if isinstance(error, DenetError):
+        return str(error), error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", 128 + signal.SIGINT
+    if isinstance(error, MemoryError):
+        return "out of memory: try a smaller --batch-size", OutOfMemoryError.exit_code
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("denet"):
+        return f"{error.name} is not installed: pip install {error.name}", UsageError.exit_code
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.strerror}: {error.filename}", 3
+    what = f"{type(error).__name__}: {error}".rstrip(": ")
+    return f"internal: {what}: run again with --debug and report it", 1
+
+
+def start_log(values: argparse.Namespace) -> None:
+    """Send messages to stderr from the level that was asked for."""
+    logging.addLevelName(LOG_LEVELS["verbose"], "VERBOSE")
+    log = logging.getLogger("denet")
+    log.setLevel(LOG_LEVELS["warning" if values.quiet else values.log_level])
+    log.handlers.clear()
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_StderrFormatter())
+    log.addHandler(handler)
+    log.addHandler(_EARLIER)
+
+
+def log_to_file(path: Path) -> None:
+    """Write all messages into a file too, those that were sent before it could exist first."""
+    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    _EARLIER.setTarget(handler)
+    _EARLIER.flush()
+    log = logging.getLogger("denet")
+    log.removeHandler(_EARLIER)
+    log.addHandler(handler)
+
+
+# keeps what is logged until there is a file for it
+_EARLIER = MemoryHandler(capacity=1 << 16, flushLevel=logging.CRITICAL + 1)
+
+
+class _StderrFormatter(logging.Formatter):
+    """Plain messages; warnings and errors say that they are."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return text if record.levelno < logging.WARNING else f"{record.levelname.lower()}: {text}"
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)

@@ -1,0 +1,89 @@
+"""Options in YAML: read from --config, written by --print-config and into run.yaml."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from denet.cli.options import Option
+from denet.errors import UsageError, nearest_hint
+from denet.layer.kind import Flag
+
+
+def config_text(options: Sequence[Option], values: Namespace) -> str:
+    """Return the values of these options as YAML that --config takes."""
+    lines = [
+        f"{option.name}: {json.dumps(getattr(values, option.key), ensure_ascii=False)}\n"
+        for option in options
+        if option.recorded
+    ]
+    return "".join(lines)
+
+
+def config_arguments(path: str, options: Sequence[Option]) -> Iterator[tuple[list[str], str]]:
+    """Yield, for each key of a YAML file, the command-line words it stands for and its place.
+
+    Raises UsageError for a file that cannot be read, is no mapping or holds an unknown key.
+    """
+    known = {option.name: option for option in options}
+    seen: set[str] = set()
+    for key_node, value_node in _entries(path):
+        place = f"{path} line {key_node.start_mark.line + 1}"
+        key = str(key_node.value)
+        name = key.replace("_", "-")
+        if name not in known:
+            hint = nearest_hint(name, list(known)).strip(" ()")
+            raise UsageError(": ".join(filter(None, [f"unknown key {key!r}", place, hint])))
+        if name in seen:
+            raise UsageError(f"key {key!r} stands twice: {place}: remove one")
+        seen.add(name)
+        words = _words(value_node, f"{name}: {place}")
+        if words is not None:
+            try:
+                yield _arguments(known[name], words), place
+            except ValueError as error:
+                raise UsageError(f"--{name} {error}: {place}") from None
+
+
+def _entries(path: str) -> list:
+    """Return the (key node, value node) pairs of the mapping in a YAML file."""
+    import yaml
+
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        root = yaml.compose(text, yaml.SafeLoader)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise UsageError(f"cannot read the configuration: {path}: {reason}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path} line {mark.line + 1}" if mark else path
+        problem = getattr(error, "problem", None) or "unreadable"
+        raise UsageError(f"not YAML: {place}: {problem}") from None
+    if root is None:
+        return []
+    if not isinstance(root, yaml.MappingNode):
+        raise UsageError(f"not a list of 'option: value' lines: {path}: see --print-config")
+    return list(root.value)
+
+
+def _words(node: object, place: str) -> list[str] | None:
+    """Return the scalars of a value as they were typed; None for null."""
+    import yaml
+
+    if isinstance(node, yaml.ScalarNode):
+        return None if node.tag == "tag:yaml.org,2002:null" else [node.value]
+    items: list = node.value if isinstance(node, yaml.SequenceNode) else [None]
+    if all(isinstance(item, yaml.ScalarNode) for item in items):
+        return [item.value for item in items]
+    raise UsageError(f"{place}: must be a value or a list of values")
+
+
+def _arguments(option: Option, words: list[str]) -> list[str]:
+    if isinstance(option.kind, Flag):
+        return [f"--{option.name}" if Flag().read(" ".join(words)) else f"--no-{option.name}"]
+    if option.count is None:
+        return [f"--{option.name}={' '.join(words)}"]
+    return [f"--{option.name}", *words]

@@ -1,0 +1,188 @@
+"""What an option is, and the groups of options that several commands share.
+
+An option is one row of a table: name, help, kind of value, default. Parsing, bounds, --help,
+--config and --print-config all come from that row.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from denet.layer.kind import Choice, Flag, Integer, Kind, Real
+
+if TYPE_CHECKING:
+    from denet.graph.kernel import Backend
+    from denet.layer.options import LayerOptions
+    from denet.model.model import Model
+
+
+class Text(Kind):
+    """Any text."""
+
+    def read(self, word: str) -> str:
+        return word
+
+
+class Words(Kind):
+    """Text that may be given as several words; they are joined by blanks."""
+
+    def read(self, word: str) -> str:
+        return word
+
+
+@dataclass(frozen=True)
+class Option:
+    """One row. ``count`` is None for one value, 2 for two, "+" or "*" for a list."""
+
+    name: str
+    help: str
+    kind: Kind = Text()
+    default: Any = None
+    count: int | str | None = None
+    metavar: str | tuple[str, ...] | None = None
+    recorded: bool = True  # whether --print-config and run.yaml tell it
+
+    @property
+    def key(self) -> str:
+        """The attribute name of the parsed value."""
+        return self.name.replace("-", "_")
+
+    @property
+    def full_help(self) -> str:
+        """The help with the default."""
+        shown = "" if isinstance(self.kind, Flag) else f" (default: {self.shown_default})"
+        return self.help + shown
+
+    @property
+    def shown_default(self) -> str:
+        """The default as it would be typed."""
+        if self.default is None or self.default == []:
+            return "none"
+        values = self.default if isinstance(self.default, list) else [self.default]
+        return " ".join(
+            f"{value:g}" if isinstance(value, float) else str(value) for value in values
+        )
+
+
+Groups = Mapping[str, tuple[Option, ...]]
+
+COUNT = Integer(1, 1_000_000_000)
+COUNT_OR_ZERO = Integer(0, 1_000_000_000)
+POSITIVE = Real(0, 1e9, above=True)
+NOT_NEGATIVE = Real(0, 1e9)
+FRACTION = Real(0, 1)
+BELOW_ONE = Real(0, 1, below=True)
+LOG_LEVELS = {"debug": 10, "verbose": 15, "info": 20, "warning": 30, "error": 40}
+
+DEFAULT_DESC = "C[100,7] P[2] C[150,4] P[2] C[250,4] P[2] C[300,1] R"
+
+MODEL_DESC = Option(
+    "model-desc",
+    "layers of the network, in one or several words",
+    Words(),
+    DEFAULT_DESC,
+    "+",
+    "LAYER",
+)
+SEED = Option("seed", "source of all random numbers", COUNT_OR_ZERO, 23455, metavar="N")
+THREAD_NUM = Option("thread-num", "threads that load data", Integer(1, 1024), 1, metavar="N")
+EXTENSION = Option("extension", "file ending of the images, or npy for arrays", default="png")
+
+LAYER_OPTIONS = (
+    Option(
+        "border-mode",
+        "border of convolutions: valid, full, half, same or a number of pixels",
+        default="valid",
+        metavar="MODE",
+    ),
+    Option("activation", "function that layer A applies", default="relu", metavar="NAME"),
+    Option(
+        "weight-init",
+        "start of the weights, one per layer (the last repeats): he-forward, he-backward, "
+        "xavier-forward, xavier-backward, uniform,SCHEME or a standard deviation",
+        default=["he-backward"],
+        count="+",
+        metavar="SCHEME",
+    ),
+)
+
+NETWORK = (
+    Option("model", "model file to take instead of --model-desc", metavar="FILE"),
+    MODEL_DESC,
+    Option(
+        "image-size", "width and height of the images in pixels", COUNT, [32, 32], 2, ("W", "H")
+    ),
+    Option("class-num", "number of classes", COUNT, 10, metavar="K"),
+    *LAYER_OPTIONS,
+)
+
+ENGINE = (
+    Option(
+        "backend",
+        "what computes: auto takes onednn where it runs",
+        Choice(("auto", "onednn", "numpy")),
+        "auto",
+    ),
+    Option(
+        "precision",
+        "format of activations and their gradients: auto takes bf16 where the processor is "
+        "faster with it",
+        Choice(("auto", "f32", "bf16")),
+        "auto",
+    ),
+    Option("log-kernels", "log which implementation each node of the network runs", Flag(), False),
+)
+
+GENERAL = (
+    SEED,
+    Option(
+        "log-level",
+        "least important message shown",
+        Choice(tuple(LOG_LEVELS)),
+        "verbose",
+    ),
+    Option("quiet", "show warnings and errors only, no progress", Flag(), False),
+    Option("debug", "show the Python traceback of an error", Flag(), False, recorded=False),
+)
+
+# options of 2017 that are gone, and why
+RETIRED = {
+    "--test-mode": ": it never had an effect: leave it out",
+    "--optimize-bn": ": it never had an effect: leave it out",
+}
+
+
+def layer_options(values: Namespace) -> LayerOptions:
+    """Return what LAYER_OPTIONS say; raise UsageError."""
+    from denet.layer.options import LayerOptions
+
+    return LayerOptions(values.activation, values.border_mode, values.weight_init)
+
+
+def network(values: Namespace) -> Model:
+    """Return the model that NETWORK names: read from its file, or new with nameless classes."""
+    if values.model:
+        from denet.model.format import load_model
+
+        return load_model(values.model)
+    from denet.model.model import Model
+
+    width, height = values.image_size
+    labels = [str(number) for number in range(values.class_num)]
+    options = layer_options(values)
+    return Model.create(values.model_desc, (3, height, width), labels, options, values.seed)
+
+
+def engine(values: Namespace) -> tuple[Backend, str]:
+    """Return the backend and the precision (f32 or bf16) that ENGINE asks for."""
+    from denet.backend.logged import logged
+    from denet.backend.select import choose_backend
+
+    backend = choose_backend(values.backend)
+    if values.log_kernels:
+        backend = logged(backend)
+    automatic = values.precision == "auto"
+    return backend, backend.auto_precision() if automatic else values.precision

@@ -1,0 +1,113 @@
+"""Datasets: ``open_dataset`` turns a path and an ``--extension`` into labelled images."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from denet.dataset.base import Dataset
+from denet.errors import DataError, UsageError, nearest_hint
+
+__all__ = ["Dataset", "FORMATS", "Format", "open_dataset", "parse_extension"]
+
+
+@dataclass(frozen=True)
+class Format:
+    """Where a kind of dataset is opened, and the options its ``--extension`` may carry.
+
+    The opener takes (path, kind, *, class_labels, max_samples, seed, thread_num, progress) and the
+    options as further keywords: text, or True for an option without a value.
+    """
+
+    module: str
+    opener: str
+    options: tuple[str, ...] = ()
+
+
+_DIRECTORY = Format("denet.dataset.directory", "open_directory")
+_ARRAY = Format("denet.dataset.array", "open_array")
+
+# An image suffix that Pillow reads ("png", "jpg", ...) is a kind too: a directory of that format.
+FORMATS: dict[str, Format] = {
+    "image": _DIRECTORY,
+    "npy": _ARRAY,
+    "npz": _ARRAY,
+}
+
+
+def open_dataset(
+    path: str | os.PathLike[str],
+    extension: str,
+    *,
+    thread_num: int | None = 1,
+    class_labels: Sequence[str] | None = None,
+    max_samples: int | None = None,
+    seed: int = 0,
+    mirror: bool = False,
+    progress: bool = True,
+    shape: tuple[int, int, int] | None = None,
+) -> Dataset:
+    """Open the dataset at ``path``; ``extension`` is KIND[,OPTION[=VALUE]...].
+
+    thread_num    decoders (0 or None: all cores)
+    class_labels  class names whose positions the ids follow (those of a model or a training set)
+    max_samples   at most so many samples, drawn by ``seed``
+    mirror        append a mirrored copy of every sample
+    shape         (c, h, w) the images must have
+
+    Raises UsageError for the extension and DataError for the data.
+    """
+    kind, format_, options = parse_extension(extension)
+    opener = getattr(importlib.import_module(format_.module), format_.opener)
+    dataset: Dataset = opener(
+        os.fspath(path),
+        kind,
+        class_labels=class_labels,
+        max_samples=max_samples,
+        seed=seed,
+        thread_num=thread_num,
+        progress=progress,
+        **options,
+    )
+    if shape is not None and dataset.shape != tuple(shape):
+        given, wanted = ("x".join(map(str, dims)) for dims in (dataset.shape, shape))
+        raise DataError(
+            f"images are {given} (channels x height x width) but {wanted} is needed: {path}: "
+            "convert the images, or the model with model-modify --image-size"
+        )
+    if mirror:
+        dataset.append_mirrored()
+    return dataset
+
+
+def parse_extension(extension: str) -> tuple[str, Format, dict[str, str | bool]]:
+    """Return (kind, format, options) of KIND[,OPTION[=VALUE]...]; UsageError if it is unknown."""
+    word, *settings = extension.split(",")
+    kind = word.strip().lower().removeprefix(".")
+    format_ = FORMATS.get(kind) or _image_format(kind, word)
+    options: dict[str, str | bool] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if name not in format_.options:
+            known = ", ".join(format_.options) or "none"
+            hint = nearest_hint(name, list(format_.options))
+            raise UsageError(
+                f"unknown option {name!r}{hint}: --extension {extension}: {kind} takes {known}"
+            )
+        options[name] = value if equals else True
+    return kind, format_, options
+
+
+def _image_format(kind: str, word: str) -> Format:
+    from denet.dataset.decode import image_suffixes
+
+    kinds = [suffix[1:] for suffix in image_suffixes()]
+    if kind in kinds:
+        return _DIRECTORY
+    known = ", ".join(FORMATS)
+    raise UsageError(
+        f"unknown kind of dataset {word!r}{nearest_hint(kind, [*FORMATS, *kinds])}: --extension: "
+        f"give one of {known}, or an image suffix such as png or jpg"
+    )

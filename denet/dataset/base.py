@@ -1,0 +1,153 @@
+"""What every dataset offers: class names, labels, sample names and pixels by sample index."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from denet.errors import DataError, UsageError, nearest_hint
+
+_CHUNK_BYTES = 1 << 22  # pixels looked at together when the whole set is scanned
+
+
+class Dataset:
+    """N labelled images of one shape; the sample index 0..N-1 names a sample everywhere.
+
+    class_labels  class names; position = class id
+    labels        (N,) int32 class ids
+    names         N words for messages and reports: the file, or "row i" of an array
+    shape         (c, h, w)
+
+    A format derives from this class and gives ``read``.
+    """
+
+    def __init__(
+        self,
+        class_labels: Sequence[str],
+        labels: np.ndarray,
+        names: list[str],
+        shape: tuple[int, int, int],
+    ):
+        assert len(labels) == len(names) > 0
+        self.class_labels = list(class_labels)
+        self.labels = labels.astype(np.int32)
+        self.names = names
+        self.shape = shape
+        self._stored = len(names)  # samples from here on are the mirrored ones
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def read(self, indices: np.ndarray) -> np.ndarray:
+        """Return the stored samples as a new (k, h, w, c) array: uint8, or float32 as it is."""
+        raise AssertionError("abstract")
+
+    def images(self, indices: np.ndarray) -> np.ndarray:
+        """Return samples as a new (k, h, w, c) array: uint8 (255 is one), or float32 as it is."""
+        images = self.read(indices % self._stored)
+        mirrored = indices >= self._stored
+        if mirrored.any():
+            images[mirrored] = images[mirrored, :, ::-1]
+        return images
+
+    def append_mirrored(self) -> None:
+        """Double the set: sample N + i is sample i mirrored left to right, made when it is read."""
+        assert len(self) == self._stored
+        self.labels = np.concatenate([self.labels, self.labels])
+        self.names = self.names + self.names
+
+    def channel_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return (mean, std) per channel over all pixels, uint8 scaled to [0, 1].
+
+        Counted exactly (uint8) or summed in float64, a few images at a time. A channel that never
+        varies gets std 1, so that dividing by it is harmless.
+        """
+        chunks = self._chunks()
+        mean, variance = (_count if self._is_uint8() else _sum)(chunks)
+        std = np.where(variance > 0, np.sqrt(variance), 1.0)
+        return tuple(mean.tolist()), tuple(std.tolist())
+
+    def _is_uint8(self) -> bool:
+        return self.read(np.zeros(1, np.int64)).dtype == np.uint8
+
+    def _chunks(self) -> _Chunks:
+        return _Chunks(self, max(1, _CHUNK_BYTES // int(np.prod(self.shape))))
+
+
+class _Chunks:
+    """All stored images as (pixels, c) arrays of a few images; can be gone through again."""
+
+    def __init__(self, dataset: Dataset, length: int):
+        self._dataset, self._length = dataset, length
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        stored = self._dataset._stored
+        for start in range(0, stored, self._length):
+            indices = np.arange(start, min(start + self._length, stored))
+            yield self._dataset.read(indices).reshape(-1, self._dataset.shape[0])
+
+
+def _count(chunks: _Chunks) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and variance (c,) of uint8 pixels / 255 from their histograms."""
+    histogram = sum(
+        np.stack([np.bincount(channel, minlength=256) for channel in chunk.T]) for chunk in chunks
+    )
+    assert isinstance(histogram, np.ndarray)
+    level = np.arange(256) / 255
+    share = histogram / histogram.sum(axis=1, keepdims=True)
+    mean = share @ level
+    return mean, (share * (level - mean[:, None]) ** 2).sum(axis=1)
+
+
+def _sum(chunks: _Chunks) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and variance (c,) of float pixels in two passes."""
+    count = sum(len(chunk) for chunk in chunks)
+    mean = sum(chunk.sum(axis=0, dtype=np.float64) for chunk in chunks) / count
+    square = sum(((chunk - mean) ** 2).sum(axis=0) for chunk in chunks)
+    return np.asarray(mean), np.asarray(square) / count
+
+
+def thread_count(thread_num: int | None) -> int:
+    """Return the number of threads asked for; 0 and None ask for every core we may use."""
+    if thread_num is not None and thread_num < 0:
+        raise UsageError(f"thread-num: {thread_num}: give 0 (all cores) or a positive number")
+    if thread_num:
+        return thread_num
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def class_ids(found: Sequence[str], wanted: Sequence[str] | None, where: str) -> dict[str, int]:
+    """Return class name -> id: positions in ``wanted``, else in ``found``.
+
+    Raises DataError for a class of the data that ``wanted`` does not hold.
+    """
+    known = list(found if wanted is None else wanted)
+    ids = {name: index for index, name in enumerate(known)}
+    foreign = [name for name in found if name not in ids]
+    if foreign:
+        listed = ", ".join(known[:10]) + (", ..." if len(known) > 10 else "")
+        raise DataError(
+            f"class {foreign[0]!r} is not one of the {len(known)} known classes{_more(foreign)}: "
+            f"{where}: rename it{nearest_hint(foreign[0], known)} or remove it; known: {listed}"
+        )
+    return ids
+
+
+def _more(items: Sequence[str]) -> str:
+    return f" (nor are {len(items) - 1} others)" if len(items) > 1 else ""
+
+
+def choose_samples(count: int, max_samples: int | None, seed: int) -> np.ndarray:
+    """Return sorted indices of at most ``max_samples`` of ``count`` samples, drawn by ``seed``."""
+    from denet.dataset.sample_key import order, sample_keys
+
+    if max_samples is not None and max_samples < 1:
+        raise UsageError(f"max-samples: {max_samples}: give a positive number or leave it out")
+    if max_samples is None or max_samples >= count:
+        return np.arange(count)
+    chosen = order(sample_keys(seed, 0, np.arange(count)))[:max_samples]
+    return np.sort(chosen)

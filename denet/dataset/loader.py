@@ -1,0 +1,138 @@
+"""Batches of normalised images, made by background threads in a fixed order."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from denet.dataset.base import Dataset, thread_count
+from denet.dataset.distort import Distortion, distort
+from denet.dataset.sample_key import order, sample_keys
+from denet.errors import UsageError
+
+
+class Preprocessing(Protocol):
+    """Mean and standard deviation per channel, on pixels in [0, 1]; empty for 0 and 1."""
+
+    @property
+    def mean(self) -> Sequence[float]: ...
+
+    @property
+    def std(self) -> Sequence[float]: ...
+
+
+@dataclass(frozen=True)
+class Batch:
+    """n samples: what a plan takes, and which samples they are."""
+
+    data: np.ndarray  # (n, h, w, c) float32, normalised
+    class_index: np.ndarray  # (n,) int32
+    sample_keys: np.ndarray  # (n,) uint64, unique per (seed, epoch, sample)
+    indices: np.ndarray  # (n,) int64 positions in the dataset
+
+
+class Loader:
+    """Goes through a dataset in batches; the last one of an epoch is as short as it is.
+
+    Order and distortions are functions of (seed, epoch, sample index): the batches are the same
+    for any ``thread_num`` (0: all cores). ``wait_seconds`` adds up how long the consumer waited.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch_size: int,
+        preprocessing: Preprocessing,
+        *,
+        distortions: Sequence[Distortion] = (),
+        seed: int = 0,
+        thread_num: int | None = 1,
+        shuffle: bool,
+    ):
+        if batch_size < 1:
+            raise UsageError(f"batch-size: {batch_size}: give a positive number")
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.wait_seconds = 0.0
+        self._normalise = Normalise(dataset.shape, preprocessing)
+        self._distortions = list(distortions)
+        self._seed = seed
+        self._threads = thread_count(thread_num)
+        self._shuffle = shuffle
+
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch."""
+        return -(-len(self.dataset) // self.batch_size)
+
+    def epoch(self, number: int) -> Generator[Batch, None, None]:
+        """Yield the batches of epoch ``number`` (0-based); errors of the background reach you.
+
+        Closing or dropping the iterator ends the threads.
+        """
+        indices = np.arange(len(self.dataset))
+        keys = sample_keys(self._seed, number, indices)
+        if self._shuffle:
+            indices = order(keys)
+            keys = keys[indices]
+        starts = iter(range(0, len(indices), self.batch_size))
+        pool = ThreadPoolExecutor(self._threads, "loader", initializer=_yield_to_training)
+        waiting: deque[Future[Batch]] = deque()
+
+        def ask() -> None:
+            if (start := next(starts, None)) is not None:
+                part = slice(start, start + self.batch_size)
+                waiting.append(pool.submit(self._batch, indices[part], keys[part]))
+
+        try:
+            for _ in range(self._threads + 2):  # a few batches ahead smooth out slow ones
+                ask()
+            while waiting:
+                started = time.perf_counter()
+                batch = waiting.popleft().result()
+                self.wait_seconds += time.perf_counter() - started
+                ask()
+                yield batch
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _batch(self, indices: np.ndarray, keys: np.ndarray) -> Batch:
+        images = distort(self.dataset.images(indices), self._distortions, keys)
+        return Batch(self._normalise(images), self.dataset.labels[indices], keys, indices)
+
+
+class Normalise:
+    """Turns (n, h, w, c) pixels into float32: (x / 255 - mean) / std, float32 without the 255."""
+
+    def __init__(self, shape: tuple[int, int, int], preprocessing: Preprocessing):
+        channels, height, width = shape
+        mean, std = (
+            np.broadcast_to(np.array(values or default, np.float64), channels)
+            for values, default in ((preprocessing.mean, 0), (preprocessing.std, 1))
+        )
+        # a whole row at once: NumPy is slow over an innermost axis of three channels
+        self._scale, self._shift = (
+            np.tile(values, width).astype(np.float32) for values in (1 / std, -mean / std)
+        )
+        self._byte_scale = np.tile(1 / (255 * std), width).astype(np.float32)
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        n, h, w, c = images.shape
+        rows = images.reshape(n, h, w * c).astype(np.float32)
+        rows *= self._byte_scale if images.dtype == np.uint8 else self._scale
+        rows += self._shift
+        return rows.reshape(n, h, w, c)
+
+
+def _yield_to_training() -> None:
+    """Give this thread the lowest priority: a rival for a core stalls every parallel kernel."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)

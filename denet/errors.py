@@ -1,0 +1,49 @@
+"""The errors a user can meet. Each carries the exit code of the command that ends in it."""
+
+
+class DenetError(Exception):
+    """A fault outside the program, told in one line: what, where, how to mend it."""
+
+    exit_code = 1
+
+
+class UsageError(DenetError):
+    """A wrong option, value or combination of options."""
+
+    exit_code = 2
+
+
+class DescriptionError(UsageError):
+    """A network description that cannot be parsed or built."""
+
+
+class DataError(DenetError):
+    """A dataset, image, label or model file that cannot be read or does not fit."""
+
+    exit_code = 3
+
+
+class DivergedError(DenetError):
+    """Training reached a cost that is not a finite number."""
+
+    exit_code = 4
+
+
+class OutOfMemoryError(DenetError):
+    """The network with this batch size does not fit into memory."""
+
+    exit_code = 5
+
+
+class WorkerError(DenetError):
+    """A loader worker or a training rank died."""
+
+    exit_code = 6
+
+
+def nearest_hint(word: str, known: "list[str]") -> str:
+    """Return ``" (did you mean 'x'?)"`` for the known word most like ``word``, else ``""``."""
+    from difflib import get_close_matches
+
+    matches = get_close_matches(word, known, n=1, cutoff=0.6)
+    return f" (did you mean {matches[0]!r}?)" if matches else ""

@@ -1,0 +1,80 @@
+"""A model made ready to classify, and its errors on a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+
+from denet.dataset import Dataset
+from denet.dataset.loader import Batch
+from denet.errors import DataError, UsageError
+from denet.evaluate.plan_set import PlanSet
+from denet.evaluate.topk import TopErrors
+from denet.graph.kernel import Backend
+from denet.model.model import Model
+
+
+class Classifier:
+    """Prediction plans of a model, batch norm folded, for batches of up to ``batch_size`` images.
+
+    Holds a copy of the weights: ``load`` takes others. Raises UsageError for a model that does
+    not end in class probabilities.
+    """
+
+    def __init__(self, model: Model, batch_size: int, backend: Backend, precision: str = "f32"):
+        if "class_probability" not in model.graph(batch_size).outputs:
+            raise UsageError("model: it gives no class probabilities: end its network with R")
+        self.model = model
+        self.batch_size = batch_size
+        self._plans = PlanSet(model.graph, batch_size, backend, "predict", precision)
+        self.load(model.values())
+
+    def load(self, values: Mapping[str, np.ndarray]) -> None:
+        """Take over parameters and running statistics, plain float32 arrays by path."""
+        self._plans.full.load(values)
+
+    def probabilities(self, data: np.ndarray) -> np.ndarray:
+        """Return class probabilities (n, k) float32 of normalised images (n, h, w, c).
+
+        The array is valid until the next call; n is at most ``batch_size``.
+        """
+        return self._plans[len(data)].run({"data": data})["class_probability"]
+
+    def errors(self, batches: Iterable[Batch]) -> TopErrors:
+        """Return the top-1 and top-5 errors over these batches."""
+        errors = TopErrors(len(self.model.class_labels))
+        for batch in batches:
+            errors.add(self.probabilities(batch.data), batch.class_index)
+        return errors
+
+
+def check_fit(model: Model, dataset: Dataset) -> None:
+    """Raise DataError unless the dataset has the model's classes, in order, and image shape."""
+    if tuple(dataset.shape) != tuple(model.input_shape):
+        found, wanted = ("x".join(map(str, s)) for s in (dataset.shape, model.input_shape))
+        raise DataError(
+            f"dataset: images of {found} (channels x height x width): the model takes {wanted}: "
+            "resize the images or use model-modify --image-size"
+        )
+    if dataset.class_labels != model.class_labels:
+        raise DataError(
+            f"dataset: {_listed(dataset.class_labels)}: the model has "
+            f"{_listed(model.class_labels)}{_first_difference(dataset, model)}: "
+            "use a dataset with the same classes, or model-modify --class-num"
+        )
+
+
+def _listed(labels: list[str]) -> str:
+    names = ", ".join(labels[:3]) + (", ..." if len(labels) > 3 else "")
+    return f"{len(labels)} classes ({names})"
+
+
+def _first_difference(dataset: Dataset, model: Model) -> str:
+    def pairs() -> Iterator[str]:
+        both = zip(dataset.class_labels, model.class_labels, strict=False)
+        for number, (here, there) in enumerate(both):
+            if here != there:
+                yield f", class {number} is {here!r} here and {there!r} there"
+
+    return next(pairs(), "")

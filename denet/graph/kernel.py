@@ -1,0 +1,117 @@
+"""What a backend gives the plan: a kernel per node, bound to memory once, called per step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from denet.graph.graph import Node, Tensor, TensorType
+from denet.graph.op.base import Run
+
+Call = Callable[[], None]
+
+
+class Layout:
+    """Where the elements of a parameter lie in memory; this one is plain C order.
+
+    A backend derives its own where its kernels want another order. ``size`` counts stored
+    elements, padding included; padding holds zeros and stays zero under elementwise updates.
+    """
+
+    element_type: Any = np.float32  # np.uint16 where a prediction kernel keeps bf16 weights
+
+    def __init__(self, shape: tuple[int, ...]):
+        self.shape = shape
+        self.size = int(np.prod(shape, dtype=np.int64))
+
+    def view(self, stored: np.ndarray) -> np.ndarray:
+        """Return what a kernel receives for the flat 1-D array ``stored`` (shares its memory)."""
+        return stored.reshape(self.shape)
+
+    def pack(self, plain: np.ndarray, stored: np.ndarray) -> None:
+        """Write a plain float32 array into the flat array ``stored`` of ``size`` elements."""
+        stored[...] = plain.reshape(-1)
+
+    def unpack(self, stored: np.ndarray) -> np.ndarray:
+        """Return a new plain float32 array from the flat array ``stored``."""
+        return stored.reshape(self.shape).copy()
+
+
+class Kernel:
+    """How one backend computes one node. ``forward`` and ``backward`` bind memory, return a call.
+
+    Arrays come as NumPy views: activations (n, h, w, c) (uint16 bits where real is bf16),
+    parameters as their layout's ``view``. None stands for an array that is not needed.
+    """
+
+    name = "reference"  # told by --log-kernels
+    saved: tuple[TensorType, ...] = ()
+    backward_inputs: tuple[int, ...] = ()
+    backward_outputs: tuple[int, ...] = ()
+    forward_scratch = 0  # bytes that live during the call only
+    backward_scratch = 0
+    # (written index, read index) pairs that may share memory
+    forward_in_place: tuple[tuple[int, int], ...] = ()  # output, input
+    backward_in_place: tuple[tuple[int, int], ...] = ()  # input gradient, output gradient
+
+    def layouts(self) -> dict[int, Layout]:
+        """Return the layouts wanted for parameter inputs, by input index; plain where absent."""
+        return {}
+
+    def forward(
+        self,
+        inputs: list[Any],
+        outputs: list[Any],
+        saved: list[Any],
+        scratch: np.ndarray | None,
+    ) -> Call:
+        """Return a call that computes ``outputs`` (and ``saved`` when training)."""
+        raise AssertionError("abstract")
+
+    def backward(
+        self,
+        inputs: list[Any],
+        outputs: list[Any],
+        saved: list[Any],
+        output_gradients: list[Any],
+        input_gradients: list[Any],
+        scratch: np.ndarray | None,
+    ) -> Call | None:
+        """Return a call that writes ``input_gradients``; None if nothing is to be done.
+
+        Where the op shares its gradient, every wanted entry of ``input_gradients`` is one array.
+        """
+        raise AssertionError("abstract")
+
+
+class Backend(Protocol):
+    """A maker of kernels."""
+
+    name: ClassVar[str]
+
+    def kernel(
+        self,
+        node: Node,
+        training: bool,
+        precision: str,
+        run: Run,
+        layouts: Mapping[Tensor, Layout],
+        wanted: tuple[int, ...],
+    ) -> Kernel:
+        """Return the kernel of ``node``.
+
+        ``run`` is the plan's; the plan changes its fields in place before every step.
+        ``layouts`` holds the layouts of parameters already laid out (they must be used as they
+        are). ``wanted`` lists the inputs whose gradient is asked for (empty for prediction).
+        """
+        ...
+
+    def allocate(self, nbytes: int) -> np.ndarray:
+        """Return ``nbytes`` of 64-byte aligned zeroed memory as a uint8 array."""
+        ...
+
+    def auto_precision(self) -> str:
+        """Return the precision that is fastest here: f32 or bf16."""
+        ...

@@ -1,0 +1,194 @@
+"""Graph to steps: the forward pass, the recomputed segments and the backward pass, in order.
+
+Every array is written once (values are in static single assignment), so that the lifetime of each
+is known and memory.py can lay them out. Gradients that meet at a tensor are added pairwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from denet.graph.graph import Graph, Node, Tensor, TensorType
+from denet.graph.kernel import Call, Kernel
+from denet.graph.memory import ELEMENT_TYPES, Step, Value
+from denet.graph.op.add import Add
+
+KernelOf = Callable[[Node, tuple[int, ...]], Kernel]
+
+
+class Lowering:
+    """Collects the steps of one plan.
+
+    ``fixed`` gives tensors whose memory lies outside the arena (inputs, parameters, states,
+    outputs); ``gradients`` gives the same for the gradients of trained parameters.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        precision: str,
+        kernels: Mapping[Node, Kernel],
+        wanted: Mapping[Node, tuple[int, ...]],
+        make_kernel: KernelOf,
+        fixed: Mapping[Tensor, np.ndarray],
+        gradients: Mapping[Tensor, np.ndarray],
+    ):
+        self._graph = graph
+        self._types = ELEMENT_TYPES[precision]
+        self._kernels = kernels
+        self._wanted = wanted
+        self._make_kernel = make_kernel
+        self._parameter_gradients = gradients
+        self._fixed = fixed
+        self._forward: dict[Tensor, Value] = {}  # what the first pass wrote
+        self._values: dict[Tensor, Value] = {}  # what backward reads: recomputed where cut
+        self._saved: dict[Node, list[Value]] = {}
+        self._gradients: dict[Tensor, Value] = {}
+        self.steps: list[Step] = []
+        for tensor, array in fixed.items():
+            self._forward[tensor] = self._value(tensor.type, array)
+
+    def forward(self) -> None:
+        """Emit every node once."""
+        for node in self._graph.nodes:
+            self._emit_forward(node, self._forward, "forward")
+        self._values.update(self._forward)
+
+    def backward(self) -> None:
+        """Emit the gradients of the costs, from the last node to the first."""
+        last = max((node.segment for node in self._graph.nodes), default=0)
+        current = last
+        for cost in self._graph.costs:
+            seed = np.full((), cost.factor, np.float32)
+            self._gradients[cost.tensor] = self._value(cost.tensor.type, seed)
+        for node in reversed(self._graph.nodes):
+            if not self._wanted[node] or not any(t in self._gradients for t in node.outputs):
+                continue
+            if node.segment != current:
+                current = node.segment
+                self._recompute(current)
+            self._emit_backward(node)
+
+    def _recompute(self, segment: int) -> None:
+        """Run the forward of a segment again, from the tensors that other segments left."""
+        fresh = dict(self._forward)
+        for node in self._graph.nodes:
+            if node.segment == segment:
+                for tensor in node.outputs:
+                    fresh.pop(tensor, None)
+        inside = [node for node in self._graph.nodes if node.segment == segment]
+        for node in inside:
+            self._emit_forward(node, fresh, "recompute")
+            self._values.update({tensor: fresh[tensor] for tensor in node.outputs})
+
+    def _value(self, type_: TensorType, array: np.ndarray | None = None) -> Value:
+        dtype = np.dtype(array.dtype if array is not None else self._types[type_.dtype])
+        return Value(type_, dtype, array)
+
+    def _scratch(self, nbytes: int) -> list[Value]:
+        return [self._value(TensorType((nbytes,), "uint8"))] if nbytes else []
+
+    def _emit_forward(self, node: Node, values: dict[Tensor, Value], kind: str) -> None:
+        kernel = self._kernels[node]
+        inputs = [values[tensor] for tensor in node.inputs]
+        for tensor in node.outputs:
+            # a recomputed output goes to the arena even where the first one is fixed
+            if tensor not in values:
+                values[tensor] = self._value(tensor.type)
+        outputs = [values[tensor] for tensor in node.outputs]
+        saved = [self._value(type_) for type_ in kernel.saved]
+        self._saved[node] = saved
+        scratch = self._scratch(kernel.forward_scratch)
+
+        def bind(arena: np.ndarray) -> Call:
+            return kernel.forward(
+                [value.view(arena) for value in inputs],
+                [value.view(arena) for value in outputs],
+                [value.view(arena) for value in saved],
+                scratch[0].view(arena) if scratch else None,
+            )
+
+        pairs = [(outputs[out], inputs[into]) for out, into in kernel.forward_in_place]
+        self.steps.append(
+            Step(
+                node.name,
+                f"{type(node.op).__name__} {kind}",
+                [*inputs, *scratch],
+                [*outputs, *saved, *scratch],
+                bind,
+                pairs,
+            )
+        )
+
+    def _emit_backward(self, node: Node) -> None:
+        kernel, wanted = self._kernels[node], self._wanted[node]
+        count = len(node.inputs)
+        inputs = [
+            self._values[tensor] if index in kernel.backward_inputs else None
+            for index, tensor in enumerate(node.inputs)
+        ]
+        outputs = [
+            self._values[tensor] if index in kernel.backward_outputs else None
+            for index, tensor in enumerate(node.outputs)
+        ]
+        saved = self._saved[node]
+        arriving = [self._gradients.get(tensor) for tensor in node.outputs]
+        leaving: list[Value | None] = [None] * count
+        for index in wanted:
+            tensor = node.inputs[index]
+            shared = next((value for value in leaving if value), None)
+            if node.op.shares_gradient and shared:
+                leaving[index] = shared
+            else:
+                leaving[index] = self._value(tensor.type, self._parameter_gradients.get(tensor))
+        scratch = self._scratch(kernel.backward_scratch)
+
+        def views(values: list[Value | None], arena: np.ndarray) -> list[np.ndarray | None]:
+            return [value.view(arena) if value else None for value in values]
+
+        def bind(arena: np.ndarray) -> Call | None:
+            return kernel.backward(
+                views(inputs, arena),
+                views(outputs, arena),
+                [value.view(arena) for value in saved],
+                views(arriving, arena),
+                views(leaving, arena),
+                scratch[0].view(arena) if scratch else None,
+            )
+
+        read = [value for value in [*inputs, *outputs, *saved, *arriving, *scratch] if value]
+        written = list(dict.fromkeys(value for value in leaving if value))
+        pairs = [
+            (into, out)
+            for into_index, out_index in kernel.backward_in_place
+            if (into := leaving[into_index]) and (out := arriving[out_index])
+        ]
+        kind = f"{type(node.op).__name__} backward"
+        self.steps.append(Step(node.name, kind, read, [*written, *scratch], bind, pairs))
+        for index in wanted:
+            value = leaving[index]
+            assert value is not None
+            self._accumulate(node.inputs[index], value)
+
+    def _accumulate(self, tensor: Tensor, value: Value) -> None:
+        """Add ``value`` to the gradient of ``tensor``."""
+        before = self._gradients.get(tensor)
+        if before is None:
+            self._gradients[tensor] = value
+            return
+        assert tensor.kind == "value", f"{tensor.name} is used by two nodes"
+        total = self._value(tensor.type)
+        parts = [Tensor(tensor.type, "a"), Tensor(tensor.type, "b")]
+        node = Node(Add(), parts, [Tensor(tensor.type, "sum")], f"{tensor.name} gradient")
+        kernel = self._make_kernel(node, ())
+
+        def bind(arena: np.ndarray) -> Call:
+            arrays = [before.view(arena), value.view(arena)]
+            return kernel.forward(arrays, [total.view(arena)], [], None)
+
+        pairs = [(total, (before, value)[into]) for _, into in kernel.forward_in_place]
+        step = Step(node.name, "Add gradients", [before, value], [total], bind, pairs)
+        self.steps.append(step)
+        self._gradients[tensor] = total

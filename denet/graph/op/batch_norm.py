@@ -1,0 +1,76 @@
+"""Batch normalisation (Ioffe and Szegedy 2015), optionally with the ReLU behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from denet.graph.graph import TensorType
+from denet.graph.op.base import Arrays, Op, Run, Types
+from denet.graph.op.channel_sum import channel_sum
+
+
+@dataclass(frozen=True)
+class BatchNorm(Op):
+    """y = gamma z + beta with z = (x - mean) / sqrt(variance + eps), per channel.
+
+    Inputs x (n, h, w, c), gamma, beta, running mean, running variance (c,); outputs y, mean,
+    variance. Training takes mean and biased variance over (n, h, w) of the batch, else the
+    running ones are used and handed on. With m = n h w, g the gradient of y (0 where the fused
+    ReLU gave 0) and sums over (n, h, w):
+    gbeta = sum g; ggamma = sum g z; gx = gamma / sqrt(variance + eps) (g - gbeta/m - z ggamma/m).
+    (arXiv 1502.03167, section 3.)
+    """
+
+    eps: float
+    activation: str | None = None  # None | "relu"
+
+    backward_inputs = (0, 1)
+    gradient_inputs = (0, 1, 2)
+
+    @property
+    def backward_outputs(self) -> tuple[int, ...]:  # type: ignore[override]
+        """The fused ReLU reads y to know where it was positive."""
+        return (0,) if self.activation else ()
+
+    def infer(self, *inputs: TensorType) -> Types:
+        channels = inputs[0].shape[3:]
+        assert len(inputs) == 5 and all(one.shape == channels for one in inputs[1:]), inputs
+        statistic = TensorType(channels, "float32")
+        return inputs[0], statistic, statistic
+
+    def saved(self, *inputs: TensorType) -> Types:
+        statistic = TensorType(inputs[0].shape[3:], "float32")
+        return statistic, statistic  # mean, 1 / sqrt(variance + eps)
+
+    def forward(self, run: Run, *inputs: Any) -> tuple[Arrays, Arrays]:
+        x, gamma, beta, mean, variance = inputs
+        if run.training:
+            m = x.size // x.shape[3]
+            mean = (channel_sum(x) / m).astype(x.dtype)
+        y = x - mean
+        if run.training:
+            variance = (channel_sum(y * y) / m).astype(x.dtype)
+        inverse = 1 / np.sqrt(variance + self.eps)
+        y *= inverse * gamma
+        y += beta
+        if self.activation:
+            np.maximum(y, 0, out=y)
+        return (y, mean, variance), (mean, inverse)
+
+    def backward(
+        self, run: Run, inputs: Arrays, outputs: Arrays, saved: Arrays, gradients: Arrays
+    ) -> Arrays:
+        x, gamma = inputs[:2]
+        mean, inverse = saved
+        g = gradients[0] * (outputs[0] > 0) if self.activation else gradients[0]
+        z = (x - mean) * inverse
+        gbeta, ggamma = channel_sum(g), channel_sum(g * z)
+        m = x.size // x.shape[3]
+        z *= (ggamma / m).astype(x.dtype)
+        z += (gbeta / m).astype(x.dtype)
+        gx = np.subtract(g, z, out=z)
+        gx *= gamma * inverse
+        return gx, ggamma.astype(x.dtype), gbeta.astype(x.dtype), None, None

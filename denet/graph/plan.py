@@ -1,0 +1,221 @@
+"""A plan: a graph made ready to run on one backend. Everything is decided once, nothing per step.
+
+plan = Plan(model.graph(32), backend, "train", "bf16")
+plan.load(model.values())
+costs = plan.run({"data": images, "class_index": classes}, sample_keys)
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+
+import numpy as np
+
+from denet.graph import fuse
+from denet.graph.graph import Graph, Node, Tensor
+from denet.graph.kernel import Backend, Kernel, Layout
+from denet.graph.lower import Lowering
+from denet.graph.memory import ELEMENT_TYPES, plan_memory
+from denet.graph.op.base import Run
+from denet.graph.store import ParameterStore, RunningAverages
+
+
+class Plan:
+    """Kernels bound to memory in running order.
+
+    ``mode`` is train (forward, costs, backward, running averages) or predict (batch norm folded,
+    outputs only). ``precision`` is f32 or bf16 (activations and their gradients; weights, sums,
+    statistics and costs stay f32). ``share`` names another plan of the same network in the same
+    mode with another batch size: both then work on the same parameters.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        backend: Backend,
+        mode: str,
+        precision: str = "f32",
+        share: Plan | None = None,
+    ):
+        assert mode in ("train", "predict") and precision in ELEMENT_TYPES, (mode, precision)
+        self.training = mode == "train"
+        self.precision = precision
+        self.batch_size = graph.batch_size
+        self._backend = backend
+        self._run = Run(self.training)
+        prepare = fuse.for_training if self.training else fuse.for_prediction
+        self._graph = prepare(graph, precision)
+        self._wanted = self._wanted_gradients()
+        self._store: ParameterStore = share._store if share else ParameterStore(backend.allocate)
+        self._kernels = self._choose_kernels()
+        if not share:
+            self._lay_out_parameters()
+        self.inputs = self._arrays(self._graph.inputs)
+        results = {c.name: c.tensor for c in self._graph.costs}
+        self.outputs = self._arrays(results if self.training else self._graph.outputs)
+        self._averages = RunningAverages(self._graph.updates, self._store)
+        self._bind(share)
+
+    def load(self, values: Mapping[str, np.ndarray]) -> None:
+        """Take over parameters and states: plain float32 arrays by name."""
+        self._store.load(values)
+
+    def values(self) -> dict[str, np.ndarray]:
+        """Return copies of parameters and states as plain float32 arrays by name."""
+        return self._store.values()
+
+    @property
+    def weights(self) -> np.ndarray:
+        """All trained parameters, flat; the first ``decay_size`` elements are weights."""
+        return self._store.weights
+
+    @property
+    def gradients(self) -> np.ndarray:
+        """The gradient of ``weights``, element by element, left by the last training run."""
+        return self._store.gradients
+
+    @property
+    def decay_size(self) -> int:
+        """Number of leading elements of ``weights`` to which L2 decay applies by default."""
+        return self._store.decay_size
+
+    @property
+    def arena_bytes(self) -> int:
+        """Bytes of activations, their gradients and scratch memory."""
+        return self._arena.nbytes
+
+    def run(
+        self, batch: Mapping[str, np.ndarray], sample_keys: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
+        """Run one batch; return outputs (predict) or costs (train), valid until the next run.
+
+        ``sample_keys`` (n,) uint64 are the sources of randomness of each sample (dropout, crops).
+        """
+        self._take(batch, sample_keys)
+        for call in self._calls:
+            call()
+        return self.outputs
+
+    def profile(self) -> dict[str, float]:
+        """Run the batch that was last given once more; return seconds by kind of step."""
+        seconds: dict[str, float] = defaultdict(float)
+        for kind, call in zip(self._kinds, self._calls, strict=True):
+            start = time.perf_counter()
+            call()
+            seconds[kind] += time.perf_counter() - start
+        return dict(seconds)
+
+    def kernel_names(self) -> dict[str, str]:
+        """Return which implementation each node runs."""
+        return {node.name: kernel.name for node, kernel in self._kernels.items()}
+
+    def _take(self, batch: Mapping[str, np.ndarray], sample_keys: np.ndarray | None) -> None:
+        for name, array in self.inputs.items():
+            np.copyto(array, batch[name])
+        if sample_keys is None:
+            sample_keys = np.arange(self.batch_size, dtype=np.uint64)
+        self._run.sample_keys = sample_keys
+
+    def _wanted_gradients(self) -> dict[Node, tuple[int, ...]]:
+        """Say for each node which inputs lead back to a trained parameter."""
+        needs: set[Tensor] = set()
+        wanted: dict[Node, tuple[int, ...]] = {}
+        for node in self._graph.nodes:
+            wanted[node] = tuple(
+                index
+                for index in _gradient_inputs(node)
+                if self.training and _is_trained(node.inputs[index], needs)
+            )
+            if wanted[node]:
+                needs.update(node.outputs)
+        return wanted
+
+    def _make_kernel(self, node: Node, wanted: tuple[int, ...]) -> Kernel:
+        layouts = {
+            tensor: self._store.layouts[tensor.name]
+            for tensor in node.inputs
+            if tensor.name in self._store.layouts
+        }
+        return self._backend.kernel(node, self.training, self.precision, self._run, layouts, wanted)
+
+    def _choose_kernels(self) -> dict[Node, Kernel]:
+        return {node: self._make_kernel(node, self._wanted[node]) for node in self._graph.nodes}
+
+    def _lay_out_parameters(self) -> None:
+        layouts: dict[str, Layout] = {}
+        tensors: dict[Tensor, None] = {}
+        states: dict[Tensor, None] = {}
+        for node, kernel in self._kernels.items():
+            chosen = kernel.layouts()
+            for index, tensor in enumerate(node.inputs):
+                if tensor.kind == "parameter":
+                    tensors[tensor] = None
+                    layouts[tensor.name] = chosen.get(index) or Layout(tensor.shape)
+                elif tensor.kind == "state":
+                    states[tensor] = None
+        lay_out = self._store.lay_out if self.training else self._store.lay_out_fixed
+        lay_out(tensors, layouts)
+        self._store.add_states(states)
+
+    def _arrays(self, tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+        types = ELEMENT_TYPES[self.precision]
+        return {name: np.zeros(t.shape, types[t.type.dtype]) for name, t in tensors.items()}
+
+    def _fixed_arrays(self) -> dict[Tensor, np.ndarray]:
+        """Return the memory of all tensors that do not live in the arena."""
+        fixed = {self._graph.inputs[name]: array for name, array in self.inputs.items()}
+        if self.training:
+            fixed.update({c.tensor: self.outputs[c.name] for c in self._graph.costs})
+        else:
+            fixed.update({t: self.outputs[name] for name, t in self._graph.outputs.items()})
+        for node in self._graph.nodes:
+            for tensor in node.inputs:
+                if tensor.kind in ("parameter", "state"):
+                    fixed[tensor] = self._store.view(tensor.name)
+        return {**fixed, **self._averages.arrays}
+
+    def _bind(self, share: Plan | None) -> None:
+        """Emit the steps, lay out the arena and bind every kernel to its memory."""
+        gradients = {
+            tensor: self._store.gradient(tensor.name)
+            for node, wanted in self._wanted.items()
+            for tensor in (node.inputs[index] for index in wanted)
+            if tensor.kind == "parameter"
+        }
+        lowering = Lowering(
+            self._graph,
+            self.precision,
+            self._kernels,
+            self._wanted,
+            self._make_kernel,
+            self._fixed_arrays(),
+            gradients,
+        )
+        lowering.forward()
+        if self.training:
+            lowering.backward()
+        nbytes = plan_memory(lowering.steps)
+        # plans that share parameters run one after the other and may share the arena too
+        if share and share._arena.nbytes >= nbytes:
+            self._arena: np.ndarray = share._arena
+        else:
+            self._arena = self._backend.allocate(nbytes)
+        self._calls, self._kinds = [], []
+        for step in lowering.steps:
+            call = step.bind(self._arena)
+            if call:
+                self._calls.append(call)
+                self._kinds.append(step.kind)
+        if self._graph.updates:
+            self._calls.append(self._averages.step)
+            self._kinds.append("running averages")
+
+
+def _gradient_inputs(node: Node) -> tuple[int, ...]:
+    return tuple(index for index in node.op.gradient_inputs if index < len(node.inputs))
+
+
+def _is_trained(tensor: Tensor, needs: set[Tensor]) -> bool:
+    return (tensor.kind == "parameter" and tensor.trainable) or tensor in needs

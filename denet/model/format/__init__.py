@@ -1,0 +1,77 @@
+"""Model files: load_model and save_model choose the format by the suffix of the name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from denet.errors import DataError, UsageError
+from denet.model.format import mdl, mdl_gz
+from denet.model.model import Model
+
+Read = Callable[[str], Model]
+Write = Callable[[Model, str], None]
+FORMATS: dict[str, tuple[Read, Write]] = {
+    ".mdl.gz": (mdl_gz.read, mdl_gz.write),
+    ".mdl": (mdl.read, mdl.write),
+}
+# first bytes: what the file is, and how to go on
+FOREIGN = {
+    b"\x1f\x8b": ("gzip data", "if it is a model of 2017, its name must end in .mdl.gz"),
+    b"\x80": ("a Python pickle", "DeNet runs no code from files"),
+    b"PK\x03\x04": ("a zip archive", "models of PyTorch cannot be read"),
+    b"SQLite format 3\0": ("an SQLite database", "models of ccv cannot be read"),
+    b"\x89HDF": ("an HDF5 file", "models of Keras cannot be read"),
+    b"{": ("JSON text", "if it is a model of 2017, pack it with gzip and name it .mdl.gz"),
+    b"<": ("HTML or XML text", "if it was downloaded, get it again"),
+    b"version https://git-lfs": ("a Git LFS pointer", "get the file with git lfs pull"),
+}
+SIGNATURE_BYTES = 32
+
+
+def model_suffix(path: str | os.PathLike[str]) -> str:
+    """Return the suffix that tells the format; UsageError if it is none of them."""
+    for suffix in FORMATS:
+        if os.fspath(path).endswith(suffix):
+            return suffix
+    raise UsageError(f"unknown model format: {os.fspath(path)}: end it in {' or '.join(FORMATS)}")
+
+
+def save_model(model: Model, path: str | os.PathLike[str]) -> None:
+    """Save a model atomically: a file that was there stays whole until the new one is."""
+    _, write = FORMATS[model_suffix(path)]
+    write(model, os.fspath(path))
+
+
+def load_model(path: str | os.PathLike[str]) -> Model:
+    """Return the model in a file; raise DataError if it holds none.
+
+    Files of strangers cannot run code, and what they make us allocate is bounded by their size
+    (for .mdl.gz by MAX_TEXT_BYTES).
+    """
+    source = os.fspath(path)
+    try:
+        with open(source, "rb") as file:
+            start = file.read(SIGNATURE_BYTES)
+        suffix = model_suffix(source)
+        check_content(start, suffix, source)
+        read, _ = FORMATS[suffix]
+        return read(source)
+    except FileNotFoundError:
+        looked = "" if os.path.isabs(source) else f" (in {os.getcwd()})"
+        raise DataError(f"model file not found: {source}{looked}") from None
+    except OSError as error:
+        raise DataError(f"cannot read model: {source}: {error.strerror or error}") from error
+
+
+def check_content(start: bytes, suffix: str, source: str) -> None:
+    """Raise DataError telling what the file is unless it starts as its suffix promises."""
+    if start[8:9] == b"{" and start[4:8] == bytes(4):  # length of the header, then its JSON
+        found, what, advice = ".mdl", "a .mdl file", "rename it to end in .mdl"
+    else:
+        known = ((bits, *told) for bits, told in FOREIGN.items() if start.startswith(bits))
+        bits, what, advice = next(known, (b"", "of unknown content", "take another copy"))
+        found = ".mdl.gz" if bits == b"\x1f\x8b" else ""
+    if found != suffix:
+        what = what if start else "empty"
+        raise DataError(f"not a {suffix} file: {source}: it is {what}; {advice}")

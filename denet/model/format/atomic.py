@@ -1,0 +1,46 @@
+"""A file appears whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from denet.errors import DataError
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a new empty file in the directory of ``path``; rename it to ``path`` on success.
+
+    The content is on the disk before the name changes. After any failure the file that ``path``
+    named before is intact and the new one is gone. Raises DataError with path and reason.
+    """
+    target = Path(os.path.realpath(path))  # a link stays a link: the file behind it is replaced
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        temporary.touch(exist_ok=False)
+        yield temporary
+        if target.is_file():
+            temporary.chmod(target.stat().st_mode & 0o777)
+        _sync(temporary, os.O_RDWR)
+        os.replace(temporary, target)
+        with suppress(PermissionError):  # Windows cannot open a directory
+            _sync(target.parent, os.O_RDONLY)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DataError(f"cannot write: {os.fspath(path)}: {reason}") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def _sync(path: Path, flags: int) -> None:
+    """Wait until the file or directory is on the disk."""
+    handle = os.open(path, flags)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

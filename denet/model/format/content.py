@@ -1,0 +1,97 @@
+"""What every format does with what it read: layers, a model, tensors against the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from denet.errors import DataError, UsageError
+from denet.layer.base import Layer
+from denet.layer.registry import layer_from_fields
+from denet.model.format.record import Record
+from denet.model.model import Model, Shape
+from denet.model.preprocessing import Preprocessing
+
+MAX_CLASSES = 1_000_000
+MAX_LENGTH = 65536  # of an axis of the input
+SHOWN_FAULTS = 3  # of many tensors that do not fit
+
+
+def layer_json(layer: Layer) -> dict[str, Any]:
+    """Return the type and all fields of a layer as JSON."""
+    return {"type": layer.type_name, **layer.fields()}
+
+
+def make_layer(values: Mapping[str, Any], where: str) -> Layer:
+    """Return the layer of ``layer_json``; DataError where it is not one this version knows."""
+    fields = dict(values)
+    try:
+        return layer_from_fields(str(fields.pop("type", None)), fields)
+    except (UsageError, ValueError, TypeError) as error:
+        raise DataError(f"cannot read model: {where}: {error}") from error
+
+
+def make_model(
+    layers: list[Layer],
+    input_shape: Sequence[int],
+    class_labels: list[str],
+    preprocessing: Record,
+    summary: dict[str, Any],
+    source: str,
+) -> Model:
+    """Return a model that holds no arrays yet."""
+    channels, height, width = input_shape
+    if not all(1 <= length <= MAX_LENGTH for length in input_shape):
+        raise DataError(f"damaged model file: {source}: input shape {list(input_shape)}")
+    if not 1 <= len(class_labels) == len(set(class_labels)):
+        raise DataError(f"damaged model file: {source}: no class labels, or one of them twice")
+    try:
+        own = Preprocessing(preprocessing.numbers("mean"), preprocessing.numbers("std"))
+        own.check(channels)
+    except UsageError as error:
+        raise DataError(f"damaged model file: {source}: {error}") from error
+    shape: Shape = (channels, height, width)
+    return Model(layers, shape, class_labels, own, summary=summary)
+
+
+def preprocessing_json(model: Model) -> dict[str, list[float]]:
+    """Return the preprocessing of a model as JSON."""
+    own = model.preprocessing
+    return {"mean": list(own.mean), "std": list(own.std)}
+
+
+def fill(
+    model: Model,
+    shapes: Mapping[str, Sequence[int]],
+    fetch: Callable[[str], np.ndarray],
+    source: str,
+) -> None:
+    """Give a model its arrays, once the shapes in the file are those the network needs.
+
+    Raises DataError naming the tensors that are missing, of a wrong shape or superfluous.
+    """
+    try:
+        tensors = model.tensors()
+    except UsageError as error:
+        raise DataError(f"damaged model file: {source}: {error}") from error
+    expected = {
+        prefix + name: tensor.shape
+        for prefix, own in zip(model.prefixes(), tensors, strict=True)
+        for name, tensor in own.items()
+    }
+    faults = [f"tensor {name!r} is missing" for name in expected if name not in shapes]
+    faults += [
+        f"tensor {name!r} has shape {list(shapes[name])}, the network needs {list(shape)}"
+        for name, shape in expected.items()
+        if name in shapes and tuple(shapes[name]) != shape
+    ]
+    faults += [f"tensor {name!r:.80} belongs to no layer" for name in shapes.keys() - expected]
+    if faults:
+        more = f" (and {len(faults) - SHOWN_FAULTS} more)" if len(faults) > SHOWN_FAULTS else ""
+        raise DataError(f"damaged model file: {source}: {'; '.join(faults[:SHOWN_FAULTS])}{more}")
+    model.parameters = [
+        {name: fetch(prefix + name) for name in own}
+        for prefix, own in zip(model.prefixes(), tensors, strict=True)
+    ]

@@ -1,0 +1,233 @@
+"""The .mdl.gz format of the 2017 program: gzipped JSON with arrays in base64.
+
+What it has no place for (preprocessing, training summary, some fields, variances to the last
+bit) stands under the further key ``denet``, which the 2017 program ignores: a model written here
+is read back as it was.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import time
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from denet.errors import DataError
+from denet.graph.graph import Graph
+from denet.layer.base import Layer
+from denet.model.format.atomic import atomic_write
+from denet.model.format.content import (
+    MAX_CLASSES,
+    fill,
+    layer_json,
+    make_layer,
+    make_model,
+    preprocessing_json,
+)
+from denet.model.format.json_text import parse_object
+from denet.model.format.mdl_gz_layers import (
+    READERS,
+    WRITERS,
+    Arrays,
+    Json,
+    MapShape,
+    is_class_convolution,
+    read_class_convolution,
+)
+from denet.model.format.mdl_gz_residual import read_residual, write_residual
+from denet.model.format.npy import encode_array
+from denet.model.format.record import Record
+from denet.model.model import Model
+
+VERSION = 3
+MAX_TEXT_BYTES = 1 << 30  # the largest network of 2017 takes half of it
+SHOWN_LAYERS = 9  # of many that are unknown
+_CHUNK_BYTES = 1 << 20
+_MODE_CHANNELS = {"RGB": 3, "L": 1}
+_READERS = READERS | {"resnet": read_residual}
+_WRITERS = WRITERS | {"resnet": write_residual}
+
+
+@dataclass
+class Entry:
+    """A layer as read: its fields, with "type", and its arrays by local name."""
+
+    where: str
+    fields: Json
+    arrays: Arrays
+
+
+def read(path: str | os.PathLike[str]) -> Model:
+    """Return the model in a file of 2017 or of ``write``."""
+    source = os.fspath(path)
+    top = Record(parse_object(_inflate(source), source), source)
+    version = top.integer("version", 0)
+    if not 1 <= version <= VERSION:
+        raise DataError(f"cannot read model: {source}: version {version} (known: 1 to {VERSION})")
+    if top.integer("imageBorder", 0) != 0:
+        raise DataError(f"cannot read model: {source}: imageBorder must be 0")
+    own = top.record("denet")
+    entries = _read_layers(top.layers(), own.layers())
+    model = make_model(
+        [make_layer(entry.fields, entry.where) for entry in entries],
+        _input_shape(top),
+        _class_labels(top),
+        own.record("preprocessing"),
+        own.record("summary").values,
+        source,
+    )
+    arrays = {
+        prefix + name: array
+        for prefix, entry in zip(model.prefixes(), entries, strict=True)
+        for name, array in entry.arrays.items()
+    }
+    fill(model, {name: array.shape for name, array in arrays.items()}, arrays.pop, source)
+    return model
+
+
+def _inflate(source: str) -> bytearray:
+    """Return the text of a gzip file, as long as it stays below MAX_TEXT_BYTES."""
+    text = bytearray()
+    try:
+        with gzip.open(source) as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                text += chunk
+                if len(text) > MAX_TEXT_BYTES:
+                    raise DataError(
+                        f"damaged model file: {source}: more than {MAX_TEXT_BYTES} bytes of text"
+                    )
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"damaged model file: {source}: {error}; take another copy") from error
+    return text
+
+
+def _input_shape(top: Record) -> tuple[int, ...]:
+    """Return (channels, height, width)."""
+    if "dataShape" in top:
+        return top.integers("dataShape", 3)
+    width, height = top.integers("imageSize", 2)
+    mode = top.text("imageMode")
+    if mode not in _MODE_CHANNELS:
+        raise top.fault(f"imageMode {mode!r:.20} (known: {', '.join(_MODE_CHANNELS)})")
+    return _MODE_CHANNELS[mode], height, width
+
+
+def _class_labels(top: Record) -> list[str]:
+    """Return the labels by class id; classes without one are called by their id."""
+    numbers = top.record("classLabels")
+    count = top.integer("classNum", len(numbers.values))
+    if not 1 <= count <= MAX_CLASSES:
+        raise top.fault(f"classNum {count} is not from 1 to {MAX_CLASSES}")
+    labels: dict[int, str] = {}
+    for label in numbers.values:
+        number = numbers.integer(label)
+        if number in labels or not 0 <= number < count:
+            raise numbers.fault(f"{label!r:.40} has the class id {number} (classNum {count})")
+        labels[number] = label
+    return [labels.get(number, f"class {number}") for number in range(count)]
+
+
+def _read_layers(records: list[Record], own: list[Record]) -> list[Entry]:
+    """Return the layers of the network; ``own`` holds for each what 2017 has no place for."""
+    unknown = [record for record in records if record.text("type") not in _READERS]
+    if unknown:
+        names = ", ".join(f"{each.text('type')!r:.40}" for each in unknown[:SHOWN_LAYERS])
+        raise DataError(
+            f"cannot read model: {unknown[0].where}: this DeNet does not know the layers {names}"
+        )
+    entries = [_read_layer(records, number) for number in range(len(records))]
+    if own and len(own) != len(entries):
+        raise own[0].fault(f"{len(own)} layers beside {len(entries)} of 2017")
+    for entry, more in zip(entries, own, strict=False):
+        fields, arrays = more.record("fields").values, more.record("arrays")
+        entry.fields = fields if "type" in fields else entry.fields | fields
+        entry.arrays |= {name: arrays.array(name) for name in arrays.values}
+    return [entry for entry in entries if entry.fields["type"] != "identity"]
+
+
+def _read_layer(records: list[Record], number: int) -> Entry:
+    """Return the layer at this place, counted from 0."""
+    record = records[number]
+    type_name = record.text("type")
+    reader = _READERS[type_name]
+    if is_class_convolution(records[number : number + 2]):
+        type_name, reader = "class-conv", read_class_convolution
+    fields, arrays = reader(record)
+    return Entry(record.where, {"type": type_name, **fields}, arrays)
+
+
+def write(model: Model, path: str | os.PathLike[str]) -> None:
+    """Save a model atomically."""
+    layers = [
+        _WRITERS[layer.type_name](layer, arrays, shape)
+        for layer, arrays, shape in zip(
+            model.layers, model.parameters, _input_maps(model), strict=True
+        )
+    ]
+    records = Record({"layers": layers}, os.fspath(path)).layers()
+    top = {
+        "classifierType": "CNN",
+        "classLabels": {label: number for number, label in enumerate(model.class_labels)},
+        "classNum": len(model.class_labels),
+        "dataShape": list(model.input_shape),
+        "date": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()),
+        "user": "",
+        "version": VERSION,
+        "layers": layers,
+        "denet": {
+            "preprocessing": preprocessing_json(model),
+            "summary": model.summary,
+            "layers": [
+                _beyond_2017(layer, arrays, _read_layer(records, number))
+                for number, (layer, arrays) in enumerate(
+                    zip(model.layers, model.parameters, strict=True)
+                )
+            ],
+        },
+    }
+    with atomic_write(path) as temporary:
+        _deflate(top, temporary, path)
+
+
+def _input_maps(model: Model) -> list[MapShape]:
+    """Return (height, width, channels) of the map that each layer receives."""
+    channels, height, width = model.input_shape
+    graph = Graph(1, len(model.class_labels))
+    x = graph.input("data", (1, height, width, channels), "real")
+    shapes = []
+    for prefix, layer in zip(model.prefixes(), model.layers, strict=True):
+        shapes.append((x.shape[1], x.shape[2], x.shape[3]))
+        with graph.scope(prefix):
+            x = layer.build(graph, x)
+    return shapes
+
+
+def _beyond_2017(layer: Layer, arrays: Arrays, read: Entry) -> Json:
+    """Return the fields and arrays of a layer that do not come back from its JSON of 2017."""
+    fields = layer_json(layer)
+    if read.fields["type"] == layer.type_name:
+        back = layer_json(make_layer(read.fields, read.where))
+        fields = {name: value for name, value in fields.items() if value != back[name]}
+    lost = {
+        name: encode_array(array)
+        for name, array in arrays.items()
+        if name not in read.arrays or array.tobytes() != read.arrays[name].tobytes()
+    }
+    return {"fields": fields, "arrays": lost}
+
+
+def _deflate(top: Json, temporary: Path, path: str | os.PathLike[str]) -> None:
+    """Write the gzip file; the same content gives the same bytes."""
+    with (
+        temporary.open("wb") as file,
+        gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed,
+        io.TextIOWrapper(packed, "utf-8") as text,
+    ):
+        json.dump(top, text, indent=2)
+        text.flush()
+        if packed.tell() > MAX_TEXT_BYTES:
+            raise DataError(f"cannot write: {os.fspath(path)}: too large for .mdl.gz; use .mdl")

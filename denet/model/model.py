@@ -1,0 +1,177 @@
+"""A model: layers, their parameters, the classes, and the shape of the images."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from denet.errors import DescriptionError, OutOfMemoryError, UsageError
+from denet.graph.graph import Graph, Tensor
+from denet.layer.base import Layer
+from denet.layer.options import LayerOptions
+from denet.model.desc import build_layers, layer_tokens, layers_text, parse_desc
+from denet.model.preprocessing import Preprocessing
+
+Shape = tuple[int, int, int]
+
+
+@dataclass
+class Model:
+    """A network with its weights; holds everything that prediction needs.
+
+    ``parameters`` has one dict per layer: {local name: float32 array in border layout}; the
+    running statistics of batch normalisation are among them. Layers count from 1.
+    """
+
+    layers: list[Layer]
+    input_shape: Shape  # (channels, height, width)
+    class_labels: list[str]  # by class id
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    parameters: list[dict[str, np.ndarray]] = field(default_factory=list)
+    summary: dict[str, Any] = field(default_factory=dict)  # of its training, as JSON values
+
+    @classmethod
+    def create(
+        cls,
+        text: str,
+        input_shape: Sequence[int],
+        class_labels: Sequence[str],
+        options: LayerOptions | None = None,
+        seed: int = 0,
+        preprocessing: Preprocessing | None = None,
+    ) -> Model:
+        """Return a new model of a network text; raise DescriptionError if it cannot be built."""
+        channels, height, width = input_shape
+        model = cls(
+            build_layers(parse_desc(text), options),
+            (channels, height, width),
+            list(class_labels),
+            preprocessing or Preprocessing(),
+        )
+        model.preprocessing.check(channels)
+        model.check_trainable()
+        model.initialise(seed)
+        return model
+
+    def text(self) -> str:
+        """Return the network text of the layers."""
+        return layers_text(self.layers)
+
+    def graph(
+        self,
+        batch_size: int,
+        label_smoothing: float = 0.0,
+        frozen: Collection[int] = frozenset(),
+    ) -> Graph:
+        """Return the graph of the network; parameters of the ``frozen`` layers are not trained.
+
+        Input "data" (n, h, w, c); what else it takes and gives its last layer decides. Raises
+        DescriptionError naming the layer and its input where shapes do not fit.
+        """
+        channels, height, width = self.input_shape
+        graph = Graph(batch_size, len(self.class_labels), label_smoothing)
+        x = graph.input("data", (batch_size, height, width, channels), "real")
+        for number, layer in enumerate(self.layers, 1):
+            if number > 1 and self.layers[number - 2].last:
+                raise self.layer_error(number, x, "nothing may follow the layer before it")
+            try:
+                with graph.scope(f"{number}.{layer.type_name}", number in frozen):
+                    x = layer.build(graph, x)
+            except DescriptionError as error:
+                raise self.layer_error(number, x, str(error)) from None
+        return graph
+
+    def check_trainable(self) -> None:
+        """Raise DescriptionError unless every shape fits and the network ends in a cost."""
+        if not self.class_labels:
+            raise DescriptionError("the model has no classes: give at least one class label")
+        if not self.graph(batch_size=1).costs:
+            last = len(self.layers)
+            raise DescriptionError(
+                f'layer {last} "{self.token(last)}": the network ends here without a cost to '
+                "train; end it with R"
+            )
+
+    def layer_error(self, number: int, x: Tensor, message: str) -> DescriptionError:
+        """Return the error of a layer that does not fit its input ``x``."""
+        _, height, width, channels = x.shape
+        return DescriptionError(
+            f'layer {number} "{self.token(number)}" on a map of {height}x{width} with '
+            f"{channels} channels: {message}"
+        )
+
+    def token(self, number: int) -> str:
+        """Return the token of the network text that layer ``number`` comes from."""
+        for text, count in layer_tokens(self.layers):
+            if number <= count:
+                return text
+            number -= count
+        raise AssertionError(number)
+
+    def initialise(self, seed: int) -> None:
+        """Draw all parameters anew.
+
+        Each array has a generator of its own, made from seed, layer and place in the layer: it
+        does not depend on the other layers.
+        """
+        if seed < 0:
+            raise UsageError(f"seed: must be 0 or more; got {seed}")
+        try:
+            self.parameters = [
+                {
+                    name: tensor.initial.sample(
+                        tensor.shape, np.random.default_rng([seed, number, position])
+                    )
+                    for position, (name, tensor) in enumerate(tensors.items())
+                    if tensor.initial
+                }
+                for number, tensors in enumerate(self.tensors(), 1)
+            ]
+        except MemoryError:
+            raise OutOfMemoryError(
+                f"model: its {self.parameter_count():,} parameters do not fit into memory: use "
+                "fewer filters or smaller windows, or pool the map before R"
+            ) from None
+
+    def tensors(self) -> list[dict[str, Tensor]]:
+        """Return the parameters and states of each layer as graph tensors, by local name."""
+        graph = self.graph(batch_size=1)
+        everything = graph.parameters | graph.states
+        return [
+            {
+                path.removeprefix(prefix): tensor
+                for path, tensor in everything.items()
+                if path.startswith(prefix)
+            }
+            for prefix in self.prefixes()
+        ]
+
+    def prefixes(self) -> Iterator[str]:
+        """Yield what the path of a parameter starts with, for each layer."""
+        for number, layer in enumerate(self.layers, 1):
+            yield f"{number}.{layer.type_name}."
+
+    def values(self) -> dict[str, np.ndarray]:
+        """Return {path: array} of all parameters and states; the arrays are not copied."""
+        return {
+            prefix + name: value
+            for prefix, values in zip(self.prefixes(), self.parameters, strict=True)
+            for name, value in values.items()
+        }
+
+    def set_values(self, values: Mapping[str, np.ndarray]) -> None:
+        """Take float32 copies of these arrays as all parameters and states."""
+        expected = list(zip(self.prefixes(), self.tensors(), strict=True))
+        shapes = {prefix + name: t.shape for prefix, own in expected for name, t in own.items()}
+        assert {path: value.shape for path, value in values.items()} == shapes
+        self.parameters = [
+            {name: np.array(values[prefix + name], np.float32) for name in own}
+            for prefix, own in expected
+        ]
+
+    def parameter_count(self) -> int:
+        """Count the trained numbers; running statistics are not among them."""
+        return sum(tensor.type.size for tensor in self.graph(batch_size=1).parameters.values())

@@ -1,0 +1,37 @@
+"""What is done to pixels before a network sees them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from denet.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Per channel (x - mean) / std on pixels scaled to [0, 1]; empty stands for mean 0, std 1."""
+
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("mean", "std"):
+            values: Sequence[float] = getattr(self, name)
+            object.__setattr__(self, name, tuple(float(value) for value in values))
+        finite = all(math.isfinite(value) for value in self.mean + self.std)
+        if not finite or any(value <= 0 for value in self.std):
+            raise UsageError(
+                "preprocessing: mean must be finite and std above 0; "
+                f"got mean {list(self.mean)}, std {list(self.std)}"
+            )
+
+    def check(self, channels: int) -> None:
+        """Raise UsageError unless mean and std fit images of this many channels."""
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) not in (0, channels):
+                raise UsageError(
+                    f"preprocessing: {name} must have one value per channel; "
+                    f"got {len(values)} for {channels} channels"
+                )

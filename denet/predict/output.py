@@ -1,0 +1,54 @@
+"""Answers as lines of text, JSON or CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator
+
+from denet.predict.classify import Answer
+
+
+def text_lines(answers: Iterable[Answer]) -> Iterator[str]:
+    """Yield ``NAME: CLASS 97.31%, CLASS 2.04%, ...`` for each image."""
+    for answer in answers:
+        classes = ", ".join(f"{name} {100 * p:.2f}%" for name, p in answer.classes)
+        yield f"{answer.name}: {classes}"
+
+
+def json_lines(answers: Iterable[Answer]) -> Iterator[str]:
+    """Yield one JSON object per image: image, classes [{class, probability}], label if known."""
+    for answer in answers:
+        classes = [{"class": name, "probability": _rounded(p)} for name, p in answer.classes]
+        label = {} if answer.label is None else {"label": answer.label}
+        yield json.dumps({"image": answer.name, "classes": classes, **label})
+
+
+def csv_lines(answers: Iterable[Answer]) -> Iterator[str]:
+    """Yield a header, then image, label (empty if unknown), class_1, probability_1, ..."""
+    for row, answer in enumerate(answers):
+        if row == 0:
+            numbers = range(1, len(answer.classes) + 1)
+            pairs = [f"{column}_{n}" for n in numbers for column in ("class", "probability")]
+            yield _csv_line(["image", "label", *pairs])
+        cells = [cell for name, p in answer.classes for cell in (name, f"{_rounded(p)}")]
+        yield _csv_line([answer.name, answer.label or "", *cells])
+
+
+OUTPUTS: dict[str, Callable[[Iterable[Answer]], Iterator[str]]] = {
+    "text": text_lines,
+    "jsonl": json_lines,
+    "csv": csv_lines,
+}
+
+
+def _rounded(probability: float) -> float:
+    """Return six significant digits: what float32 holds."""
+    return float(f"{probability:.6g}")
+
+
+def _csv_line(cells: list[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(cells)
+    return text.getvalue()

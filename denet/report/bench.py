@@ -1,0 +1,120 @@
+"""How fast a network runs here, and what it costs: time, memory, arithmetic."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from denet.graph.kernel import Backend
+from denet.graph.plan import Plan
+from denet.model.model import Model
+
+WARM_UP = 3  # steps before the clock runs: caches, page faults, processor frequency
+PASSES = {"predict": 1, "train": 3}  # backward computes two products for each of forward
+MEGABYTE = 1 << 20
+
+
+def measure(
+    model: Model,
+    backend: Backend,
+    mode: str,
+    precision: str,
+    batch_size: int,
+    steps: int,
+    make_update: Callable[[Plan], Callable[[], None]] | None = None,
+) -> dict[str, Any]:
+    """Run ``steps`` steps on random images; return a flat dict of results as JSON values.
+
+    A training step is one run of the plan, then the call that ``make_update(plan)`` returned.
+    """
+    start = time.perf_counter()
+    graph = model.graph(batch_size)
+    plan = Plan(graph, backend, mode, precision)
+    plan.load(model.values())
+    update = make_update(plan) if make_update else None
+    build_seconds = time.perf_counter() - start
+
+    batch = _random_batch(model, batch_size)
+    seconds = []
+    for _ in range(WARM_UP + steps):
+        start = time.perf_counter()
+        plan.run(batch)
+        if update:
+            update()
+        seconds.append(time.perf_counter() - start)
+    seconds = seconds[WARM_UP:]
+    kinds = plan.profile()
+    if update:
+        start = time.perf_counter()
+        update()
+        kinds["solver"] = time.perf_counter() - start
+    flops = graph.flops() // batch_size
+    return {
+        "mode": mode,
+        "backend": backend.name,
+        "precision": precision,
+        "batch_size": batch_size,
+        "steps": steps,
+        "images_per_second": batch_size / median(seconds),
+        "images_per_second_min": batch_size / max(seconds),
+        "images_per_second_max": batch_size / min(seconds),
+        "ms_per_step": 1000 * median(seconds),
+        "build_seconds": build_seconds,
+        "peak_memory_mb": peak_memory() / MEGABYTE,
+        "arena_mb": plan.arena_bytes / MEGABYTE,
+        "parameters": model.parameter_count(),
+        "flops_per_image": flops,
+        "gflops_per_second": PASSES[mode] * flops * batch_size / median(seconds) / 1e9,
+        "ms_by_kind": {kind: 1000 * spent for kind, spent in kinds.items()},
+    }
+
+
+def bench_text(result: dict[str, Any]) -> str:
+    """Return the result of ``measure`` as lines to read."""
+    rows = [
+        (
+            "images/s",
+            "{images_per_second:.1f} median, {images_per_second_min:.1f} least, "
+            "{images_per_second_max:.1f} most",
+        ),
+        ("step", "{ms_per_step:.2f} ms for {batch_size} images"),
+        (
+            "arithmetic",
+            "{gflops_per_second:.1f} GFLOP/s, {flops_per_image:,} FLOP per image forward",
+        ),
+        ("parameters", "{parameters:,}"),
+        ("memory", "{peak_memory_mb:.0f} MB peak of the process, {arena_mb:.1f} MB activations"),
+        ("preparation", "{build_seconds:.2f} s"),
+    ]
+    lines = ["{mode} on {backend}, {precision}, {steps} steps".format(**result)]
+    lines += [f"{name:<13}{text.format(**result)}" for name, text in rows]
+    kinds = sorted(result["ms_by_kind"].items(), key=lambda item: -item[1])
+    total = sum(spent for _, spent in kinds) or 1.0
+    width = max(len("kind of step"), *(len(kind) for kind, _ in kinds))
+    lines += ["", f"{'kind of step':<{width}}  {'ms':>9}  share"]
+    lines += [f"{kind:<{width}}  {ms:9.3f}  {ms / total:5.1%}" for kind, ms in kinds]
+    return "\n".join(lines)
+
+
+def peak_memory() -> int:
+    """Return the most bytes that this process has held so far; 0 where the system cannot tell."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _random_batch(model: Model, batch_size: int) -> dict[str, np.ndarray]:
+    channels, height, width = model.input_shape
+    rng = np.random.default_rng(0)
+    return {
+        "data": rng.standard_normal((batch_size, height, width, channels), np.float32),
+        "class_index": rng.integers(len(model.class_labels), size=batch_size, dtype=np.int32),
+    }

@@ -1,0 +1,107 @@
+"""The layers of a model as a table: output shape, parameters, arithmetic, memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from denet.graph.graph import Node
+from denet.model.model import Model
+
+BYTES = {"real": 4, "float32": 4, "int32": 4, "uint8": 1}
+MEGABYTE = 1 << 20
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One layer at work on a batch."""
+
+    number: int
+    type_name: str
+    text: str  # the token that it comes from
+    shape: tuple[int, ...]  # of its output, (channels, height, width)
+    parameters: int
+    flops: int  # of one forward pass of one image
+    activation_bytes: int  # of all op outputs for the batch, in float32
+
+
+def layer_rows(model: Model, batch_size: int) -> list[LayerRow]:
+    """Return one row for each layer, in order."""
+    graph = model.graph(batch_size)
+    channels, height, width = model.input_shape
+    shape: tuple[int, ...] = (batch_size, height, width, channels)
+    rows = []
+    for number, prefix in enumerate(model.prefixes(), 1):
+        nodes = [node for node in graph.nodes if node.name.startswith(prefix)]
+        maps = [node.outputs[0].shape for node in nodes if len(node.outputs[0].shape) == 4]
+        shape = maps[-1] if maps else shape
+        sizes = [
+            each.type.size for path, each in graph.parameters.items() if path.startswith(prefix)
+        ]
+        rows.append(
+            LayerRow(
+                number,
+                model.layers[number - 1].type_name,
+                model.token(number),
+                (shape[3], shape[1], shape[2]),
+                sum(sizes),
+                sum(_flops(node) for node in nodes) // batch_size,
+                sum(
+                    tensor.type.size * BYTES[tensor.type.dtype]
+                    for node in nodes
+                    for tensor in node.outputs
+                ),
+            )
+        )
+    return rows
+
+
+def layers_report(model: Model, batch_size: int) -> str:
+    """Return the table of all layers and its sums as text."""
+    rows = layer_rows(model, batch_size)
+    total = LayerRow(
+        0,
+        "total",
+        "",
+        (),
+        sum(row.parameters for row in rows),
+        sum(row.flops for row in rows),
+        sum(row.activation_bytes for row in rows),
+    )
+    table = [("layer", "type", "text", "output", "parameters", "MFLOP", "MB"), *map(_cells, rows)]
+    table.append(("", *_cells(total)[1:]))
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = ["  ".join(_align(cells, widths)).rstrip() for cells in table]
+    channels, height, width = model.input_shape
+    return "\n".join(
+        [
+            f"input {width}x{height}, {channels} channels; {len(model.class_labels)} classes; "
+            f"MFLOP per image forward; MB of outputs in f32 for a batch of {batch_size}",
+            *lines,
+        ]
+    )
+
+
+def _flops(node: Node) -> int:
+    return node.op.flops(
+        tuple(tensor.type for tensor in node.inputs), tuple(tensor.type for tensor in node.outputs)
+    )
+
+
+def _cells(row: LayerRow) -> tuple[str, ...]:
+    return (
+        str(row.number),
+        row.type_name,
+        row.text,
+        "x".join(map(str, row.shape)),
+        f"{row.parameters:,}",
+        f"{row.flops / 1e6:,.2f}",
+        f"{row.activation_bytes / MEGABYTE:,.2f}",
+    )
+
+
+def _align(cells: tuple[str, ...], widths: list[int]) -> list[str]:
+    """Pad the words on the right and the numbers on the left."""
+    return [
+        f"{cell:<{width}}" if index in (1, 2, 3) else f"{cell:>{width}}"
+        for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    ]

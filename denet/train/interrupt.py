@@ -1,0 +1,56 @@
+"""Ctrl-C and SIGTERM stop a training between two steps, where its weights are whole."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class HeldSignal:
+    """The first SIGINT or SIGTERM since the hold began waits here; a second one goes through."""
+
+    def __init__(self, before: Callable[[], None]):
+        self._before = before
+        self._number: int | None = None
+        self._handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+
+    def check(self) -> None:
+        """If a signal waits, call ``before``, then let it act as if nobody had held it."""
+        if self._number is not None:
+            self._before()
+            self._release(self._number)
+
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """Keep a signal until the next ``check``."""
+        if self._number is not None:
+            self._release(number)
+        self._number = number
+
+    def restore(self) -> None:
+        """Give the signals back to whoever handled them before."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _release(self, number: int) -> None:
+        self.restore()
+        signal.raise_signal(number)
+
+
+@contextmanager
+def hold_signals(before: Callable[[], None]) -> Iterator[HeldSignal]:
+    """Hold SIGINT and SIGTERM back; outside the main thread, which gets them, do nothing."""
+    held = HeldSignal(before)
+    if threading.current_thread() is not threading.main_thread():
+        yield held
+        return
+    for number in _SIGNALS:
+        signal.signal(number, held.receive)
+    try:
+        yield held
+    finally:
+        held.restore()

@@ -1,0 +1,82 @@
+"""The options of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from denet.errors import UsageError
+from denet.train.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How to train; the model and the data are given apart. Epochs and layers count from 1.
+
+    output_prefix, model_suffix, overwrite      files of the run, see RunFiles
+    disable_intermediate                        save no model but the best and the final one
+    epochs, batch_size                          the last batch of an epoch may be shorter
+    test_epochs                                 test after every so many epochs, and at the end
+    solver, learn_momentum, learn_decay         see solver.py
+    learn_decay_all                             L2 decay of biases and scales too
+    gradient_clip                               largest global norm of the gradient, 0 = no limit
+    learn_rate ... learn_warmup                 see schedule.py
+    label_smoothing                             share of the target spread over all classes
+    cost_factors                                one per cost of the network, none = all 1
+    skip_layer_updates                          numbers of layers whose parameters stay as they are
+    distort_mode                                random distortions of training images: o4, m50, ...
+    seed                                        of order, distortions and dropout
+    thread_num                                  threads that prepare batches
+    """
+
+    output_prefix: str = "./model"
+    model_suffix: str = ".mdl"
+    overwrite: bool = False
+    disable_intermediate: bool = False
+    epochs: int = 30
+    batch_size: int = 32
+    test_epochs: int = 1
+    solver: str = "nesterov"
+    learn_momentum: Sequence[float] = (0.0, 0.0)
+    learn_decay: float = 0.0
+    learn_decay_all: bool = False
+    gradient_clip: float = 0.0
+    learn_rate: float = 0.1
+    learn_anneal: float = 1.0
+    learn_anneal_epochs: Sequence[int] = ()
+    learn_cosine: bool = False
+    learn_warmup: float = 0.0
+    label_smoothing: float = 0.0
+    cost_factors: Sequence[float] = ()
+    skip_layer_updates: Sequence[int] = ()
+    distort_mode: Sequence[str] = ()
+    seed: int = 23455
+    thread_num: int = 1
+
+    def __post_init__(self) -> None:
+        for option in ("epochs", "batch_size", "test_epochs"):
+            if getattr(self, option) < 1:
+                name = option.replace("_", "-")
+                raise UsageError(f"{name}: {getattr(self, option)}: give at least 1")
+        if not 0 <= self.label_smoothing < 1:
+            raise UsageError(f"label-smoothing: {self.label_smoothing}: give 0 to below 1")
+        self.schedule()
+
+    def schedule(self) -> Schedule:
+        """Return the learn rate's course; raise UsageError where it makes no sense."""
+        return Schedule(
+            self.learn_rate,
+            self.epochs,
+            self.learn_anneal,
+            self.learn_anneal_epochs,
+            self.learn_cosine,
+            self.learn_warmup,
+        )
+
+    def record(self) -> dict[str, Any]:
+        """Return all options as JSON values."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(self).items()
+        }

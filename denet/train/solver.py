@@ -1,0 +1,266 @@
+"""Solvers: they move weights against their gradients, in place on flat float32 arrays.
+
+    solver = make_solver("nesterov", weights.size, decay_size, [0.9], decay=1e-4)
+    solver.update(weights, gradients, learn_rate)
+
+An update is bound by memory, so the arrays are walked in chunks that stay in cache through all
+operations of the rule, by several threads (NumPy lets go of the interpreter lock). No element
+depends on another (but for clipping, whose norm is summed in a fixed order), so the number of
+threads never changes a result.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar
+
+import numpy as np
+
+from denet.errors import DataError, UsageError, nearest_hint
+
+CHUNK = 1 << 17  # elements: four arrays of it about fill a level 2 cache, and calls stay few
+
+
+class Solver:
+    """What all rules share: chunks, threads, L2 decay (g += decay * p), clipping, state.
+
+    size        elements of the flat arrays
+    decay_size  leading elements that decay (weights; biases and scales come after them)
+    momentum    the rule's averaging factors, each in [0, 1)
+    clip        largest global norm of the gradient, 0 = no limit (longer ones are scaled in place)
+    """
+
+    averages: ClassVar[tuple[str, ...]] = ()  # running averages that the rule keeps, by name
+    scratch_num: ClassVar[int] = 1  # chunks of scratch memory per thread
+
+    def __init__(
+        self,
+        name: str,
+        size: int,
+        decay_size: int,
+        momentum: Sequence[float],
+        decay: float,
+        clip: float,
+        threads: int,
+    ):
+        self.name, self.size, self.momentum, self.clip = name, size, tuple(momentum), clip
+        self.iteration = 0  # updates made so far
+        self.kept = {average: np.zeros(size, np.float32) for average in self.averages}
+        chunks = [(part, decay) for part in _chunks(0, decay_size)]
+        chunks += [(part, 0.0) for part in _chunks(decay_size, size)]
+        threads = max(1, min(threads, len(chunks)))
+        self._shares = [chunks[first::threads] for first in range(threads)]
+        self._scratch = np.zeros((threads, self.scratch_num, CHUNK), np.float32)
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+
+    def update(self, weights: np.ndarray, gradients: np.ndarray, learn_rate: float) -> None:
+        """Change ``weights`` (size,) in place by one step along ``gradients`` (size,)."""
+        assert weights.shape == gradients.shape == (self.size,)
+        scale = self._clip_scale(gradients)
+
+        def work(thread: int) -> None:
+            # a diverging run is reported by its cost, not by warnings from here
+            with np.errstate(all="ignore"):
+                for part, decay in self._shares[thread]:
+                    p, g = weights[part], gradients[part]
+                    if scale != 1:
+                        g *= scale
+                    averages = [self.kept[name][part] for name in self.averages]
+                    self.step(p, g, averages, self._scratch[thread, :, : p.size], decay, learn_rate)
+
+        list((self._pool.map if self._pool else map)(work, range(len(self._shares))))
+        self.iteration += 1
+
+    def step(
+        self,
+        p: np.ndarray,
+        g: np.ndarray,
+        averages: list[np.ndarray],
+        scratch: np.ndarray,
+        decay: float,
+        learn_rate: float,
+    ) -> None:
+        """Apply the rule to one chunk: change ``p`` and ``averages``, leave ``g`` as it is."""
+        raise AssertionError("abstract")
+
+    def state(self) -> dict[str, Any]:
+        """Return all that continuing needs; the arrays are the solver's own, not copies."""
+        return {"solver": self.name, "iteration": self.iteration, **self.kept}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from a ``state()``; DataError if it is another rule's or network's."""
+        if state.get("solver") != self.name:
+            raise DataError(
+                f"solver state: of solver {state.get('solver')!r}, not {self.name!r}: "
+                f"resume with --solver {state.get('solver')}"
+            )
+        for name, average in self.kept.items():
+            if name not in state or state[name].shape != average.shape:
+                raise DataError(
+                    f"solver state: {name!r} does not fit {self.size} parameters: "
+                    "resume with the network and momentum it was saved with"
+                )
+        for name, average in self.kept.items():
+            average[...] = state[name]
+        self.iteration = int(state["iteration"])
+
+    def _clip_scale(self, gradients: np.ndarray) -> float:
+        """Return the factor that brings the gradient's Euclidean norm down to ``clip``."""
+        if not self.clip:
+            return 1.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            squares = [
+                float(np.einsum("i,i->", gradients[part], gradients[part]))
+                for part in _chunks(0, self.size)
+            ]
+        norm = math.sqrt(math.fsum(squares)) if all(map(math.isfinite, squares)) else 0.0
+        return self.clip / norm if norm > self.clip else 1.0
+
+
+class GradientDescent(Solver):
+    """p -= lr * g: what sgd and nesterov are without momentum, and no array to keep."""
+
+    def step(self, p, g, averages, scratch, decay, learn_rate):  # type: ignore[no-untyped-def]
+        """Apply the rule to one chunk."""
+        (t,) = scratch
+        g = _decayed(p, g, decay, t)
+        np.multiply(g, learn_rate, out=t)
+        p -= t
+
+
+class Sgd(Solver):
+    """m = rho * m + (1 - rho) * g, rho = 0 at the first update; p -= lr * m.
+
+    Damped, as DeNet (2017) has it: a step is no longer with momentum than without.
+    """
+
+    averages = ("momentum",)
+
+    def step(self, p, g, averages, scratch, decay, learn_rate):  # type: ignore[no-untyped-def]
+        """Apply the rule to one chunk."""
+        (t,), (m,) = scratch, averages
+        rho = self.momentum[0] if self.iteration else 0.0
+        g = _decayed(p, g, decay, t)
+        m *= rho
+        np.multiply(g, 1 - rho, out=t)
+        m += t
+        np.multiply(m, learn_rate, out=t)
+        p -= t
+
+
+class Nesterov(Solver):
+    """m = rho * m + g; p -= lr * (g + rho * m): Torch's form of Nesterov's method.
+
+    Keeps q = rho * m, which saves one pass: q = rho * (q + g); p -= lr * (g + q).
+    """
+
+    averages = ("momentum",)
+
+    def step(self, p, g, averages, scratch, decay, learn_rate):  # type: ignore[no-untyped-def]
+        """Apply the rule to one chunk."""
+        (t,), (q,) = scratch, averages
+        g = _decayed(p, g, decay, t)
+        q += g
+        q *= self.momentum[0]
+        np.add(g, q, out=t)
+        t *= learn_rate
+        p -= t
+
+
+class Adam(Solver):
+    """m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; p -= lr m' / (sqrt(v') + 1e-8).
+
+    m' = m / (1 - b1^t), v' = v / (1 - b2^t), t = 1, 2, ...: Kingma and Ba 2015, algorithm 1.
+    """
+
+    averages = ("mean", "square")
+    scratch_num = 2
+    epsilon = 1e-8
+
+    def step(self, p, g, averages, scratch, decay, learn_rate):  # type: ignore[no-untyped-def]
+        """Apply the rule to one chunk."""
+        (t, u), (m, v), (b1, b2) = scratch, averages, self.momentum
+        g = _decayed(p, g, decay, t)
+        m *= b1
+        np.multiply(g, 1 - b1, out=u)
+        m += u
+        v *= b2
+        np.multiply(g, g, out=u)
+        u *= 1 - b2
+        v += u
+        np.sqrt(v, out=t)
+        t *= 1 / math.sqrt(1 - b2 ** (self.iteration + 1))
+        t += self.epsilon
+        np.divide(m, t, out=t)
+        t *= learn_rate / (1 - b1 ** (self.iteration + 1))
+        p -= t
+
+
+class AdamW(Adam):
+    """p *= 1 - lr * decay, then Adam without decay: Loshchilov and Hutter 2019, algorithm 2."""
+
+    def step(self, p, g, averages, scratch, decay, learn_rate):  # type: ignore[no-untyped-def]
+        """Apply the rule to one chunk."""
+        if decay:
+            p *= 1 - learn_rate * decay
+        super().step(p, g, averages, scratch, 0.0, learn_rate)
+
+
+SOLVERS: dict[str, type[Solver]] = {
+    "sgd": Sgd,
+    "nesterov": Nesterov,
+    "torch": Nesterov,
+    "adam": Adam,
+    "adamw": AdamW,
+}
+
+
+def make_solver(
+    name: str,
+    size: int,
+    decay_size: int,
+    momentum: Sequence[float],
+    decay: float,
+    *,
+    decay_all: bool = False,
+    clip: float = 0.0,
+    threads: int = 2,
+) -> Solver:
+    """Return the solver called ``name`` for flat arrays of ``size`` elements.
+
+    ``decay_all`` lets every parameter decay, not only the first ``decay_size``. Raises UsageError.
+    """
+    if name not in SOLVERS:
+        known = ", ".join(SOLVERS)
+        raise UsageError(f"solver: {name!r}{nearest_hint(name, list(SOLVERS))}: use one of {known}")
+    kind = SOLVERS[name]
+    _check_momentum(name, momentum, len(kind.averages))
+    for option, value in (("learn-decay", decay), ("gradient-clip", clip)):
+        if not 0 <= value < math.inf:
+            raise UsageError(f"{option}: {value}: give 0 or a positive number")
+    if kind in (Sgd, Nesterov) and not momentum[0]:
+        kind = GradientDescent
+    return kind(name, size, size if decay_all else decay_size, momentum, decay, clip, threads)
+
+
+def _check_momentum(name: str, momentum: Sequence[float], count: int) -> None:
+    if len(momentum) < count:
+        raise UsageError(f"learn-momentum: {len(momentum)} given: {name} needs {count}")
+    for value in momentum[:count]:
+        if not 0 <= value < 1:
+            raise UsageError(f"learn-momentum: {value}: give numbers from 0 to below 1")
+
+
+def _chunks(start: int, stop: int) -> list[slice]:
+    return [slice(low, min(low + CHUNK, stop)) for low in range(start, stop, CHUNK)]
+
+
+def _decayed(p: np.ndarray, g: np.ndarray, decay: float, out: np.ndarray) -> np.ndarray:
+    """Return g + decay * p, in ``out``; ``g`` itself where nothing decays."""
+    if not decay:
+        return g
+    np.multiply(p, decay, out=out)
+    out += g
+    return out

@@ -1,0 +1,192 @@
+"""Measure DeNet and PyTorch on the same machine in the same sitting.
+
+The two run alternately, each time in a fresh process that prints one JSON object. A run counts
+only if all other processes together (by /proc/stat, stolen time included) took less than 8 % of
+one core meanwhile; else it is repeated. Printed are the medians of the runs that count.
+
+    python tests/bench/side_by_side.py --torch-python ~/torch/bin/python r34-train-f32 cifar-epoch
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+TICKS = os.sysconf("SC_CLK_TCK")  # units of /proc/stat per second
+
+DESC = {
+    "r34": "C.B[64,7,2] BN A P[3,2,1] nRSN.O[3,64,3] nRSN.O[4,128,3,2] nRSN.O[6,256,3,2] "
+    "nRSN.O[3,512,3,2] P.A R",
+    "cifar": "C[128,3] BN A P[2] C[256,3] BN A P[2] C[512,3] BN A P.A R",
+}
+SIZE = {"r34": (128, 1000), "cifar": (32, 10)}  # pixels, classes
+STEPS = {"train": {"r34": 9, "cifar": 30}, "predict": {"r34": 20, "cifar": 100}}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One comparison: the arguments after each side's interpreter."""
+
+    denet: list[str]
+    torch: list[str]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one process printed, and the cores that all others used meanwhile."""
+
+    result: dict[str, float]
+    disturbance: float
+
+
+def step_case(network: str, mode: str, precision: str) -> Case:
+    """Compare single steps on data that are in memory already."""
+    size, class_num = SIZE[network]
+    same = f"--mode {mode} --precision {precision} --batch-size 32 --class-num {class_num}"
+    same += f" --steps {STEPS[mode][network]}"
+    ours = ["-m", "denet.cli.bench", "--model-desc", DESC[network], "--border-mode", "half"]
+    ours += ["--activation", "relu", "--image-size", str(size), str(size), "--json"]
+    rival = [str(HERE / "torch_step.py"), "--network", network, "--image-size", str(size)]
+    return Case(ours + same.split(), rival + same.split())
+
+
+def epoch_case(precision: str, data: str) -> Case:
+    """Compare whole epochs over the CIFAR directory, loading and augmentation included."""
+    same = ["--train", f"{data}/train", "--precision", precision, "--batch-size", "32"]
+    return Case(
+        [str(HERE / "epoch.py"), *same],
+        [str(HERE / "torch_cifar.py"), *same, "--epochs", "1", "--max-samples", "10000"],
+    )
+
+
+def cases(data: str) -> dict[str, Case]:
+    """Return every comparison by name; ``data`` is the directory with CIFAR's train and test."""
+    table = {
+        f"{network}-{mode}-{precision}": step_case(network, mode, precision)
+        for network in DESC
+        for mode in STEPS
+        for precision in ("f32", "bf16")
+    }
+    for precision in ("f32", "bf16"):
+        table[f"cifar-epoch-{precision}"] = epoch_case(precision, data)
+    return table
+
+
+def busy_seconds() -> float:
+    """Return the processor seconds used on this machine since its start, all cores together."""
+    with open("/proc/stat") as file:
+        user, nice, system, _idle, _wait, interrupt, soft, stolen = map(
+            int, file.readline().split()[1:9]
+        )
+    return (user + nice + system + interrupt + soft + stolen) / TICKS
+
+
+def own_seconds() -> float:
+    """Return the processor seconds of this process and its finished children."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def measure(command: list[str], environment: dict[str, str]) -> Run:
+    """Run one side once; its last line on stdout is the JSON object."""
+    begin, busy, own = time.perf_counter(), busy_seconds(), own_seconds()
+    finished = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True)
+    if finished.returncode != 0:
+        raise SystemExit(f"exit code {finished.returncode}: {shlex.join(command)}")
+    others = busy_seconds() - busy - (own_seconds() - own)
+    result = json.loads(finished.stdout.splitlines()[-1])
+    return Run(result, others / (time.perf_counter() - begin))
+
+
+def wait_for_quiet(limit: float) -> None:
+    """Return after half a second in which all others used less than ``limit`` of a core."""
+    while True:
+        begin, busy = time.perf_counter(), busy_seconds()
+        time.sleep(0.5)
+        if busy_seconds() - busy < limit * (time.perf_counter() - begin) + 1 / TICKS:
+            return
+
+
+def alternate(
+    commands: dict[str, list[str]], arguments: argparse.Namespace
+) -> dict[str, list[Run]]:
+    """Return the clean runs of each side, ``arguments.runs`` of them or what was to be had."""
+    environment = os.environ | {
+        "OMP_NUM_THREADS": str(arguments.threads),
+        "PYTHONPATH": str(ROOT),
+    }
+    clean: dict[str, list[Run]] = {side: [] for side in commands}
+    for _ in range(arguments.attempts):
+        for side, command in commands.items():
+            if len(clean[side]) == arguments.runs:
+                continue
+            wait_for_quiet(arguments.disturbance)
+            run = measure(command, environment)
+            counts = run.disturbance < arguments.disturbance
+            if counts:
+                clean[side].append(run)
+            speed = run.result["images_per_second"]
+            print(
+                f"{side:6} {speed:8.1f} images/s, others {100 * run.disturbance:.0f} % of a core"
+                + ("" if counts else ": not counted"),
+                file=sys.stderr,
+            )
+    return clean
+
+
+def report(name: str, clean: dict[str, list[Run]]) -> None:
+    """Print the medians of both sides and their ratio as rows of a Markdown table."""
+    speeds, memories = [], []
+    for side, runs in clean.items():
+        if not runs:
+            print(f"| {name} | {side} | no clean run |")
+            continue
+        speeds.append(statistics.median(run.result["images_per_second"] for run in runs))
+        memories.append(statistics.median(run.result["peak_memory_mb"] for run in runs))
+        print(
+            f"| {name} | {side} | {speeds[-1]:.1f} images/s | {memories[-1]:.0f} MB"
+            f" | {len(runs)} runs |"
+        )
+    if len(speeds) == 2:
+        ratio, memory = speeds[0] / speeds[1], memories[0] / memories[1]
+        print(f"| {name} | ratio | {ratio:.2f} | {memory:.2f} | |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cases", nargs="+", metavar="CASE", help="for instance r34-train-f32; an unknown name lists them")
+    parser.add_argument("--torch-python", required=True, help="an interpreter that has torch")
+    parser.add_argument("--only", choices=("denet", "torch"), help="measure one side")
+    parser.add_argument("--runs", type=int, default=5, help="clean runs per side")
+    parser.add_argument("--attempts", type=int, default=15, help="most runs per side")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--disturbance", type=float, default=0.08, help="limit, in cores")
+    parser.add_argument("--data", default="CIFAR10", help="directory with CIFAR's train and test")
+    arguments = parser.parse_args()
+    table = cases(arguments.data)
+    unknown = [name for name in arguments.cases if name not in table]
+    if unknown:
+        parser.error(f"unknown case {unknown[0]}: one of {', '.join(table)}")
+    for name in arguments.cases:
+        case = table[name]
+        commands = {
+            "denet": [sys.executable, *case.denet],
+            "torch": [arguments.torch_python, *case.torch],
+        }
+        if arguments.only:
+            commands = {arguments.only: commands[arguments.only]}
+        report(name, alternate(commands, arguments))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""The loader: exact batches, order, determinism, and threads that end."""
+
+import os
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from denet.dataset.base import Dataset
+from denet.dataset.directory import DirectoryDataset
+from denet.dataset.distort import parse_distortions
+from denet.dataset.loader import Loader, Normalise
+from denet.errors import UsageError
+from denet.model.preprocessing import Preprocessing
+
+COUNT = 23
+PIXELS = np.random.default_rng(2).integers(0, 256, (COUNT, 6, 4, 3), dtype=np.uint8)
+LABELS = np.arange(COUNT) % 5
+PREPROCESSING = Preprocessing((0.5, 0.4, 0.3), (0.2, 0.25, 0.5))
+
+
+def dataset():
+    return DirectoryDataset(list("abcde"), LABELS, [str(i) for i in range(COUNT)], PIXELS)
+
+
+def loader(data=None, batch_size=5, shuffle=True, **options):
+    return Loader(data or dataset(), batch_size, PREPROCESSING, shuffle=shuffle, **options)
+
+
+def loader_threads():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("loader")]
+
+
+def test_plain_epoch():
+    """Without shuffling: the samples in order, (x / 255 - mean) / std, a short last batch."""
+    batches = list(loader(shuffle=False).epoch(0))
+    assert [len(batch.data) for batch in batches] == [5, 5, 5, 5, 3]
+    assert (
+        len(loader()) == 5 and len(loader(batch_size=23)) == 1 and len(loader(batch_size=24)) == 1
+    )
+    data = np.concatenate([batch.data for batch in batches])
+    assert data.dtype == np.float32
+    expected = (PIXELS / 255 - [0.5, 0.4, 0.3]) / [0.2, 0.25, 0.5]
+    np.testing.assert_allclose(data, expected, rtol=1e-5, atol=1e-6)
+    classes = np.concatenate([batch.class_index for batch in batches])
+    assert classes.dtype == np.int32 and classes.tolist() == LABELS.tolist()
+    assert np.concatenate([batch.indices for batch in batches]).tolist() == list(range(COUNT))
+
+
+def test_shuffled_epoch_holds_every_sample_once():
+    orders = []
+    for epoch in (0, 1, 0):
+        batches = list(loader(seed=3).epoch(epoch))
+        indices = np.concatenate([batch.indices for batch in batches])
+        orders.append(indices.tolist())
+        assert sorted(indices) == list(range(COUNT))
+        for batch in batches:
+            expected = (PIXELS[batch.indices] / 255 - [0.5, 0.4, 0.3]) / [0.2, 0.25, 0.5]
+            np.testing.assert_allclose(batch.data, expected, rtol=1e-5, atol=1e-6)
+            assert batch.class_index.tolist() == LABELS[batch.indices].tolist()
+    assert orders[0] == orders[2] != orders[1] and orders[0] != sorted(orders[0])
+    other = np.concatenate([batch.indices for batch in loader(seed=4).epoch(0)])
+    assert other.tolist() != orders[0]
+
+
+@pytest.mark.parametrize("threads", [2, 4, 0, None])
+def test_same_batches_for_any_number_of_threads(threads):
+    tokens = parse_distortions(["o2", "m50", "r10"])
+    for one, many in zip(
+        loader(distortions=tokens, thread_num=1).epoch(2),
+        loader(distortions=tokens, thread_num=threads).epoch(2),
+        strict=True,
+    ):
+        for name in ("data", "class_index", "sample_keys", "indices"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(many, name))
+
+
+def test_a_sample_looks_the_same_in_any_batch():
+    """Distortions and keys belong to (seed, epoch, sample), not to the batch or the order."""
+    tokens = parse_distortions(["o2", "m50"])
+    seen = []
+    for options in ({"batch_size": 5}, {"batch_size": 7}, {"batch_size": 23, "shuffle": False}):
+        batches = list(loader(distortions=tokens, seed=1, **options).epoch(4))
+        indices, keys, data = (
+            np.concatenate([getattr(batch, name) for batch in batches])
+            for name in ("indices", "sample_keys", "data")
+        )
+        seen.append((keys[np.argsort(indices)], data[np.argsort(indices)]))
+    for keys, data in seen[1:]:
+        np.testing.assert_array_equal(keys, seen[0][0])
+        np.testing.assert_array_equal(data, seen[0][1])
+    later = list(loader(distortions=tokens, seed=1, batch_size=23, shuffle=False).epoch(5))[0]
+    assert not set(later.sample_keys.tolist()) & set(seen[0][0].tolist())
+    assert (later.data != seen[0][1]).any()
+
+
+def test_padding_is_black():
+    """Offsets move in pixel 0, which normalises to -mean / std."""
+    tokens = parse_distortions(["o6"])
+    batch = next(loader(distortions=tokens, batch_size=23).epoch(0))
+    black = np.array([-0.5 / 0.2, -0.4 / 0.25, -0.3 / 0.5])
+    assert np.isclose(batch.data, black, atol=1e-6).all(axis=3).mean() > 0.3
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_normalise(dtype):
+    images = PIXELS.astype(dtype)
+    before = images.copy()
+    result = Normalise((3, 6, 4), PREPROCESSING)(images)
+    pixels = images / (255.0 if dtype == np.uint8 else 1.0)
+    np.testing.assert_allclose(
+        result, (pixels - [0.5, 0.4, 0.3]) / [0.2, 0.25, 0.5], rtol=1e-5, atol=1e-6
+    )
+    np.testing.assert_array_equal(images, before)
+    plain = Normalise((3, 6, 4), Preprocessing())(images)
+    np.testing.assert_allclose(plain, pixels, rtol=1e-6)
+
+
+class Failing(Dataset):
+    def __init__(self, bad):
+        super().__init__(["a"], np.zeros(100), ["x"] * 100, (1, 2, 2))
+        self.bad = bad
+
+    def read(self, indices):
+        if self.bad in indices:
+            raise OSError("disk on fire")
+        return np.zeros((len(indices), 2, 2, 1), np.uint8)
+
+
+def test_errors_reach_the_consumer():
+    batches = Loader(Failing(57), 10, Preprocessing(), shuffle=False, thread_num=3).epoch(0)
+    for _ in range(5):
+        next(batches)
+    with pytest.raises(OSError, match="disk on fire"):
+        next(batches)
+    assert not loader_threads()
+
+
+def test_abandoned_epoch_leaves_no_threads():
+    source = loader(batch_size=1, thread_num=3)
+    batches = source.epoch(0)
+    next(batches)
+    assert loader_threads()
+    batches.close()
+    assert not loader_threads()
+    for _ in source.epoch(1):
+        break  # dropped, not closed
+    assert not loader_threads()
+    assert len(list(source.epoch(0))) == COUNT and not loader_threads()
+    assert source.wait_seconds > 0
+
+
+def test_only_a_few_batches_are_made_ahead():
+    class Counting(Failing):
+        count = 0
+
+        def read(self, indices):
+            self.count += 1
+            return super().read(indices)
+
+    data = Counting(-1)
+    batches = Loader(data, 1, Preprocessing(), shuffle=False, thread_num=2).epoch(0)
+    next(batches)
+    assert data.count <= 5
+    batches.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="priorities per thread are a Linux matter")
+def test_background_threads_are_nice():
+    seen = []
+
+    class Spy(Failing):
+        def read(self, indices):
+            seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+            return super().read(indices)
+
+    mine = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    list(Loader(Spy(-1), 10, Preprocessing(), shuffle=False).epoch(0))
+    assert set(seen) == {19}
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == mine
+
+
+def test_batch_size_must_be_positive():
+    with pytest.raises(UsageError, match="batch-size: 0"):
+        loader(batch_size=0)

@@ -1,0 +1,269 @@
+"""One row per way to use an op: its settings, input types and the domain of its inputs.
+
+The rows drive the tests of the reference (test_op.py) and of every backend. Every value is exact
+in bfloat16, so that one input serves every precision.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from denet.graph.graph import TensorType
+from denet.graph.op.activation import ACTIVATIONS, Activation
+from denet.graph.op.add import Add
+from denet.graph.op.base import Op, Run
+from denet.graph.op.batch_norm import BatchNorm
+from denet.graph.op.cast import Cast
+from denet.graph.op.class_probability import ClassProbability
+from denet.graph.op.concat import Concat
+from denet.graph.op.conv import Conv
+from denet.graph.op.crop import Crop
+from denet.graph.op.crop_mirror import CropMirror
+from denet.graph.op.deconv import Deconv
+from denet.graph.op.dropout import Dropout
+from denet.graph.op.pad import Pad
+from denet.graph.op.pool import Pool
+from denet.graph.op.pool_inverse import PoolInverse
+from denet.graph.op.softmax_cross_entropy import SoftmaxCrossEntropy
+
+ELEMENT_TYPES = {"int32": np.int32, "uint8": np.uint8}  # others take the precision of the test
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row. Domains by input index: normal, spaced, small, positive; class indices: "3 classes".
+
+    ``spaced`` values differ by 2^-13 or more within each map and from 0: no maximum and no ReLU
+    changes its mind within a difference step. ``small`` ones disturb no sign of spaced ones.
+    """
+
+    name: str
+    op: Op
+    types: tuple[TensorType, ...]
+    domains: dict[int, str] = field(default_factory=dict)
+    training: bool = True
+
+    def run(self, seed: int = 0) -> Run:
+        """Return the mode and the sample keys of this row."""
+        return Run(self.training, np.arange(self.types[0].shape[0], dtype=np.uint64) + seed)
+
+    def inputs(self, seed: int = 0, dtype: type = np.float64) -> list[np.ndarray]:
+        """Draw the inputs of this row."""
+        rng = np.random.default_rng(seed)
+        return [
+            DOMAINS[self.domains.get(index, "normal")](rng, type_.shape).astype(
+                ELEMENT_TYPES.get(type_.dtype, dtype)
+            )
+            for index, type_ in enumerate(self.types)
+        ]
+
+    def output_gradients(self, seed: int = 0, dtype: type = np.float64) -> list[np.ndarray | None]:
+        """Draw a gradient for the first output; the others (statistics) have none."""
+        first, *others = self.op.infer(*self.types)
+        rng = np.random.default_rng(seed + 1000)
+        return [_normal(rng, first.shape).astype(dtype), *(None for _ in others)]
+
+
+def _round_bfloat16(x: np.ndarray) -> np.ndarray:
+    mantissa, exponent = np.frexp(x)
+    return np.ldexp(np.round(mantissa * 256) / 256, exponent)
+
+
+def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    return _round_bfloat16(rng.standard_normal(shape))
+
+
+def _spaced(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    n, h, w, c = shape
+    magnitudes = np.ldexp(1 + np.arange(128) / 128, np.arange(-6, 2)[:, None]).reshape(-1)
+    values = np.concatenate([-magnitudes, magnitudes])
+    maps = [rng.choice(values, h * w, replace=False) for _ in range(n * c)]
+    return np.array(maps).reshape(n, c, h, w).transpose(0, 2, 3, 1)
+
+
+DOMAINS = {
+    "normal": _normal,
+    "spaced": _spaced,
+    "small": lambda rng, shape: _normal(rng, shape) * 2.0**-10,
+    "positive": lambda rng, shape: _round_bfloat16(rng.uniform(0.5, 2, shape)),
+    "3 classes": lambda rng, shape: rng.integers(0, 3, shape),
+}
+
+
+def _conv(
+    name: str,
+    x: tuple[int, int, int, int],
+    filters: int,
+    size: tuple[int, int],
+    stride: tuple[int, int] = (1, 1),
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
+    op: type[Conv] | type[Deconv] = Conv,
+    bias: bool = False,
+    dtype: str = "real",
+) -> Case:
+    types = [TensorType(x), TensorType((filters, x[3], *size), "float32")]
+    types += [TensorType((filters,), "float32")] * bias
+    settings = {} if op is Deconv else {"dtype": dtype}
+    return Case(f"{op.__name__} {name}", op(stride, padding, bias, **settings), tuple(types))
+
+
+def _pool(
+    name: str,
+    mode: str,
+    x: tuple[int, int, int, int],
+    size: tuple[int, int],
+    stride: tuple[int, int],
+    padding: int = 0,
+    partial: bool = False,
+) -> Case:
+    op = Pool(mode, size, stride, padding, partial)
+    return Case(f"Pool {mode} {name}", op, (TensorType(x),), {0: "spaced"})
+
+
+def _batch_norm(
+    name: str, x: tuple[int, int, int, int], activation: str | None = None, training: bool = True
+) -> Case:
+    types = TensorType(x), *[TensorType(x[3:], "float32")] * 4
+    domains = {1: "normal", 4: "positive"}
+    return Case(f"BatchNorm {name}", BatchNorm(1e-5, activation), types, domains, training)
+
+
+def _loss(name: str, logits: tuple[int, int, int, int], smoothing: float = 0.0) -> Case:
+    types = TensorType(logits, "float32"), TensorType(logits[:1], "int32")
+    return Case(
+        f"SoftmaxCrossEntropy {name}", SoftmaxCrossEntropy(smoothing), types, {1: "3 classes"}
+    )
+
+
+def _case(
+    op: Op, *shapes: tuple[int, ...], name: str = "", training: bool = True, **domain: str
+) -> Case:
+    types = tuple(TensorType(shape) for shape in shapes)
+    domains = {index: word for index, word in enumerate(domain.values())}
+    return Case(f"{type(op).__name__} {name}".strip(), op, types, domains, training)
+
+
+HALF = ((1, 1), (1, 1))
+
+CONVOLUTIONS = [
+    _conv("3x3", (2, 6, 5, 3), 4, (3, 3), padding=HALF),
+    _conv("valid", (2, 7, 7, 3), 4, (3, 3)),
+    _conv("1x1", (2, 5, 4, 3), 6, (1, 1)),
+    _conv("1x1 on a 1x1 map", (3, 1, 1, 5), 4, (1, 1)),
+    _conv("1x1 stride 2", (2, 7, 6, 4), 3, (1, 1), (2, 2)),
+    _conv("batch of one", (1, 5, 5, 3), 4, (3, 3), padding=HALF),
+    _conv("stride does not divide", (2, 8, 10, 3), 4, (3, 3), (3, 2), HALF),
+    _conv("7x7 stride 2 of an image", (2, 15, 17, 3), 8, (7, 7), (2, 2), ((3, 3), (3, 3))),
+    _conv("asymmetric padding", (2, 5, 6, 3), 4, (2, 4), padding=((0, 1), (2, 1))),
+    _conv("full", (2, 4, 4, 3), 5, (3, 3), padding=((2, 2), (2, 2))),
+    _conv("window as large as the map", (2, 4, 3, 5), 4, (4, 3)),
+    _conv("stride beyond the window", (2, 9, 9, 3), 4, (2, 2), (3, 3)),
+    _conv("bias", (2, 5, 5, 3), 4, (3, 3), padding=HALF, bias=True),
+    _conv("logits", (3, 2, 2, 8), 5, (1, 1), bias=True, dtype="float32"),
+    _conv("wide channels", (2, 9, 9, 32), 64, (3, 3), padding=HALF),
+    _conv("wide channels stride 2", (2, 9, 8, 64), 32, (3, 3), (2, 2), HALF),
+]
+
+DECONVOLUTIONS = [
+    _conv("stride 1", (2, 4, 5, 3), 4, (3, 3), padding=HALF, op=Deconv),
+    _conv("stride 2", (2, 4, 5, 3), 4, (4, 4), (2, 2), HALF, Deconv),
+    _conv("stride 2 odd window", (2, 3, 4, 3), 4, (3, 3), (2, 2), HALF, Deconv, bias=True),
+    _conv("window below the stride", (2, 3, 3, 4), 3, (2, 2), (3, 3), op=Deconv),
+    _conv("from one cell", (1, 1, 1, 6), 4, (4, 4), op=Deconv),
+    _conv("asymmetric padding", (2, 4, 4, 3), 2, (3, 2), (2, 1), ((2, 0), (0, 1)), Deconv),
+    _conv("wide channels", (2, 5, 5, 32), 16, (4, 4), (2, 2), HALF, Deconv),
+]
+
+POOLS = [
+    _pool(f"{name}", mode, *geometry)
+    for mode in ("max", "mean")
+    for name, *geometry in [
+        ("2x2", (2, 6, 8, 3), (2, 2), (2, 2)),
+        ("overlapping", (2, 7, 7, 3), (3, 3), (2, 2), 1),
+        ("stride does not divide", (2, 8, 6, 3), (3, 3), (2, 2)),
+        ("stride 1", (1, 5, 5, 2), (3, 3), (1, 1), 1),
+        ("whole map", (2, 5, 7, 4), (5, 7), (5, 7)),
+        ("whole large map", (1, 17, 18, 2), (17, 18), (1, 1)),
+        ("partial", (2, 5, 7, 3), (2, 2), (2, 2), 0, True),
+        ("partial overlapping", (2, 6, 5, 3), (3, 3), (2, 2), 0, True),
+        ("partial padded", (2, 6, 6, 3), (3, 3), (3, 3), 1, True),
+        ("partial beyond the map", (2, 3, 3, 2), (5, 5), (3, 3), 0, True),
+        ("1x1", (2, 3, 3, 2), (1, 1), (1, 1)),
+        ("wide channels", (2, 9, 9, 32), (3, 3), (2, 2), 1),
+    ]
+]
+
+BATCH_NORMS = [
+    _batch_norm("plain", (3, 4, 5, 3)),
+    _batch_norm("relu", (3, 4, 5, 3), "relu"),
+    _batch_norm("batch of one", (1, 5, 3, 2)),
+    _batch_norm("1x1 map", (6, 1, 1, 4), "relu"),
+    _batch_norm("wide channels", (2, 6, 6, 32), "relu"),
+    _batch_norm("running statistics", (2, 4, 4, 3), training=False),
+    _batch_norm("running statistics relu", (2, 4, 4, 3), "relu", training=False),
+]
+
+LOSSES = [
+    _loss("plain", (4, 1, 1, 3)),
+    _loss("smoothed", (4, 1, 1, 5), 0.1),
+    _loss("of a map", (2, 3, 2, 4), 0.2),
+    _loss("batch of one", (1, 1, 1, 3)),
+]
+
+OTHERS = [
+    *[
+        Case(f"Activation {kind}", Activation(kind), (TensorType((2, 3, 5, 4)),), {0: "spaced"})
+        for kind in ACTIVATIONS
+    ],
+    _case(Dropout(0.5, 3), (4, 3, 4, 5)),
+    _case(Dropout(0.2, 1), (1, 7, 3, 3), name="of one sample"),
+    _case(Dropout(0.5, 3), (2, 3, 4, 5), name="not training", training=False),
+    _case(Pad(1, 2, 3, 0), (2, 3, 4, 3)),
+    _case(Pad(0, 0, 0, 0), (2, 3, 4, 3), name="by nothing"),
+    _case(Crop(1, 2, 3, 2), (2, 5, 6, 3)),
+    _case(Crop(0, 0, 4, 4), (1, 4, 4, 3), name="of all"),
+    _case(CropMirror(4, 3, 0.5, 0.5, 2), (6, 7, 6, 3)),
+    _case(CropMirror(5, 5, 0.5, 0.0, 2), (3, 5, 5, 2), name="of all"),
+    _case(CropMirror(4, 3, 0.5, 0.5, 2), (2, 7, 6, 3), name="not training", training=False),
+    _case(Add(), (2, 3, 4, 5), (2, 3, 4, 5)),
+    _case(Add("relu"), (2, 3, 4, 5), (2, 3, 4, 5), name="relu", a="spaced", b="small"),
+    _case(Concat(), (2, 3, 4, 5), (2, 3, 4, 1), (2, 3, 4, 3)),
+    _case(Concat(), (1, 3, 4, 5), name="of one"),
+    _case(PoolInverse(2), (2, 3, 4, 3)),
+    _case(PoolInverse(3), (1, 1, 2, 5), name="by 3"),
+    _case(PoolInverse(1), (1, 3, 2, 5), name="by 1"),
+    Case("Cast", Cast(), (TensorType((2, 3, 4, 3), "float32"),)),
+    Case("ClassProbability", ClassProbability(), (TensorType((3, 1, 1, 5), "float32"),)),
+    Case("ClassProbability of a map", ClassProbability(), (TensorType((2, 3, 2, 4), "float32"),)),
+]
+
+FUSED = [  # what prediction makes of a convolution
+    Case(
+        f"Conv bias={bias} residual={residual} {activation}",
+        Conv((1, 1), HALF, bias, residual, activation),
+        (
+            TensorType((2, 5, 5, 3)),
+            TensorType((4, 3, 3, 3), "float32"),
+            *[TensorType((4,), "float32")] * bias,
+            *[TensorType((2, 5, 5, 4))] * residual,
+        ),
+        training=False,
+    )
+    for bias, residual, activation in [
+        (True, False, "relu"),
+        (False, True, None),
+        (True, True, "relu"),
+    ]
+]
+
+CASES = [
+    *CONVOLUTIONS,
+    *DECONVOLUTIONS,
+    *POOLS,
+    *BATCH_NORMS,
+    *LOSSES,
+    *OTHERS,
+    *FUSED,
+]

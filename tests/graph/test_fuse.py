@@ -1,0 +1,81 @@
+"""Plans of whole network texts equal a float64 evaluation of the graph before any fusion."""
+
+import numpy as np
+import pytest
+from graph.networks import batch_of, evaluate
+
+from denet.backend.numpy.backend import NumpyBackend
+from denet.graph.op.base import Run
+from denet.graph.plan import Plan
+from denet.layer.options import LayerOptions
+from denet.model.model import Model
+
+NETWORKS = {  # every way in which layers meet; 8x8 pictures of 3 channels
+    "plain": "C[4,3] A P[2] C[5,3,2] A R.BT",
+    "norm": "C.B[4,3] BN A C[6,3] BN A P.A R.T",
+    "fused norm": "C.B[4,3] BNA P[3,2,1] C[4,1] BNA R.T",
+    "norm before pooling": "C[4,3] BN P[2] A R.T",
+    "original blocks": "C.B[4,3] BN A nRSN.O[2,4,3] RSN.O[6,3,2] P.A R.T",
+    "bottleneck blocks": "C.B[4,3] BN A RSN.O[8,3,1,2] RSN.O[8,3,2,2] P.A R.T",
+    "pre-activation blocks": "C.B[4,3] nRSN[2,4,3] RSN[6,3,2] BN A P.A R.T",
+    "pre-activation bottleneck": "C.B[4,3] RSN[8,3,2,2] BN A P.A R.T",
+    "dropout": "C[4,3] A D[0.3] C[4,3] D BN A R.T",
+    "deconvolution": "C[4,3,2] BN A DC[4,3,2] BN A DC.B[3,3] P.A R.T",
+    "up and skip": "C[4,3] A SKIPSRC[0] P[2] C[4,3] A PI[2] SKIP[0] A R.T",
+    "projected skip": "C[4,3] SKIPSRC[0] A C[6,3] BN SKIP[0] A R.T",
+    "concatenated skip": "C[4,3] A SKIPSRC[0] C[6,3] SKIP.C[0] BN A R.T",
+    "split": "C[4,3] BN A SPLIT C[4,3] BN A SKIPSRC.X[0] C[4,3] BN A SPLIT C[4,3] SKIP[0] A R.T",
+    "borders and crops": "B[1] CM[6,0.5,0.5] C[4,3] A R.CT[3]",
+    "wide window": "C.X[4,1,5,1,2] A P.B[3] R.T",
+}
+
+
+def make(text: str, activation: str = "relu") -> tuple[Model, dict[str, np.ndarray]]:
+    """Return the model and values in which every state differs from its start."""
+    options = LayerOptions(activation=activation, border_mode="half")
+    model = Model.create(text, (3, 8, 8), ["a", "b", "c"], options, seed=3)
+    rng = np.random.default_rng(4)
+    values = {}
+    for name, value in model.values().items():
+        moved = value + rng.uniform(0.05, 0.4, value.shape)
+        values[name] = moved.astype(np.float32)
+    return model, values
+
+
+@pytest.mark.parametrize("text", NETWORKS.values(), ids=NETWORKS.keys())
+def test_prediction(text):
+    model, values = make(text)
+    graph = model.graph(3)
+    plan = Plan(model.graph(3), NumpyBackend(), "predict")
+    plan.load(values)
+    batch = batch_of(graph)
+    result = plan.run({"data": batch["data"]})["class_probability"]
+    everything = evaluate(graph, values, batch, Run(False, np.arange(3, dtype=np.uint64)))
+    expected = everything[graph.outputs["class_probability"].name]
+    np.testing.assert_allclose(result, expected, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("activation", ["relu", "elu"])
+@pytest.mark.parametrize("text", NETWORKS.values(), ids=NETWORKS.keys())
+def test_training_step(text, activation):
+    """The cost is that of the unfused graph, and falls along the gradient as float64 says."""
+    model, values = make(text, activation)
+    graph = model.graph(3)
+    plan = Plan(model.graph(3), NumpyBackend(), "train")
+    plan.load(values)
+    batch = batch_of(graph)
+    run = Run(True, np.arange(3, dtype=np.uint64))
+    cost = float(next(iter(plan.run(batch, run.sample_keys).values())))
+    name = graph.costs[0].tensor.name
+    np.testing.assert_allclose(cost, evaluate(graph, values, batch, run)[name], rtol=1e-4)
+
+    store = plan._store
+    direction = {key: store.gradient(key).astype(np.float64) for key in store.gradient_of}
+    length = np.sqrt(sum((part**2).sum() for part in direction.values()))
+    costs = []
+    for step in (1e-7, -1e-7):
+        moved = {key: np.asarray(value, np.float64) for key, value in values.items()}
+        for key, part in direction.items():
+            moved[key] = moved[key] + step * part / length
+        costs.append(evaluate(graph, moved, batch, run)[name])
+    np.testing.assert_allclose((costs[0] - costs[1]) / 2e-7, length, rtol=1e-3)

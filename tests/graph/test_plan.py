@@ -1,0 +1,120 @@
+"""Plans against a float64 evaluation of the unfused graph, node by node."""
+
+import numpy as np
+import pytest
+from graph.networks import batch_of, evaluate, residual_network, start_values
+
+from denet.backend.numpy.backend import NumpyBackend
+from denet.graph.op.base import Run
+from denet.graph.plan import Plan
+
+KEYS = np.arange(4, dtype=np.uint64) + 11
+
+
+def training_plan(graph, values) -> Plan:
+    plan = Plan(graph, NumpyBackend(), "train")
+    plan.load(values)
+    return plan
+
+
+def gradients(plan: Plan) -> dict[str, np.ndarray]:
+    return {name: plan._store.gradient(name).copy() for name in plan._store.gradient_of}
+
+
+def test_cost_equals_the_unfused_float64_graph():
+    graph = residual_network()
+    values, batch = start_values(graph), batch_of(graph)
+    costs = training_plan(graph, values).run(batch, KEYS)
+    expected = evaluate(graph, values, batch, Run(True, KEYS))
+    np.testing.assert_allclose(costs["cost"], expected["cost"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_gradients_equal_float64_differences_of_the_cost(split):
+    graph = residual_network(split=split)
+    values, batch = start_values(graph), batch_of(graph)
+    plan = training_plan(graph, values)
+    plan.run(batch, KEYS)
+    rng = np.random.default_rng(5)
+    for name, gradient in gradients(plan).items():
+        direction = rng.standard_normal(gradient.shape)
+        direction /= np.linalg.norm(direction)
+        costs = []
+        for step in (1e-6, -1e-6):
+            moved = {**values, name: values[name] + step * direction}
+            moved = {key: np.asarray(value, np.float64) for key, value in moved.items()}
+            costs.append(evaluate(graph, moved, batch, Run(True, KEYS))["cost"])
+        slope = (costs[0] - costs[1]) / 2e-6
+        np.testing.assert_allclose((gradient * direction).sum(), slope, rtol=2e-3, atol=2e-5)
+
+
+def test_split_changes_no_number_and_saves_memory():
+    whole, cut = residual_network(), residual_network(split=True)
+    values, batch = start_values(whole), batch_of(whole)
+    plans = [training_plan(graph, values) for graph in (whole, cut)]
+    for plan in plans:
+        plan.run(batch, KEYS)
+    assert (plans[0].gradients == plans[1].gradients).all()
+    for name, value in plans[0].values().items():
+        assert (value == plans[1].values()[name]).all(), name
+    assert plans[1].arena_bytes < plans[0].arena_bytes
+
+
+def test_running_averages_move_by_one_minus_momentum():
+    graph = residual_network(split=True)
+    values, batch = start_values(graph), batch_of(graph)
+    plan = training_plan(graph, values)
+    plan.run(batch, KEYS)
+    batch_mean = evaluate(graph, values, batch, Run(True, KEYS))["n2:1"]
+    expected = 0.9 * values["n2.mean"] + 0.1 * batch_mean
+    np.testing.assert_allclose(plan.values()["n2.mean"], expected, rtol=1e-5, atol=1e-7)
+
+
+def test_prediction_folds_batch_norm_and_keeps_the_function():
+    graph = residual_network()
+    values, batch = start_values(graph), batch_of(graph)
+    plan = Plan(graph, NumpyBackend(), "predict")
+    plan.load(values)
+    result = plan.run({"data": batch["data"]})["class_probability"]
+    expected = evaluate(graph, values, batch, Run(False, KEYS))["classprobability"]
+    np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-6)
+    ops = {type(node.op).__name__ for node in plan._graph.nodes}
+    assert ops == {"Conv", "Pool", "ClassProbability"}
+
+
+def test_a_shared_plan_of_another_batch_size_works_on_the_same_parameters():
+    graph, short = residual_network(4), residual_network(3)
+    values = start_values(graph)
+    plan = training_plan(graph, values)
+    tail = Plan(short, NumpyBackend(), "train", share=plan)
+    alone = training_plan(short, values)
+    batch = batch_of(short)
+    assert tail.run(batch, KEYS[:3])["cost"] == alone.run(batch, KEYS[:3])["cost"]
+    assert (plan.gradients == alone.gradients).all()
+    plan.weights[...] *= 0.5
+    assert tail.run(batch, KEYS[:3])["cost"] != alone.run(batch, KEYS[:3])["cost"]
+
+
+def test_frozen_parameters_get_no_gradient_and_keep_their_statistics():
+    graph = residual_network()
+    for name in ("c1.weight", "n1.gamma", "n1.beta"):
+        graph.parameters[name].trainable = False
+    graph.updates = [update for update in graph.updates if not update.state.name.startswith("n1")]
+    values, batch = start_values(graph), batch_of(graph)
+    plan = training_plan(graph, values)
+    plan.run(batch, KEYS)
+    plan.weights[...] -= 0.1 * plan.gradients
+    after = plan.values()
+    for name in ("c1.weight", "n1.gamma", "n1.mean", "n1.variance"):
+        assert (after[name] == values[name]).all(), name
+    assert (after["c2.weight"] != values["c2.weight"]).any()
+
+
+def test_decayed_weights_come_first_in_the_flat_array():
+    graph = residual_network()
+    plan = training_plan(graph, start_values(graph))
+    plan.weights[: plan.decay_size] = 2.0
+    plan.weights[plan.decay_size :] = 3.0
+    for name, value in plan.values().items():
+        if name in graph.parameters:
+            assert (value == (2.0 if name.endswith("weight") else 3.0)).all(), name

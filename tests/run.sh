@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Install the project with its tools into .venv (kept while pyproject.toml stays as it is), then
+# check form, types and behaviour. Arguments go to pytest: tests/run.sh -k config
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if ! cmp -s pyproject.toml .venv/installed.toml; then
+    rm -rf .venv
+    "${PYTHON:-python3}" -m venv .venv
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+    cp pyproject.toml .venv/installed.toml
+fi
+.venv/bin/ruff format --check .
+.venv/bin/ruff check .
+.venv/bin/mypy denet
+.venv/bin/python -m pytest "$@"
