@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,24 +16,26 @@ CHOICES = ("GPU", "DENET_ONEDNN", "DISPLAY")  # variables that change what a com
 settings.register_profile("fixed", derandomize=True, deadline=None, database=None)
 settings.load_profile("fixed")
 
-Command = Callable[..., subprocess.CompletedProcess[str]]
+Result = subprocess.CompletedProcess[str]
+Command = Callable[..., Result]
+
+
+def run_command(
+    directory: Path, name: str, *arguments: object, env: dict[str, str] | None = None
+) -> Result:
+    """Run bin/NAME in a directory and return what it left."""
+    kept = {key: value for key, value in os.environ.items() if key not in CHOICES}
+    return subprocess.run(
+        [sys.executable, str(ROOT / "bin" / name), *map(str, arguments)],
+        env={**kept, **(env or {})},
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
 
 @pytest.fixture
 def command(tmp_path: Path) -> Command:
-    """Return a function that runs bin/NAME in an empty directory and returns what it left."""
-
-    def run(
-        name: str, *arguments: object, env: dict[str, str] | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        kept = {key: value for key, value in os.environ.items() if key not in CHOICES}
-        return subprocess.run(
-            [sys.executable, str(ROOT / "bin" / name), *map(str, arguments)],
-            env={**kept, **(env or {})},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-
-    return run
+    """Return ``run_command`` for the empty directory of the test."""
+    return partial(run_command, tmp_path)

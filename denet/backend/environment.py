@@ -47,7 +47,7 @@ def _engine() -> list[tuple[str, str]]:
         from denet.backend.onednn.library import load
 
         library = load()
-        rows.append(("onednn", f"{'.'.join(map(str, library.version))}, {library.path}"))
+        rows.append(("onednn", f"{library.version}, {library.path}"))
         rows.append(("instructions", instruction_set(library.isa)))
     return rows
 

@@ -170,22 +170,19 @@ def start_log(values: argparse.Namespace) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_StderrFormatter())
     log.addHandler(handler)
-    log.addHandler(_EARLIER)
+    log.addHandler(MemoryHandler(capacity=1 << 16, flushLevel=logging.CRITICAL + 1))
 
 
 def log_to_file(path: Path) -> None:
-    """Write all messages into a file too, those that were sent before it could exist first."""
+    """Write all messages into a file too, first those that came before it could exist."""
     handler = logging.FileHandler(path, mode="w", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    _EARLIER.setTarget(handler)
-    _EARLIER.flush()
     log = logging.getLogger("denet")
-    log.removeHandler(_EARLIER)
+    for earlier in [each for each in log.handlers if isinstance(each, MemoryHandler)]:
+        earlier.setTarget(handler)
+        earlier.flush()
+        log.removeHandler(earlier)
     log.addHandler(handler)
-
-
-# keeps what is logged until there is a file for it
-_EARLIER = MemoryHandler(capacity=1 << 16, flushLevel=logging.CRITICAL + 1)
 
 
 class _StderrFormatter(logging.Formatter):

@@ -52,19 +52,12 @@ class Option:
 
     @property
     def full_help(self) -> str:
-        """The help with the default."""
-        shown = "" if isinstance(self.kind, Flag) else f" (default: {self.shown_default})"
-        return self.help + shown
-
-    @property
-    def shown_default(self) -> str:
-        """The default as it would be typed."""
-        if self.default is None or self.default == []:
-            return "none"
+        """The help, and the default as it would be typed."""
+        if self.default is None or isinstance(self.kind, Flag):
+            return self.help
         values = self.default if isinstance(self.default, list) else [self.default]
-        return " ".join(
-            f"{value:g}" if isinstance(value, float) else str(value) for value in values
-        )
+        words = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
+        return f"{self.help} (default: {' '.join(words) or 'none'})"
 
 
 Groups = Mapping[str, tuple[Option, ...]]
@@ -88,7 +81,9 @@ MODEL_DESC = Option(
     "LAYER",
 )
 SEED = Option("seed", "source of all random numbers", COUNT_OR_ZERO, 23455, metavar="N")
-THREAD_NUM = Option("thread-num", "threads that load data", Integer(1, 1024), 1, metavar="N")
+THREAD_NUM = Option(
+    "thread-num", "threads that load data, 0 for one per core", Integer(0, 1024), 1, metavar="N"
+)
 EXTENSION = Option("extension", "file ending of the images, or npy for arrays", default="png")
 
 LAYER_OPTIONS = (
@@ -155,11 +150,11 @@ RETIRED = {
 }
 
 
-def layer_options(values: Namespace) -> LayerOptions:
-    """Return what LAYER_OPTIONS say; raise UsageError."""
+def layer_options(values: Namespace, activation: str | None = None) -> LayerOptions:
+    """Return what LAYER_OPTIONS say, --activation unless it is given; raise UsageError."""
     from denet.layer.options import LayerOptions
 
-    return LayerOptions(values.activation, values.border_mode, values.weight_init)
+    return LayerOptions(activation or values.activation, values.border_mode, values.weight_init)
 
 
 def network(values: Namespace) -> Model:

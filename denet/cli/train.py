@@ -38,15 +38,20 @@ NETWORK = (
     *LAYER_OPTIONS,
     Option(
         "normalise",
-        "pixels as the network sees them: dataset takes mean and deviation of each channel of the "
-        "training set away, none leaves 0 to 1",
+        "pixels the network sees: dataset gives each channel mean 0 and deviation 1 over the "
+        "training set, none leaves 0 to 1",
         Choice(("dataset", "none")),
         "dataset",
     ),
 )
 DATA = (
-    Option("train", "training set: directory of class directories, or NAME of arrays"),
-    Option("test", "test set"),
+    Option(
+        "train",
+        "training set: directory of class directories, or NAME of arrays NAME_data.npy and "
+        "NAME_labels.npy",
+        metavar="PATH",
+    ),
+    Option("test", "test set", metavar="PATH"),
     EXTENSION,
     Option("max-samples", "train on at most N samples, chosen at random", COUNT, metavar="N"),
     Option("augment-mirror", "append a mirrored copy of every training image", Flag(), False),
@@ -69,7 +74,7 @@ LEARNING = (
         Choice(("sgd", "nesterov", "torch", "adam", "adamw")),
         "nesterov",
     ),
-    Option("learn-rate", "step size at the start", POSITIVE, 0.1),
+    Option("learn-rate", "size of the steps at the start", POSITIVE, 0.1),
     Option("learn-momentum", "momentum, or the two of adam", BELOW_ONE, [0.0, 0.0], "+"),
     Option(
         "learn-anneal", "factor of the learn rate after an epoch", POSITIVE, 1.0, metavar="FACTOR"
@@ -137,6 +142,8 @@ def parser() -> Parser:
 
 def train(options: argparse.Namespace) -> int:
     """Train, or with --skip-train only test; print where the results are."""
+    from denet.backend.environment import environment
+    from denet.train.checkpoint import write_text
     from denet.train.trainer import Trainer
 
     built = parser()
@@ -150,7 +157,8 @@ def train(options: argparse.Namespace) -> int:
     test_set = open_set(options, options.test, model=model) if options.test else None
     trainer = Trainer(model, train_set, test_set, settings, backend, precision)
     directory = trainer.files.directory
-    (directory / "run.yaml").write_text(built.config_text(options), encoding="utf-8")
+    found = "".join(f"# {name}: {what}\n" for name, what in environment())
+    write_text(directory / "run.yaml", built.config_text(options) + found)
     log_to_file(directory / "log.txt")
     log.info(
         "training %s parameters on %s images with %s in %s",
@@ -226,7 +234,7 @@ def open_set(
     """Open a dataset; with a model, one that has the model's classes and image shape."""
     from denet.dataset import open_dataset
 
-    dataset = open_dataset(
+    return open_dataset(
         path,
         options.extension,
         thread_num=options.thread_num,
@@ -236,15 +244,6 @@ def open_set(
         progress=not options.quiet,
         **settings,
     )
-    shape = "x".join(map(str, dataset.shape))
-    log.info(
-        "%s: %s images of %s, %d classes",
-        path,
-        f"{len(dataset):,}",
-        shape,
-        len(dataset.class_labels),
-    )
-    return dataset
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

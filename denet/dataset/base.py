@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from denet.dataset.sample_key import order, sample_keys
 from denet.errors import DataError, UsageError, nearest_hint
 
 _CHUNK_BYTES = 1 << 22  # pixels looked at together when the whole set is scanned
@@ -143,8 +144,6 @@ def _more(items: Sequence[str]) -> str:
 
 def choose_samples(count: int, max_samples: int | None, seed: int) -> np.ndarray:
     """Return sorted indices of at most ``max_samples`` of ``count`` samples, drawn by ``seed``."""
-    from denet.dataset.sample_key import order, sample_keys
-
     if max_samples is not None and max_samples < 1:
         raise UsageError(f"max-samples: {max_samples}: give a positive number or leave it out")
     if max_samples is None or max_samples >= count:

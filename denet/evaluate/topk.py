@@ -68,7 +68,8 @@ class TopErrors:
         """
         lines = [f"Overall Error={_in_words(self.top1_error)}"]
         for name, wrong, count in zip(class_labels, self.wrong, self.count, strict=True):
-            lines.append(f"Class {name}={_in_words(percent(int(wrong), int(count)))} ({count} samples)")
+            error = _in_words(percent(int(wrong), int(count)))
+            lines.append(f"Class {name}={error} ({count} samples)")
         return "\n".join(lines) + "\n"
 
 

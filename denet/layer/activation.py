@@ -15,7 +15,7 @@ ACTIVATION = Choice(("none", *ACTIVATIONS))
 
 @dataclass(kw_only=True)
 class ActivationLayer(Layer):
-    """Activation: the function that --activation names, element by element."""
+    """Activation: the function that --activation names; softmax runs over the channels."""
 
     symbol = "A"
     type_name = "activation"

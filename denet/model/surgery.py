@@ -113,10 +113,12 @@ def use_cudnn_pool(model: Model) -> Model:
     return each_layer(model, change)
 
 
-def modify_bn(model: Model, enabled: bool | int | str, momentum: float, eps: float) -> Model:
+def modify_bn(
+    model: Model, enabled: bool | int | str, momentum: float | str, eps: float | str
+) -> Model:
     """Set all batch normalisations, BNA and those in residual blocks too.
 
-    ``enabled`` is a bool, 0, 1 or their text. One that is switched off loses its arrays.
+    Values may be text; ``enabled`` is a bool, 0 or 1. One that is switched off loses its arrays.
     """
     settings = {"enabled": str(enabled), "momentum": str(momentum), "eps": str(eps)}
     in_block = {f"bn_{name}": text for name, text in settings.items()}

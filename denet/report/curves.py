@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from denet.errors import UsageError
+from denet.errors import DataError, UsageError
 from denet.report.metrics import read_metrics
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ def draw_curves(metrics: str | os.PathLike[str], picture: str | os.PathLike[str]
     Raises UsageError where matplotlib is missing, DataError for a file that is no metrics table.
     """
     columns = read_metrics(metrics)
+    if "epoch" not in columns:
+        raise DataError(f"metrics: {metrics} has no column 'epoch': give the metrics.csv of a run")
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -64,14 +66,10 @@ def _has_values(columns: Mapping[str, Sequence[float]], lines: Mapping[str, str]
     return any(math.isfinite(value) for name in lines for value in columns.get(name, []))
 
 
-def _draw_line(
-    axes: Axes, epochs: Sequence[float], values: Sequence[float], label: str
-) -> None:
+def _draw_line(axes: Axes, epochs: Sequence[float], values: Sequence[float], label: str) -> None:
     """Join the epochs that have a value; epochs without a test are left out."""
     points = [
-        (epoch, value)
-        for epoch, value in zip(epochs, values, strict=False)
-        if math.isfinite(value)
+        (epoch, value) for epoch, value in zip(epochs, values, strict=False) if math.isfinite(value)
     ]
     if points:
         marker = "o" if len(points) <= 40 else ""

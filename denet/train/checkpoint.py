@@ -11,6 +11,7 @@ from denet.errors import DataError, UsageError
 from denet.model.format import FORMATS
 from denet.model.format.atomic import atomic_write
 
+
 class RunFiles:
     """Files of one training: PREFIX_epochNNN.mdl and the others of its directory.
 

@@ -14,13 +14,32 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from denet.errors import DataError, UsageError, nearest_hint
 
 CHUNK = 1 << 17  # elements: four arrays of it about fill a level 2 cache, and calls stay few
+
+
+class Chunk(NamedTuple):
+    """What a rule works on: parts of the flat arrays, and scratch memory of the same length."""
+
+    p: np.ndarray  # weights
+    g: np.ndarray  # gradient
+    averages: list[np.ndarray]
+    scratch: np.ndarray  # (scratch_num, elements)
+    decay: float
+    learn_rate: float
+
+    def decayed(self, out: np.ndarray) -> np.ndarray:
+        """Return g + decay * p, in ``out``; ``g`` itself where nothing decays."""
+        if not self.decay:
+            return self.g
+        np.multiply(self.p, self.decay, out=out)
+        out += self.g
+        return out
 
 
 class Solver:
@@ -68,21 +87,14 @@ class Solver:
                     if scale != 1:
                         g *= scale
                     averages = [self.kept[name][part] for name in self.averages]
-                    self.step(p, g, averages, self._scratch[thread, :, : p.size], decay, learn_rate)
+                    scratch = self._scratch[thread, :, : p.size]
+                    self.step(Chunk(p, g, averages, scratch, decay, learn_rate))
 
         list((self._pool.map if self._pool else map)(work, range(len(self._shares))))
         self.iteration += 1
 
-    def step(
-        self,
-        p: np.ndarray,
-        g: np.ndarray,
-        averages: list[np.ndarray],
-        scratch: np.ndarray,
-        decay: float,
-        learn_rate: float,
-    ) -> None:
-        """Apply the rule to one chunk: change ``p`` and ``averages``, leave ``g`` as it is."""
+    def step(self, chunk: Chunk) -> None:
+        """Apply the rule: change weights and averages of the chunk, leave its gradient alone."""
         raise AssertionError("abstract")
 
     def state(self) -> dict[str, Any]:
@@ -122,11 +134,10 @@ class Solver:
 class GradientDescent(Solver):
     """p -= lr * g: what sgd and nesterov are without momentum, and no array to keep."""
 
-    def step(self, p, g, averages, scratch, decay, learn_rate):  # type: ignore[no-untyped-def]
+    def step(self, chunk: Chunk) -> None:
         """Apply the rule to one chunk."""
-        (t,) = scratch
-        g = _decayed(p, g, decay, t)
-        np.multiply(g, learn_rate, out=t)
+        p, (t,) = chunk.p, chunk.scratch
+        np.multiply(chunk.decayed(t), chunk.learn_rate, out=t)
         p -= t
 
 
@@ -138,15 +149,14 @@ class Sgd(Solver):
 
     averages = ("momentum",)
 
-    def step(self, p, g, averages, scratch, decay, learn_rate):  # type: ignore[no-untyped-def]
+    def step(self, chunk: Chunk) -> None:
         """Apply the rule to one chunk."""
-        (t,), (m,) = scratch, averages
+        p, (m,), (t,) = chunk.p, chunk.averages, chunk.scratch
         rho = self.momentum[0] if self.iteration else 0.0
-        g = _decayed(p, g, decay, t)
         m *= rho
-        np.multiply(g, 1 - rho, out=t)
+        np.multiply(chunk.decayed(t), 1 - rho, out=t)
         m += t
-        np.multiply(m, learn_rate, out=t)
+        np.multiply(m, chunk.learn_rate, out=t)
         p -= t
 
 
@@ -158,14 +168,14 @@ class Nesterov(Solver):
 
     averages = ("momentum",)
 
-    def step(self, p, g, averages, scratch, decay, learn_rate):  # type: ignore[no-untyped-def]
+    def step(self, chunk: Chunk) -> None:
         """Apply the rule to one chunk."""
-        (t,), (q,) = scratch, averages
-        g = _decayed(p, g, decay, t)
+        p, (q,), (t,) = chunk.p, chunk.averages, chunk.scratch
+        g = chunk.decayed(t)
         q += g
         q *= self.momentum[0]
         np.add(g, q, out=t)
-        t *= learn_rate
+        t *= chunk.learn_rate
         p -= t
 
 
@@ -179,10 +189,10 @@ class Adam(Solver):
     scratch_num = 2
     epsilon = 1e-8
 
-    def step(self, p, g, averages, scratch, decay, learn_rate):  # type: ignore[no-untyped-def]
+    def step(self, chunk: Chunk) -> None:
         """Apply the rule to one chunk."""
-        (t, u), (m, v), (b1, b2) = scratch, averages, self.momentum
-        g = _decayed(p, g, decay, t)
+        p, (m, v), (t, u), (b1, b2) = chunk.p, chunk.averages, chunk.scratch, self.momentum
+        g = chunk.decayed(t)
         m *= b1
         np.multiply(g, 1 - b1, out=u)
         m += u
@@ -194,18 +204,19 @@ class Adam(Solver):
         t *= 1 / math.sqrt(1 - b2 ** (self.iteration + 1))
         t += self.epsilon
         np.divide(m, t, out=t)
-        t *= learn_rate / (1 - b1 ** (self.iteration + 1))
+        t *= chunk.learn_rate / (1 - b1 ** (self.iteration + 1))
         p -= t
 
 
 class AdamW(Adam):
     """p *= 1 - lr * decay, then Adam without decay: Loshchilov and Hutter 2019, algorithm 2."""
 
-    def step(self, p, g, averages, scratch, decay, learn_rate):  # type: ignore[no-untyped-def]
+    def step(self, chunk: Chunk) -> None:
         """Apply the rule to one chunk."""
-        if decay:
-            p *= 1 - learn_rate * decay
-        super().step(p, g, averages, scratch, 0.0, learn_rate)
+        p = chunk.p
+        if chunk.decay:
+            p *= 1 - chunk.learn_rate * chunk.decay
+        super().step(chunk._replace(decay=0.0))
 
 
 SOLVERS: dict[str, type[Solver]] = {
@@ -255,12 +266,3 @@ def _check_momentum(name: str, momentum: Sequence[float], count: int) -> None:
 
 def _chunks(start: int, stop: int) -> list[slice]:
     return [slice(low, min(low + CHUNK, stop)) for low in range(start, stop, CHUNK)]
-
-
-def _decayed(p: np.ndarray, g: np.ndarray, decay: float, out: np.ndarray) -> np.ndarray:
-    """Return g + decay * p, in ``out``; ``g`` itself where nothing decays."""
-    if not decay:
-        return g
-    np.multiply(p, decay, out=out)
-    out += g
-    return out

@@ -9,6 +9,8 @@ import logging
 import math
 import time
 
+import numpy as np
+
 from denet.dataset import Dataset
 from denet.dataset.base import thread_count
 from denet.dataset.distort import parse_distortions
@@ -34,6 +36,7 @@ log = logging.getLogger(__name__)
 
 Metrics = dict[str, float]  # a row of metrics.csv
 
+REMEDY = "lower --learn-rate, or set --learn-warmup or --gradient-clip"
 SOLVER_THREADS = 8  # beyond these an update is bound by memory, not by cores
 CURVE_SECONDS = 30.0  # between two pictures: short epochs need not wait for each
 WAIT_SECONDS = 5.0  # waiting for data below this is not worth a warning
@@ -88,17 +91,19 @@ class Trainer:
         """
         if not can_draw():
             log.info("no curves.png: %s", MISSING)
-        with hold_signals(before=self._save_interrupted) as held:
+        # what overflows is told by its cost or its weights
+        quiet = np.errstate(over="ignore", invalid="ignore")
+        with hold_signals(before=self._save_interrupted) as held, quiet:
             for epoch in range(self.settings.epochs):
                 metrics = self._train_epoch(epoch, held)
-                self.model.set_values(self._plans.full.values())
+                self._take_weights(f"end of epoch {epoch + 1}")
                 metrics |= self._test_if_due(epoch + 1, held)
                 self._record(metrics)
                 self._save(epoch + 1, metrics["test_error"])
         return self.history
 
     def _train_epoch(self, epoch: int, held: HeldSignal) -> Metrics:
-        """Take one step per batch; return the epoch's costs, learn rate and times."""
+        """Take one step per batch; return the epoch's row of metrics, nothing tested yet."""
         start, waited = time.perf_counter(), self._loader.wait_seconds
         title = f"epoch {epoch + 1}/{self.settings.epochs}"
         total, samples, rate = 0.0, 0, 0.0
@@ -114,9 +119,11 @@ class Trainer:
             "epoch": epoch + 1,
             "learn_rate": rate,
             "cost": total / samples,
+            **dict.fromkeys(("test_error", "test_top5_error"), math.nan),
+            "images_per_second": samples / seconds,
             "train_seconds": seconds,
             "wait_seconds": self._loader.wait_seconds - waited,
-            "images_per_second": samples / seconds,
+            "test_seconds": math.nan,
         }
 
     def _step(self, batch: Batch, rate: float, where: str) -> float:
@@ -128,17 +135,24 @@ class Trainer:
         if not math.isfinite(cost):
             each = ", ".join(f"{name} {value:g}" for name, value in costs.items())
             raise DivergedError(
-                f"training diverged: {where}: learn rate {rate:g}, costs: {each}: "
-                "lower the learn rate, warm it up or clip the gradient"
+                f"training diverged: {where}: learn rate {rate:g}, costs: {each}: {REMEDY}"
             )
         self._solver.update(plan.weights, plan.gradients, rate)
         return cost
+
+    def _take_weights(self, where: str) -> None:
+        """Copy the trained weights into the model, so that no file ever holds broken ones."""
+        values = self._plans.full.values()
+        for name, value in values.items():
+            if not np.isfinite(value).all():
+                raise DivergedError(f"training diverged: {where}: {name} is not finite: {REMEDY}")
+        self.model.set_values(values)
 
     def _test_if_due(self, epoch: int, held: HeldSignal) -> Metrics:
         """Test after every ``test_epochs`` epochs and the last; return errors in per cent."""
         due = epoch % self.settings.test_epochs == 0 or epoch == self.settings.epochs
         if not self._tester or not due:
-            return dict.fromkeys(("test_error", "test_top5_error", "test_seconds"), math.nan)
+            return {}
         start = time.perf_counter()
         self._tester.load(self.model.values())
         errors = self._tester.test(epoch, held.check)
@@ -192,7 +206,7 @@ class Trainer:
             save_model(self.model, self.files.final(epoch))
 
     def _save_interrupted(self) -> None:
-        self.model.set_values(self._plans.full.values())
+        self._take_weights("interrupted")
         save_model(self.model, self.files.interrupted)
         log.warning("interrupted: the model is saved as %s", self.files.interrupted)
 

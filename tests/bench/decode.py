@@ -1,7 +1,8 @@
 """Time reading a directory of image files into memory; print one JSON object.
 
+The readers: denet as model-train reads, pillow with threads and nothing but Pillow.
+
     python tests/bench/decode.py denet CIFAR10/train
-    python tests/bench/decode.py pillow CIFAR10/train     two threads, nothing but Pillow
 """
 
 from __future__ import annotations

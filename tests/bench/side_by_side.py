@@ -33,12 +33,7 @@ SIZE = {"r34": (128, 1000), "cifar": (32, 10)}  # pixels, classes
 STEPS = {"train": {"r34": 9, "cifar": 30}, "predict": {"r34": 20, "cifar": 100}}
 
 
-@dataclass(frozen=True)
-class Case:
-    """One comparison: the arguments after each side's interpreter."""
-
-    denet: list[str]
-    torch: list[str]
+Commands = dict[str, list[str]]  # side: command
 
 
 @dataclass(frozen=True)
@@ -49,36 +44,42 @@ class Run:
     disturbance: float
 
 
-def step_case(network: str, mode: str, precision: str) -> Case:
+def step_case(network: str, mode: str, precision: str, torch: str, *convert: str) -> Commands:
     """Compare single steps on data that are in memory already."""
     size, class_num = SIZE[network]
     same = f"--mode {mode} --precision {precision} --batch-size 32 --class-num {class_num}"
     same += f" --steps {STEPS[mode][network]}"
-    ours = ["-m", "denet.cli.bench", "--model-desc", DESC[network], "--border-mode", "half"]
-    ours += ["--activation", "relu", "--image-size", str(size), str(size), "--json"]
-    rival = [str(HERE / "torch_step.py"), "--network", network, "--image-size", str(size)]
-    return Case(ours + same.split(), rival + same.split())
+    ours = [sys.executable, str(ROOT / "bin" / "model-bench"), "--border-mode", "half", "--json"]
+    ours += ["--model-desc", *DESC[network].split(), "--image-size", str(size), str(size)]
+    rival = [torch, str(HERE / "torch_step.py"), "--network", network, "--image-size", str(size)]
+    return {"denet": ours + same.split(), "torch": [*rival, *convert, *same.split()]}
 
 
-def epoch_case(precision: str, data: str) -> Case:
-    """Compare whole epochs over the CIFAR directory, loading and augmentation included."""
-    same = ["--train", f"{data}/train", "--precision", precision, "--batch-size", "32"]
-    return Case(
-        [str(HERE / "epoch.py"), *same],
-        [str(HERE / "torch_cifar.py"), *same, "--epochs", "1", "--max-samples", "10000"],
-    )
+def epoch_case(precision: str, torch: str, data: str) -> Commands:
+    """Compare an epoch over part of the CIFAR directory, augmentation included."""
+    same = ["--train", f"{data}/train", "--max-samples", "10000", "--epochs", "1"]
+    same += ["--precision", precision, "--batch-size", "32"]
+    return {
+        "denet": [sys.executable, str(HERE / "denet_cifar.py"), *same],
+        "torch": [torch, str(HERE / "torch_cifar.py"), *same],
+    }
 
 
-def cases(data: str) -> dict[str, Case]:
-    """Return every comparison by name; ``data`` is the directory with CIFAR's train and test."""
+def cases(torch: str, data: str) -> dict[str, Commands]:
+    """Return every comparison by name, given PyTorch's interpreter and the CIFAR directory."""
     table = {
-        f"{network}-{mode}-{precision}": step_case(network, mode, precision)
+        f"{network}-{mode}-{precision}": step_case(network, mode, precision, torch)
         for network in DESC
         for mode in STEPS
         for precision in ("f32", "bf16")
     }
+    table["r34-predict-bf16-converted"] = step_case("r34", "predict", "bf16", torch, "--convert")
     for precision in ("f32", "bf16"):
-        table[f"cifar-epoch-{precision}"] = epoch_case(precision, data)
+        table[f"cifar-epoch-{precision}"] = epoch_case(precision, torch, data)
+    table["decode"] = {
+        reader: [sys.executable, str(HERE / "decode.py"), reader, f"{data}/train"]
+        for reader in ("denet", "pillow")
+    }
     return table
 
 
@@ -108,23 +109,20 @@ def measure(command: list[str], environment: dict[str, str]) -> Run:
     return Run(result, others / (time.perf_counter() - begin))
 
 
-def wait_for_quiet(limit: float) -> None:
-    """Return after half a second in which all others used less than ``limit`` of a core."""
-    while True:
+def wait_for_quiet(limit: float, patience: float = 60.0) -> None:
+    """Return when all others used less than ``limit`` of a core for half a second, or after
+    ``patience`` seconds all the same."""
+    end = time.perf_counter() + patience
+    while time.perf_counter() < end:
         begin, busy = time.perf_counter(), busy_seconds()
         time.sleep(0.5)
         if busy_seconds() - busy < limit * (time.perf_counter() - begin) + 1 / TICKS:
             return
 
 
-def alternate(
-    commands: dict[str, list[str]], arguments: argparse.Namespace
-) -> dict[str, list[Run]]:
+def alternate(commands: Commands, arguments: argparse.Namespace) -> dict[str, list[Run]]:
     """Return the clean runs of each side, ``arguments.runs`` of them or what was to be had."""
-    environment = os.environ | {
-        "OMP_NUM_THREADS": str(arguments.threads),
-        "PYTHONPATH": str(ROOT),
-    }
+    environment = os.environ | {"OMP_NUM_THREADS": str(arguments.threads)}
     clean: dict[str, list[Run]] = {side: [] for side in commands}
     for _ in range(arguments.attempts):
         for side, command in commands.items():
@@ -164,25 +162,26 @@ def report(name: str, clean: dict[str, list[Run]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cases", nargs="+", metavar="CASE", help="for instance r34-train-f32; an unknown name lists them")
+    parser.add_argument(
+        "cases",
+        nargs="+",
+        metavar="CASE",
+        help="for instance r34-train-f32; an unknown name lists them",
+    )
     parser.add_argument("--torch-python", required=True, help="an interpreter that has torch")
-    parser.add_argument("--only", choices=("denet", "torch"), help="measure one side")
+    parser.add_argument("--only", choices=("denet", "torch", "pillow"), help="one side")
     parser.add_argument("--runs", type=int, default=5, help="clean runs per side")
     parser.add_argument("--attempts", type=int, default=15, help="most runs per side")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--disturbance", type=float, default=0.08, help="limit, in cores")
     parser.add_argument("--data", default="CIFAR10", help="directory with CIFAR's train and test")
     arguments = parser.parse_args()
-    table = cases(arguments.data)
-    unknown = [name for name in arguments.cases if name not in table]
-    if unknown:
-        parser.error(f"unknown case {unknown[0]}: one of {', '.join(table)}")
+    table = cases(arguments.torch_python, arguments.data)
     for name in arguments.cases:
-        case = table[name]
-        commands = {
-            "denet": [sys.executable, *case.denet],
-            "torch": [arguments.torch_python, *case.torch],
-        }
+        if name not in table:
+            parser.error(f"unknown case {name}: one of {', '.join(table)}")
+    for name in arguments.cases:
+        commands = table[name]
         if arguments.only:
             commands = {arguments.only: commands[arguments.only]}
         report(name, alternate(commands, arguments))

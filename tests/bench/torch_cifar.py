@@ -1,9 +1,9 @@
 """Train the README's CIFAR network in PyTorch from the image directory.
 
-The images are held as bytes and augmented a batch at a time (shift by up to 4 pixels into zeros,
-mirror half of them): faster than the usual one-by-one transforms. Prints test accuracy per epoch to
-stderr and one JSON object to stdout: images_per_second (median epoch, augmentation included, reading
-the files not), accuracy, peak_memory_mb, read_seconds.
+The images are held as bytes and augmented a batch at a time (shifted by up to 4 pixels into zeros,
+half of them mirrored): faster than the usual one-by-one transforms. Prints the test accuracy per
+epoch to stderr and one JSON object to stdout: images_per_second (median epoch; with augmentation,
+without reading the files), accuracy, peak_memory_mb, read_seconds.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ STD = torch.tensor([0.2470, 0.2435, 0.2616])
 def read_directory(root: Path, threads: int) -> tuple[Tensor, Tensor]:
     """Return images (n, h, w, 3) uint8 and class indices (n,) of ROOT/class/*.jpg."""
     classes = sorted(path.name for path in root.iterdir() if path.is_dir())
-    files = [(path, k) for k, name in enumerate(classes) for path in sorted((root / name).iterdir())]
+    files = [
+        (file, k) for k, name in enumerate(classes) for file in sorted((root / name).iterdir())
+    ]
 
     def read(path: Path) -> np.ndarray:
         with Image.open(path) as image:

@@ -36,9 +36,7 @@ def training_step(
     return step
 
 
-def prediction_step(
-    model: nn.Module, data: torch.Tensor, autocast: bool
-) -> Callable[[], object]:
+def prediction_step(model: nn.Module, data: torch.Tensor, autocast: bool) -> Callable[[], object]:
     """Return a function that computes the class probabilities of one batch."""
     model.eval()
 
@@ -70,7 +68,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--class-num", type=int, default=1000)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--steps", type=int, default=9)
-    parser.add_argument("--warm-up", type=int, default=2, help="untimed steps")
+    parser.add_argument("--warm-up", type=int, default=3, help="untimed steps")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--solver", choices=("loop", "foreach", "fused"), default="fused")
     parser.add_argument(

@@ -37,9 +37,12 @@ def test_an_exception_leaves_the_previous_file(tmp_path, error):
 
 def test_a_full_disk_is_told_in_one_line(tmp_path):
     path = tmp_path / "a.mdl"
-    with pytest.raises(DataError, match="No space left on device") as caught:
-        with atomic_write(path), open("/dev/full", "wb", buffering=0) as full:
-            full.write(b"x")
+    with (
+        pytest.raises(DataError, match="No space left on device") as caught,
+        atomic_write(path),
+        open("/dev/full", "wb", buffering=0) as full,
+    ):
+        full.write(b"x")
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -8,6 +8,7 @@ import struct
 
 import numpy as np
 import pytest
+from model.format_networks import every_layer_model, same
 from safetensors.numpy import save_file
 
 from denet.errors import DataError, UsageError
@@ -16,7 +17,6 @@ from denet.layer.registry import type_names
 from denet.model.format import load_model, save_model
 from denet.model.model import Model
 from denet.model.preprocessing import Preprocessing
-from model.format_networks import EVERY_LAYER, every_layer_model, same
 
 
 @pytest.mark.parametrize("suffix", [".mdl", ".mdl.gz"])
@@ -245,7 +245,3 @@ def test_a_save_that_fails_keeps_the_previous_file(tmp_path, suffix):
     assert os.listdir(tmp_path) == [path.name]
     with pytest.raises(DataError, match="cannot write"):
         save_model(small_model(), tmp_path / "absent" / path.name)
-
-
-def test_every_layer_text_round_trips():
-    assert every_layer_model().text() == EVERY_LAYER

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from denet.backend.onednn.memory import ABCD, ANY, F32, REAL, Memory, MemoryDesc, Scratch
+from denet.backend.onednn.memory import ABCD, ANY, F32, Memory, MemoryDesc, Scratch
 from denet.backend.onednn.primitive import (
     BIAS,
     DIFF_BIAS,
@@ -16,16 +15,14 @@ from denet.backend.onednn.primitive import (
     DIFF_WEIGHTS,
     DIFF_WEIGHTS_MD,
     DST,
-    FORWARD_INFERENCE,
-    FORWARD_TRAINING,
     SRC,
     WEIGHTS,
     WEIGHTS_MD,
     PostOps,
     Primitive,
 )
+from denet.backend.onednn.request import Request
 from denet.backend.onednn.weight import Stage, WeightLayout, in_order
-from denet.graph.graph import Node, Tensor
 from denet.graph.kernel import Call, Kernel, Layout
 
 
@@ -41,23 +38,20 @@ class ConvKernel(Kernel):
     algorithm = 1  # dnnl_convolution_direct
     backward_inputs = (0, 1)
 
-    def __init__(
-        self,
-        node: Node,
-        training: bool,
-        precision: str,
-        layouts: Mapping[Tensor, Layout],
-        wanted: tuple[int, ...],
-    ):
-        op: Any = node.op
-        self._bias = MemoryDesc.vector(node.inputs[1].shape[0]) if op.bias else None
-        self._residual = len(node.inputs) - 1 if getattr(op, "residual", False) else None
+    def __init__(self, request: Request):
+        op: Any = request.node.op
+        inputs = request.node.inputs
+        self._shape = inputs[1].shape
+        self._bias = MemoryDesc.vector(self._shape[0]) if op.bias else None
+        self._residual = len(inputs) - 1 if getattr(op, "residual", False) else None
         self._activation = getattr(op, "activation", None)
         (top, bottom), (left, right) = op.padding
         self._window = op.stride, (0, 0), (top, left), (bottom, right)
-        self._describe(node, precision)
-        self._create(training, wanted)
-        self._layout = layouts.get(node.inputs[1]) or self._best_layout(training)
+        self._x, self._y = request.input(), request.output()
+        # logits are float32 in every precision; products take their gradient in the plan's
+        self._gy = MemoryDesc.activation(request.node.outputs[0].shape, request.real)
+        self._create(request)
+        self._layout = request.layouts.get(inputs[1]) or self._best_layout(request)
         self._lay_out_scratch()
         self.name = f"oneDNN {self._forward.implementation}"
         if self._residual:
@@ -106,36 +100,26 @@ class ConvKernel(Kernel):
             calls += [self._by_weight.bind(memories, scratch, self._backward_work), *copies]
         return in_order(calls)
 
-    def _describe(self, node: Node, precision: str) -> None:
-        """Set the descriptors of x, y, the gradient of y as it arrives and as it is used."""
-        real = self._real = REAL[precision]
-        self._shape = node.inputs[1].shape
-        shape, dtype = node.outputs[0].shape, node.outputs[0].type.dtype
-        self._x = MemoryDesc.activation(node.inputs[0].shape, real)
-        self._y = MemoryDesc.activation(shape, F32 if dtype == "float32" else real)
-        self._gy = MemoryDesc.activation(shape, real)
-
-    def _create(self, training: bool, wanted: tuple[int, ...]) -> None:
+    def _create(self, request: Request) -> None:
         """Create the primitives that are wanted, each free to choose its order of weights."""
-        weight = MemoryDesc.of(self._shape, self._real, ANY)
+        weight = MemoryDesc.of(self._shape, request.real, ANY)
         post_ops = PostOps()
         if self._residual:
             post_ops.add_destination()
         if self._activation:
             post_ops.relu()
-        kind = FORWARD_TRAINING if training else FORWARD_INFERENCE
         self._forward = Primitive(
             f"{self.primitive}_forward",
-            *(kind, self.algorithm, self._x, weight, self._bias, self._y, *self._window),
+            *(request.kind, self.algorithm, self._x, weight, self._bias, self._y, *self._window),
             post_ops=post_ops,
         )
         self._by_data = self._by_weight = None
-        if 0 in wanted:
+        if 0 in request.wanted:
             self._by_data = Primitive(
                 f"{self.primitive}_backward_data",
                 *(self.algorithm, self._x, weight, self._gy, *self._window, self._forward),
             )
-        if 1 in wanted:
+        if 1 in request.wanted:
             gradient = MemoryDesc.of(self._shape, F32, ANY)
             operands = self._x, gradient, self._bias, self._gy
             self._by_weight = Primitive(
@@ -143,13 +127,13 @@ class ConvKernel(Kernel):
                 *(self.algorithm, *operands, *self._window, self._forward),
             )
 
-    def _best_layout(self, training: bool) -> WeightLayout:
+    def _best_layout(self, request: Request) -> WeightLayout:
         if self._by_weight:
             return WeightLayout(self._shape, self._by_weight.md(DIFF_WEIGHTS_MD), F32)
-        if training and self._real != F32:
+        if request.training and request.real != F32:
             # frozen weights stay exact, since they are saved again
             return WeightLayout(self._shape, MemoryDesc.of(self._shape, F32, ABCD), F32)
-        return WeightLayout(self._shape, self._forward.md(WEIGHTS_MD), self._real)
+        return WeightLayout(self._shape, self._forward.md(WEIGHTS_MD), request.real)
 
     def _lay_out_scratch(self) -> None:
         """Provide for copies in other orders, and for the work of the primitives."""

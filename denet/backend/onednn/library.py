@@ -16,7 +16,9 @@ from denet.errors import UsageError
 
 WHEEL = "onednn-cpu-gomp"
 OVERRIDE = "DENET_ONEDNN"
-AMX = 0x800  # bit of dnnl_cpu_isa_t: avx512_core_amx is 0xfef
+AMX = 0xFEF  # dnnl_cpu_isa_t, one bit per extension: avx512_core_amx
+
+SYNCHRONOUS_RUNTIMES = (1, 2, 4)  # sequential, OpenMP, TBB: execute returns when all is done
 
 STATUS = {
     1: "out of memory",
@@ -61,15 +63,6 @@ PROTOTYPES: dict[str, list[Any]] = {
         *[_PD, _ENGINE, _MD, c_int, c_int, POINTER(c_void_p), _ATTRIBUTES]
     ],
     "binary_primitive_desc_create": [_PD, _ENGINE, c_int, _MD, _MD, _MD, _ATTRIBUTES],
-    "convolution_forward_primitive_desc_create": [
-        *[_PD, _ENGINE, c_int, c_int, _MD, _MD, _MD, _MD, *_WINDOW, _ATTRIBUTES]
-    ],
-    "convolution_backward_data_primitive_desc_create": [
-        *[_PD, _ENGINE, c_int, _MD, _MD, _MD, *_WINDOW, _HINT, _ATTRIBUTES]
-    ],
-    "convolution_backward_weights_primitive_desc_create": [
-        *[_PD, _ENGINE, c_int, _MD, _MD, _MD, _MD, *_WINDOW, _HINT, _ATTRIBUTES]
-    ],
     "eltwise_forward_primitive_desc_create": [
         *[_PD, _ENGINE, c_int, c_int, _MD, _MD, c_float, c_float, _ATTRIBUTES]
     ],
@@ -100,8 +93,19 @@ PROTOTYPES: dict[str, list[Any]] = {
     "resampling_backward_primitive_desc_create": [
         *[_PD, _ENGINE, c_int, POINTER(c_float), _MD, _MD, _HINT, _ATTRIBUTES]
     ],
-    "matmul_primitive_desc_create": [_PD, _ENGINE, _MD, _MD, _MD, _MD, _ATTRIBUTES],
 }
+for _name in ("convolution", "deconvolution"):
+    PROTOTYPES |= {
+        f"{_name}_forward_primitive_desc_create": [
+            *[_PD, _ENGINE, c_int, c_int, _MD, _MD, _MD, _MD, *_WINDOW, _ATTRIBUTES]
+        ],
+        f"{_name}_backward_data_primitive_desc_create": [
+            *[_PD, _ENGINE, c_int, _MD, _MD, _MD, *_WINDOW, _HINT, _ATTRIBUTES]
+        ],
+        f"{_name}_backward_weights_primitive_desc_create": [
+            *[_PD, _ENGINE, c_int, _MD, _MD, _MD, _MD, *_WINDOW, _HINT, _ATTRIBUTES]
+        ],
+    }
 
 
 class OneDnnUnavailable(UsageError):
@@ -117,7 +121,10 @@ class OneDnnError(Exception):
 
 
 class _Version(ctypes.Structure):
-    _fields_ = [("major", c_int), ("minor", c_int), ("patch", c_int)]
+    _fields_ = [
+        *[("major", c_int), ("minor", c_int), ("patch", c_int)],
+        *[("hash", ctypes.c_char_p), ("cpu_runtime", c_uint), ("gpu_runtime", c_uint)],
+    ]
 
 
 class Library:
@@ -127,12 +134,11 @@ class Library:
         try:
             self._shared = ctypes.CDLL(str(path))
         except OSError as error:  # the loader names the missing file: libgomp.so.1, libtbb.so ...
-            raise OneDnnUnavailable(f"oneDNN: {path}: cannot be loaded: {error}") from error
+            raise OneDnnUnavailable(
+                f"oneDNN: {path}: cannot be loaded ({error}): install what it needs"
+            ) from error
         self.path = path
-        self.version = self._read_version()
-        if self.version[0] != 3:
-            found = ".".join(map(str, self.version))
-            raise OneDnnUnavailable(f"oneDNN: {path}: is version {found}: version 3 is needed")
+        self.version = self._check_version()
         self._calls = {name: self._checked(name) for name in PROTOTYPES}
         self.execute: Any = self._shared.dnnl_primitive_execute  # unchecked: see primitive.py
         self.query_md: Any = self._shared.dnnl_primitive_desc_query_md
@@ -162,13 +168,23 @@ class Library:
     @property
     def has_amx(self) -> bool:
         """Whether bf16 products run on matrix tiles."""
-        return bool(self.isa & AMX)
+        return self.isa & AMX == AMX
 
-    def _read_version(self) -> tuple[int, int, int]:
-        query = self._shared.dnnl_version
+    def _check_version(self) -> str:
+        """Return the version, such as 3.2.0; raise OneDnnUnavailable if it does not serve."""
+        query = getattr(self._shared, "dnnl_version", None)
+        if query is None:
+            raise OneDnnUnavailable(f"oneDNN: {self.path}: is not libdnnl: set {OVERRIDE} to it")
         query.restype = POINTER(_Version)
-        version = query().contents
-        return version.major, version.minor, version.patch
+        found = query().contents
+        version = f"{found.major}.{found.minor}.{found.patch}"
+        if found.major != 3:
+            raise OneDnnUnavailable(f"oneDNN: {self.path}: is version {version}: install version 3")
+        if found.cpu_runtime not in SYNCHRONOUS_RUNTIMES:
+            raise OneDnnUnavailable(
+                f"oneDNN: {self.path}: is built for SYCL: install a build for OpenMP or TBB"
+            )
+        return version
 
     def _checked(self, name: str) -> Callable[..., int]:
         function = getattr(self._shared, f"dnnl_{name}")
@@ -189,7 +205,9 @@ def find_library() -> Path:
     if override:
         return Path(override)
     if not sys.platform.startswith("linux"):
-        raise OneDnnUnavailable(f"oneDNN: {WHEEL}: has wheels for Linux on x86-64 only")
+        raise OneDnnUnavailable(
+            f"oneDNN: {WHEEL}: is made for Linux only: set {OVERRIDE} to a libdnnl of your own"
+        )
     try:
         files = metadata.files(WHEEL) or []
     except metadata.PackageNotFoundError:
@@ -197,7 +215,7 @@ def find_library() -> Path:
     for file in files:
         if file.name == "libdnnl.so.3":
             return Path(file.locate()).resolve()
-    raise OneDnnUnavailable(f"oneDNN: {WHEEL}: libdnnl.so.3 is not in the wheel: install it again")
+    raise OneDnnUnavailable(f"oneDNN: {WHEEL}: lacks libdnnl.so.3: install it again")
 
 
 @cache

@@ -9,11 +9,12 @@ from weakref import finalize
 import numpy as np
 
 from denet.backend.onednn.library import load
+from denet.graph.memory import ALIGNMENT
 
 BF16, F32 = 2, 3  # dnnl_data_type_t
 ANY, A, ABCD, ACDB = 1, 2, 5, 22  # dnnl_format_tag_t
 REAL = {"f32": F32, "bf16": BF16}
-ALIGNMENT = 64  # bytes: one cache line, one AVX-512 register
+CHANNELS = 1  # axis of the logical n, c, h, w
 
 
 def dims(*lengths: int) -> ctypes.Array:
@@ -90,10 +91,3 @@ class Scratch:
         start = self.nbytes
         self.nbytes += -(-nbytes // ALIGNMENT) * ALIGNMENT
         return slice(start, start + nbytes)
-
-
-def allocate(nbytes: int) -> np.ndarray:
-    """Return ``nbytes`` of 64-byte aligned zeroed memory as a uint8 array."""
-    memory = np.zeros(nbytes + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    return memory[start : start + nbytes]

@@ -123,7 +123,7 @@ class Primitive:
             assert scratch is not None
             bound[SCRATCHPAD] = Memory(self.md(_SCRATCHPAD), scratch[work])
         arguments = (_Argument * len(bound))(
-            *((index, memory.handle) for index, memory in bound.items())
+            *(_Argument(index, memory.handle) for index, memory in bound.items())
         )
         library = load()
         execute, handle, stream = library.execute, self.handle, library.stream
@@ -138,12 +138,16 @@ class Primitive:
         return call
 
     def _next_implementation(self, kind: str) -> None:
+        """Go on to the next implementation. A cached one may come up again: then it is the last."""
+        before = self.implementation
         try:
             load().call("primitive_desc_next_impl", self.desc)
         except OneDnnError as error:
-            if error.status == LAST_IMPLEMENTATION:
-                raise Unserved(f"{kind}: no fast implementation") from error
-            raise
+            if error.status != LAST_IMPLEMENTATION:
+                raise
+            before = self.implementation
+        if self.implementation == before:
+            raise Unserved(f"{kind}: no fast implementation")
 
 
 def _attributes(post_ops: PostOps | None) -> c_void_p:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from denet.backend.onednn.memory import ABCD, BF16, F32, Memory, MemoryDesc, Scratch, allocate
+from denet.backend.numpy.backend import aligned_zeros
+from denet.backend.onednn.memory import ABCD, BF16, F32, Memory, MemoryDesc, Scratch
 from denet.backend.onednn.primitive import DST, SRC, reorder
 from denet.graph.kernel import Call, Layout
 
@@ -35,7 +36,7 @@ def _copy(
     source: MemoryDesc, source_array: np.ndarray, target: MemoryDesc, target_array: np.ndarray
 ) -> None:
     primitive = reorder(source, target)
-    scratch = allocate(primitive.scratch)
+    scratch = aligned_zeros(primitive.scratch)
     memories = {SRC: Memory(source, source_array), DST: Memory(target, target_array)}
     primitive.bind(memories, scratch)()
 
@@ -43,11 +44,13 @@ def _copy(
 class Stage:
     """An array whose order or element type differs from what a primitive wants.
 
-    The primitive works on a copy in scratch memory, which ``read`` fills before the primitive
-    runs and ``write`` stores afterwards. Where nothing differs there is no copy.
+    The primitive works on a copy in scratch memory, filled before it runs or, for an array that
+    is ``written``, stored afterwards. Where nothing differs there is no copy.
     """
 
-    def __init__(self, outer: MemoryDesc, inner: MemoryDesc, scratch: Scratch, written: bool = False):
+    def __init__(
+        self, outer: MemoryDesc, inner: MemoryDesc, scratch: Scratch, written: bool = False
+    ):
         self._outer, self._inner = outer, inner
         self._reorder = None
         if outer != inner:

@@ -42,6 +42,8 @@ def make_model(
     source: str,
 ) -> Model:
     """Return a model that holds no arrays yet."""
+    if not layers:
+        raise DataError(f"damaged model file: {source}: it holds no layers")
     channels, height, width = input_shape
     if not all(1 <= length <= MAX_LENGTH for length in input_shape):
         raise DataError(f"damaged model file: {source}: input shape {list(input_shape)}")

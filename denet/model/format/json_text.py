@@ -8,6 +8,7 @@ from typing import Any
 from denet.errors import DataError
 
 MAX_ELEMENTS = 1_000_000  # each costs about 100 bytes of memory; real models hold some thousands
+MAX_DIGITS = 18
 
 
 def parse_object(text: bytes | bytearray, source: str) -> dict[str, Any]:
@@ -20,9 +21,15 @@ def parse_object(text: bytes | bytearray, source: str) -> dict[str, Any]:
     if elements > MAX_ELEMENTS:
         raise DataError(f"damaged model file: {source}: {elements} JSON elements are too many")
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:  # also wrong UTF-8 and numbers without end
+        value = json.loads(text, parse_int=_whole_number)
+    except (ValueError, RecursionError) as error:  # a UnicodeDecodeError is a ValueError
         raise DataError(f"damaged model file: {source}: not readable as JSON ({error})") from error
     if not isinstance(value, dict):
         raise DataError(f"damaged model file: {source}: JSON holds no object")
     return value
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"a whole number of {len(digits)} digits")
+    return int(digits)

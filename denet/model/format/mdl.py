@@ -30,7 +30,9 @@ def write(model: Model, path: str | os.PathLike[str]) -> None:
     from safetensors.numpy import save_file
 
     # safetensors 0.8 writes wrong elements for arrays that are not in C order
-    values = {name: np.ascontiguousarray(value) for name, value in model.values().items()}
+    values = {
+        name: np.ascontiguousarray(value, np.float32) for name, value in model.values().items()
+    }
     with atomic_write(path) as temporary:
         try:
             save_file(values, temporary, {"denet": json.dumps(_metadata(model))})

@@ -86,7 +86,16 @@ def read(path: str | os.PathLike[str]) -> Model:
         for name, array in entry.arrays.items()
     }
     fill(model, {name: array.shape for name, array in arrays.items()}, arrays.pop, source)
+    _check_positions(top.layers()[-1], _input_maps(model)[-1])
     return model
+
+
+def _check_positions(last: Record, shape: MapShape) -> None:
+    """Raise DataError unless the regression takes the whole map or its centre."""
+    height, width, _ = shape
+    positions = last.get("valid", [])
+    if positions not in ([], [[0, height // 2, width // 2]]):
+        raise last.fault("'valid' lists other positions than the centre, which this DeNet cannot")
 
 
 def _inflate(source: str) -> bytearray:

@@ -121,15 +121,16 @@ def leaf(type_name: str, **values: Any) -> Json:
 def read_statistics(record: Record) -> Parts:
     """Return the fields and arrays that both kinds of batch normalisation share."""
     fields = {"momentum": record.number("momentum", 0.9), "eps": record.number("eps", 1e-5)}
-    std = vector(record, "std").astype(np.float64)
-    if not ((std > 1e-18) & (std < 1e18)).all():
-        raise record.fault("'std' must be above 0 and finite")
     arrays = {
         "gamma": vector(record, "gamma"),
         "beta": vector(record, "bias"),
         "mean": vector(record, "mean"),
-        "variance": np.maximum(std**-2 - fields["eps"], 0).astype(np.float32),
     }
+    with np.errstate(all="ignore"):
+        std = vector(record, "std").astype(np.float64)
+        arrays["variance"] = np.maximum(std**-2 - fields["eps"], 0).astype(np.float32)
+    if not (std > 0).all() or not np.isfinite(arrays["variance"]).all():
+        raise record.fault("'std' (1 / standard deviation) must be above 0")
     return fields, arrays
 
 

@@ -1,0 +1,91 @@
+"""The oneDNN backend: a kernel per op where oneDNN has a fast one, else the NumPy reference."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import ClassVar
+
+import numpy as np
+
+from denet.backend.numpy.backend import aligned_zeros
+from denet.backend.numpy.kernel import ReferenceKernel
+from denet.backend.onednn.activation import activation_kernel
+from denet.backend.onednn.add import AddKernel
+from denet.backend.onednn.batch_norm import BatchNormKernel
+from denet.backend.onednn.cast import cast_kernel
+from denet.backend.onednn.concat import ConcatKernel
+from denet.backend.onednn.conv import ConvKernel
+from denet.backend.onednn.deconv import DeconvKernel
+from denet.backend.onednn.library import load
+from denet.backend.onednn.pool import pool_kernel
+from denet.backend.onednn.pool_inverse import pool_inverse_kernel
+from denet.backend.onednn.primitive import Unserved
+from denet.backend.onednn.request import Request
+from denet.graph.graph import Node, Tensor
+from denet.graph.kernel import Kernel, Layout
+from denet.graph.op.activation import Activation
+from denet.graph.op.add import Add
+from denet.graph.op.base import Op, Run
+from denet.graph.op.batch_norm import BatchNorm
+from denet.graph.op.cast import Cast
+from denet.graph.op.concat import Concat
+from denet.graph.op.conv import Conv
+from denet.graph.op.deconv import Deconv
+from denet.graph.op.pool import Pool
+from denet.graph.op.pool_inverse import PoolInverse
+
+log = logging.getLogger(__name__)
+
+KERNELS: dict[type[Op], Callable[[Request], Kernel]] = {
+    Activation: activation_kernel,
+    Add: AddKernel,
+    BatchNorm: BatchNormKernel,
+    Cast: cast_kernel,
+    Concat: ConcatKernel,
+    Conv: ConvKernel,
+    Deconv: DeconvKernel,
+    Pool: pool_kernel,
+    PoolInverse: pool_inverse_kernel,
+}
+
+
+class OneDnnBackend:
+    """Runs on all cores of an x86-64 processor. Raises OneDnnUnavailable where it cannot."""
+
+    name: ClassVar[str] = "onednn"
+
+    def __init__(self) -> None:
+        self._library = load()
+        self._told: set[str] = set()
+
+    def kernel(
+        self,
+        node: Node,
+        training: bool,
+        precision: str,
+        run: Run,
+        layouts: Mapping[Tensor, Layout],
+        wanted: tuple[int, ...],
+    ) -> Kernel:
+        """Return the kernel of ``node``: oneDNN's, or the reference where it has none."""
+        make = KERNELS.get(type(node.op))
+        if make:
+            try:
+                return make(Request(node, training, precision, layouts, wanted))
+            except Unserved as reason:
+                self._tell(f"{type(node.op).__name__}: {reason}: runs on the NumPy reference")
+        return ReferenceKernel(node, training, precision, run, wanted)
+
+    def allocate(self, nbytes: int) -> np.ndarray:
+        """Return ``nbytes`` of 64-byte aligned zeroed memory as a uint8 array."""
+        return aligned_zeros(nbytes)
+
+    def auto_precision(self) -> str:
+        """Return bf16 where products run on matrix tiles; elsewhere it gains too little."""
+        return "bf16" if self._library.has_amx else "f32"
+
+    def _tell(self, message: str) -> None:
+        if message not in self._told:
+            self._told.add(message)
+            log.info("%s", message)

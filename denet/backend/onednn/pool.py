@@ -1,0 +1,47 @@
+"""Pooling: the maximum or the mean of windows."""
+
+from __future__ import annotations
+
+from denet.backend.onednn.primitive import WORKSPACE, Primitive, Unserved
+from denet.backend.onednn.request import Request
+from denet.backend.onednn.unary import UnaryKernel
+from denet.graph.op.pool import Pool
+
+# dnnl_alg_kind_t
+MAXIMUM, MEAN_WITH_PADDING, MEAN_WITHOUT_PADDING = 0x1FF, 0x2FF, 0x3FF
+
+
+def pool_kernel(request: Request) -> UnaryKernel:
+    """Return the kernel of a Pool node; the maximum keeps where it lay in each window."""
+    op = request.node.op
+    assert isinstance(op, Pool)
+    if op.mode == "max" and request.precision == "bf16" and op.size[0] * op.size[1] > 256:
+        raise Unserved("maximum of more than 256 bf16 numbers: its gradient is wrong in 3.2")
+    x, y = request.input(), request.output()
+    algorithm, behind = _algorithm(op, request.node.inputs[0].shape, request.node.outputs[0].shape)
+    window = op.stride, op.size, (0, 0), (op.padding, op.padding), behind
+    forward = Primitive("pooling_forward", request.kind, algorithm, x, y, *window)
+    backward = None
+    if request.wanted:
+        backward = Primitive("pooling_backward", algorithm, x, y, *window, forward)
+    return UnaryKernel(x, y, forward, backward, WORKSPACE if algorithm == MAXIMUM else None)
+
+
+def _algorithm(op: Pool, x: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, tuple[int, int]]:
+    """Return the algorithm, and the padding behind x in which the last window ends.
+
+    Partial windows may end beyond the padded map. The maximum does not see the difference; the
+    mean does not count those cells, which oneDNN offers only where it counts no padding at all.
+    """
+    beyond = [
+        max(0, (count - 1) * stride + size - length - 2 * op.padding)
+        for count, stride, size, length in zip(y[1:3], op.stride, op.size, x[1:3], strict=True)
+    ]
+    behind = op.padding + beyond[0], op.padding + beyond[1]
+    if op.mode == "max":
+        return MAXIMUM, behind
+    if not any(beyond):
+        return MEAN_WITH_PADDING, behind
+    if op.padding:
+        raise Unserved("mean over partial windows with padding")
+    return MEAN_WITHOUT_PADDING, behind

@@ -1,0 +1,153 @@
+"""model-modify: change the layers, classes or image size of a model file."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from denet.cli.command import Parser, run
+from denet.cli.options import COUNT, COUNT_OR_ZERO, LAYER_OPTIONS, Option, layer_options
+from denet.errors import UsageError
+from denet.layer.kind import Flag
+
+if TYPE_CHECKING:
+    from denet.model.model import Model
+
+log = logging.getLogger(__name__)
+
+FILES = (
+    Option("input", "model file to read", metavar="FILE"),
+    Option("output", "model file to write: .mdl, or .mdl.gz as in 2017", metavar="FILE"),
+)
+CHANGES = (
+    Option("class-num", "number of classes; the class layer starts anew", COUNT, metavar="K"),
+    Option("image-size", "width and height of the images in pixels", COUNT, None, 2, ("W", "H")),
+    Option(
+        "activation",
+        "function of all layers A and residual blocks, and of new ones",
+        metavar="NAME",
+    ),
+    Option("merge", "train the network in one piece: switch every cut off", Flag(), False),
+    Option("use-cudnn-pool", "give pools with partial windows a padding of 1", Flag(), False),
+    Option("convert-bn-relu", "make one BNA of every BN followed by a ReLU", Flag(), False),
+    Option(
+        "modify-bn",
+        "switch batch normalisation on (1) or off (0), set its momentum and epsilon",
+        count=3,
+        metavar=("ENABLED", "MOMENTUM", "EPS"),
+    ),
+    Option(
+        "modify-layer",
+        "set fields of the first layer of a type, as in: pool size=3 padding=1 dropout rate=0.2",
+        count="+",
+        metavar=("TYPE", "NAME=VALUE"),
+    ),
+    Option("layer-remove", "remove N layers from the end; R is two", COUNT_OR_ZERO, 0, metavar="N"),
+    Option(
+        "layer-insert",
+        "insert layers before layer N (1 is the first; later numbers count what was inserted)",
+        count="+",
+        metavar="N:LAYER",
+    ),
+    Option("layer-append", "append layers", count="+", metavar="LAYER"),
+)
+NEW_LAYERS = (
+    Option(
+        "border-mode",
+        "border of new convolutions: valid, full, half, same or a number of pixels",
+        default="half",
+        metavar="MODE",
+    ),
+    next(option for option in LAYER_OPTIONS if option.name == "weight-init"),
+)
+
+
+def parser() -> Parser:
+    """Return the command line of model-modify."""
+    return Parser(
+        "model-modify",
+        "Change a model file. Changes are made in the order in which they are listed here.",
+        "model-modify --input run/a_best.mdl --output b.mdl --class-num 3 --image-size 64 64",
+        {"files": FILES, "changes": CHANGES, "new layers": NEW_LAYERS},
+    )
+
+
+def modify(options: argparse.Namespace) -> int:
+    """Read the model, change it and write it."""
+    from denet.model.format import load_model, model_suffix, save_model
+
+    parser().require(options, "input", "output")
+    model_suffix(options.output)
+    model = load_model(options.input)
+    for key, change in changes(options):
+        if getattr(options, key):
+            model = change(model)
+    save_model(model, options.output)
+    log.info("%s: %s", options.output, model.text())
+    return 0
+
+
+def changes(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[Model], Model]]]:
+    """Yield each option with the change that it asks for, in the order of 2017."""
+    from denet.model import surgery
+
+    seed = options.seed
+    yield "class_num", partial(surgery.set_class_num, classes=options.class_num, seed=seed)
+    size = dict(zip(("width", "height"), options.image_size or (), strict=False))
+    yield "image_size", partial(surgery.set_image_size, **size, seed=seed)
+    yield "activation", partial(surgery.set_activation, activation=options.activation)
+    yield "merge", surgery.merge
+    yield "use_cudnn_pool", surgery.use_cudnn_pool
+    yield "convert_bn_relu", surgery.convert_bn_relu
+    yield "modify_bn", lambda model: surgery.modify_bn(model, *options.modify_bn)
+    for type_name, settings in assignments(options.modify_layer or []):
+        change = partial(surgery.modify_layer, type_name=type_name, settings=settings)
+        yield "modify_layer", change
+    yield "layer_remove", partial(surgery.remove, count=options.layer_remove)
+    new = layer_options(options, activation=options.activation or "relu")
+    for number, text in insertions(options.layer_insert or []):
+        insert = partial(surgery.insert, number=number, text=text, options=new, seed=seed)
+        yield "layer_insert", insert
+    text = " ".join(options.layer_append or [])
+    yield "layer_append", partial(surgery.append, text=text, options=new, seed=seed)
+
+
+def assignments(words: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
+    """Return (layer type, {field: text}) of each ``TYPE NAME=VALUE ...``; raise UsageError."""
+    found: list[tuple[str, dict[str, str]]] = []
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals:
+            found.append((name, {}))
+        elif found:
+            found[-1][1][name] = text
+        else:
+            raise UsageError(f"--modify-layer: {word!r}: write the type first: TYPE NAME=VALUE")
+    for type_name, settings in found:
+        if not settings:
+            raise UsageError(f"--modify-layer {type_name}: nothing to set: write NAME=VALUE")
+    return found
+
+
+def insertions(words: Sequence[str]) -> list[tuple[int, str]]:
+    """Return (layer number, network text) of each ``N:LAYER [LAYER ...]``; raise UsageError."""
+    found: list[tuple[int, str]] = []
+    for word in " ".join(words).split():
+        start = re.fullmatch(r"(\d{1,9}):(.+)", word)
+        if start:
+            found.append((int(start[1]), start[2]))
+        elif found:
+            number, text = found[-1]
+            found[-1] = number, f"{text} {word}"
+        else:
+            raise UsageError(f"--layer-insert: {word!r}: write N:LAYER, as in 11:SKIPSRC.X[0]")
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run model-modify; return its exit code."""
+    return run(parser(), modify, arguments)

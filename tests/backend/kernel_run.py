@@ -1,0 +1,135 @@
+"""Run one row of the case table through a backend's kernel, in memory laid out as a plan does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from graph.cases import Case
+
+from denet.backend.numpy.bfloat16 import from_float32, to_float32
+from denet.graph.graph import Node, Tensor, TensorType
+from denet.graph.kernel import Backend, Layout
+from denet.graph.memory import ELEMENT_TYPES
+
+
+class KernelRun:
+    """A kernel with its arrays. Parameters are the inputs of type float32 but the first.
+
+    ``in_place`` lets the first output and the first input gradient share memory wherever the
+    kernel offers it. Memory starts as NaN, so that what is not written shows.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        case: Case,
+        precision: str,
+        in_place: bool = False,
+        layouts: dict[int, Layout] | None = None,
+        wanted: tuple[int, ...] | None = None,
+    ):
+        self.backend, self.case, self.precision, self.in_place = backend, case, precision, in_place
+        outputs = [Tensor(type_, "y") for type_ in case.op.infer(*case.types)]
+        inputs = [
+            Tensor(type_, f"x{index}", "parameter" if self._is_parameter(index) else "value")
+            for index, type_ in enumerate(case.types)
+        ]
+        self.node = Node(case.op, inputs, outputs, case.name)
+        if wanted is None:
+            indices = case.op.gradient_inputs if case.training else ()
+            wanted = tuple(index for index in indices if index < len(inputs))
+        self.wanted = wanted
+        fixed = {inputs[index]: layout for index, layout in (layouts or {}).items()}
+        self.kernel = backend.kernel(
+            self.node, case.training, precision, case.run(), fixed, self.wanted
+        )
+
+    def layout(self, index: int) -> Layout:
+        """Return the layout of a parameter input."""
+        return self.kernel.layouts().get(index) or Layout(self.case.types[index].shape)
+
+    def forward(self) -> list[np.ndarray]:
+        """Run forward; return the outputs in float32."""
+        kernel = self.kernel
+        self.inputs = [self._stored(i, x) for i, x in enumerate(self.case.inputs(dtype=np.float32))]
+        self.outputs = [self._empty(tensor.type) for tensor in self.node.outputs]
+        self.saved = [self._empty(type_) for type_ in kernel.saved]
+        if self.in_place:
+            for written, read in kernel.forward_in_place[:1]:
+                if not (self.wanted and read in kernel.backward_inputs):
+                    self.outputs[written] = self.inputs[read]
+        scratch = self._scratch(kernel.forward_scratch)
+        kernel.forward(self.inputs, self.outputs, self.saved, scratch)()
+        return [self._read(o, t.type) for o, t in zip(self.outputs, self.node.outputs, strict=True)]
+
+    def backward(self) -> list[np.ndarray | None]:
+        """Run backward behind forward; return the input gradients in float32, plain."""
+        kernel, op = self.kernel, self.case.op
+        arriving: list[Any] = [
+            g if g is None else self._write(g, tensor.type)
+            for g, tensor in zip(
+                self.case.output_gradients(dtype=np.float32), self.node.outputs, strict=True
+            )
+        ]
+        leaving: list[Any] = [None] * len(self.inputs)
+        for index in self.wanted:
+            leaving[index] = self._empty_like_input(index)
+            if op.shares_gradient:
+                leaving[index] = next(g for g in leaving if g is not None)
+        if self.in_place:
+            for into, out in kernel.backward_in_place[:1]:
+                leaving = [arriving[out] if g is leaving[into] else g for g in leaving]
+        reads = [x if i in kernel.backward_inputs else None for i, x in enumerate(self.inputs)]
+        kept = [y if i in kernel.backward_outputs else None for i, y in enumerate(self.outputs)]
+        scratch = self._scratch(kernel.backward_scratch)
+        call = kernel.backward(reads, kept, self.saved, arriving, leaving, scratch)
+        if call:
+            call()
+        self.stored_gradients = leaving
+        return [g if g is None else self._plain(i, g) for i, g in enumerate(leaving)]
+
+    def _is_parameter(self, index: int) -> bool:
+        return index > 0 and self.case.types[index].dtype == "float32"
+
+    def _stored(self, index: int, plain: np.ndarray) -> np.ndarray:
+        if not self._is_parameter(index):
+            return self._write(plain, self.case.types[index])
+        layout = self.layout(index)
+        nbytes = layout.size * np.dtype(layout.element_type).itemsize
+        stored = self.backend.allocate(nbytes).view(layout.element_type)
+        layout.pack(plain, stored)
+        return layout.view(stored)
+
+    def _empty_like_input(self, index: int) -> np.ndarray:
+        if not self._is_parameter(index):
+            return self._empty(self.case.types[index])
+        layout = self.layout(index)
+        stored = self.backend.allocate(4 * layout.size).view(np.float32)
+        stored[...] = np.nan
+        return layout.view(stored)
+
+    def _plain(self, index: int, gradient: np.ndarray) -> np.ndarray:
+        if self._is_parameter(index):
+            return self.layout(index).unpack(gradient.reshape(-1))
+        return self._read(gradient, self.case.types[index])
+
+    def _empty(self, type_: TensorType) -> np.ndarray:
+        dtype = np.dtype(ELEMENT_TYPES[self.precision][type_.dtype])
+        memory = self.backend.allocate(type_.size * dtype.itemsize)
+        memory[...] = 0xFF  # NaN in both precisions
+        return memory.view(dtype).reshape(type_.shape)
+
+    def _scratch(self, nbytes: int) -> np.ndarray | None:
+        return self._empty(TensorType((nbytes,), "uint8")) if nbytes else None
+
+    def _half(self, type_: TensorType) -> bool:
+        return self.precision == "bf16" and type_.dtype == "real"
+
+    def _write(self, plain: np.ndarray, type_: TensorType) -> np.ndarray:
+        stored = self._empty(type_)
+        stored[...] = from_float32(plain) if self._half(type_) else plain
+        return stored
+
+    def _read(self, stored: np.ndarray, type_: TensorType) -> np.ndarray:
+        return to_float32(stored) if self._half(type_) else stored.copy()

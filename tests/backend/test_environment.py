@@ -1,0 +1,53 @@
+"""What the environment report and the kernel log tell."""
+
+import logging
+
+import pytest
+
+from denet.backend.environment import PACKAGES, environment, instruction_set
+from denet.backend.logged import logged
+from denet.backend.numpy.backend import NumpyBackend
+from denet.graph.plan import Plan
+from denet.model.model import Model
+
+# values of dnnl_cpu_isa_t in oneDNN 3: avx2, avx512_core, its vnni, bf16, fp16 and amx
+INSTRUCTIONS = [
+    (0x0, "basic"),
+    (0x7, "AVX2"),
+    (0x27, "AVX-512"),
+    (0x67, "AVX-512 with VNNI"),
+    (0xEF, "AVX-512 with bf16"),
+    (0x1EF, "AVX-512 with fp16"),
+    (0xFEF, "AMX with bf16 and int8"),
+    (0x1FEF, "AMX with bf16 and int8"),
+]
+
+
+@pytest.mark.parametrize(("isa", "name"), INSTRUCTIONS)
+def test_instruction_set(isa: int, name: str) -> None:
+    assert instruction_set(isa) == name
+
+
+def test_environment_names_every_package_and_the_backend() -> None:
+    told = dict(environment())
+    assert told.keys() >= {"denet", "python", "system", "processor", "backend", "gpu", *PACKAGES}
+
+
+def test_a_missing_package_comes_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PACKAGES, "no-such-package", "'denet[none]'")
+    assert dict(environment())["no-such-package"] == "not found: pip install 'denet[none]'"
+
+
+def test_a_gpu_that_is_asked_for_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GPU", "0")
+    assert dict(environment())["backend"].startswith("none: GPU=0")
+
+
+def test_logged_backend_tells_each_kernel_once(caplog: pytest.LogCaptureFixture) -> None:
+    model = Model.create("C[4,3] SPLIT A P.A R", (3, 6, 6), ["a", "b"])
+    backend = logged(NumpyBackend())
+    with caplog.at_level(logging.INFO, "denet.backend.logged"):
+        plan = Plan(model.graph(2), backend, "train", "f32")
+    told = [record.getMessage() for record in caplog.records]
+    assert backend.name == "numpy" and len(told) == len(set(told)) == len(plan.kernel_names())
+    assert "kernel: train: 1.conv.conv: Conv: numpy" in told

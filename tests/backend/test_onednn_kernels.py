@@ -1,0 +1,170 @@
+"""Every oneDNN kernel against the float64 reference of its op, row by row of the case table."""
+
+import numpy as np
+import pytest
+from backend.kernel_run import KernelRun
+from graph.cases import CASES, Case
+from tolerance import assert_close
+
+from denet.backend.onednn.library import OneDnnUnavailable
+from denet.graph.graph import TensorType
+from denet.graph.op.activation import Activation
+from denet.graph.op.add import Add
+from denet.graph.op.batch_norm import BatchNorm
+from denet.graph.op.cast import Cast
+from denet.graph.op.concat import Concat
+from denet.graph.op.conv import Conv
+from denet.graph.op.deconv import Deconv
+from denet.graph.op.pool import Pool
+from denet.graph.op.pool_inverse import PoolInverse
+
+try:
+    from denet.backend.onednn.backend import OneDnnBackend
+
+    BACKEND = OneDnnBackend()
+except OneDnnUnavailable as reason:
+    pytest.skip(str(reason), allow_module_level=True)
+
+SERVED = (Activation, Add, BatchNorm, Concat, Conv, Deconv, Pool, PoolInverse)
+UNSERVED = {
+    ("Pool mean partial padded", "f32"),
+    ("Pool mean partial padded", "bf16"),
+    ("Pool max whole large map", "bf16"),
+}
+ONE, TWO, THREE = ((1, 1), (1, 1)), ((2, 2), (2, 2)), ((3, 3), (3, 3))
+
+
+def convolution(x, filters, size, stride=1, padding=((0, 0), (0, 0)), op=Conv, bias=True):
+    n, h, w, c = x
+    types = TensorType(x), TensorType((filters, c, *size), "float32")
+    types += (TensorType((filters,), "float32"),) * bias
+    name = f"{op.__name__} {x} to {filters} by {size} / {stride} with {padding}"
+    return Case(name, op((stride, stride), padding, bias), types)
+
+
+# channels that fill no register, and the sizes at which oneDNN changes its implementation
+WIDE = [
+    *[convolution((2, 6, 7, c), o, (3, 3), 1, ONE) for c in (3, 5, 17, 48) for o in (3, 17, 64)],
+    *[convolution((1, 9, 8, 17), 33, (k, k), s) for k in (1, 2, 5) for s in (1, 2)],
+    convolution((3, 32, 32, 3), 64, (7, 7), 2, THREE, bias=False),
+    convolution((2, 16, 16, 64), 128, (3, 3), 2, ONE, bias=False),
+    convolution((2, 16, 16, 64), 128, (1, 1), 2, bias=False),
+    convolution((4, 4, 4, 256), 256, (3, 3), 1, ONE, bias=False),
+    convolution((5, 1, 1, 512), 1000, (1, 1)),
+    convolution((2, 8, 8, 19), 24, (4, 4), 2, ((1, 2), (0, 1))),
+    convolution((2, 5, 5, 19), 24, (4, 4), 2, ONE, op=Deconv),
+    convolution((2, 5, 6, 64), 32, (5, 5), 3, TWO, op=Deconv),
+]
+
+
+def each_case(cases):
+    return pytest.mark.parametrize("case", cases, ids=lambda case: case.name)
+
+
+def reference(case):
+    """Return the outputs and the input gradients in float64."""
+    inputs = case.inputs()
+    outputs, saved = case.op.forward(case.run(), *inputs)
+    if not case.training:
+        return outputs, ()
+    read = [x if i in case.op.backward_inputs else None for i, x in enumerate(inputs)]
+    kept = [y if i in case.op.backward_outputs else None for i, y in enumerate(outputs)]
+    gradients = tuple(case.output_gradients())
+    return outputs, case.op.backward(case.run(), tuple(read), tuple(kept), saved, gradients)
+
+
+def assert_like_reference(run):
+    outputs, gradients = reference(run.case)
+    for actual, expected in zip(run.forward(), outputs, strict=True):
+        assert_close(actual, expected, run.precision)
+    if gradients:
+        for index, gradient in enumerate(run.backward()):
+            if index in run.wanted:
+                assert_close(gradient, gradients[index], run.precision)
+
+
+@pytest.mark.parametrize("in_place", [False, True], ids=["apart", "in place"])
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+@each_case([case for case in CASES if isinstance(case.op, SERVED)] + WIDE)
+def test_kernel_equals_reference(case, precision, in_place):
+    run = KernelRun(BACKEND, case, precision, in_place)
+    if (case.name, precision) in UNSERVED:
+        assert run.kernel.name == "numpy"
+    else:
+        assert run.kernel.name.startswith("oneDNN") and "ref" not in run.kernel.name
+    assert_like_reference(run)
+
+
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+def test_cast_rounds_to_nearest_even(precision):
+    case = Case("Cast", Cast(), (TensorType((2, 3, 4, 5), "float32"),))
+    run = KernelRun(BACKEND, case, precision, wanted=())
+    assert run.kernel.name.startswith("oneDNN")
+    assert (run.forward()[0] == case.inputs()[0]).all()
+
+
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+@pytest.mark.parametrize("wanted", [(0,), (1, 2), (0, 1, 2)])
+@pytest.mark.parametrize("op", [Conv, Deconv, BatchNorm])
+def test_only_wanted_gradients_are_computed(op, wanted, precision):
+    if op is BatchNorm:
+        types = TensorType((3, 4, 5, 7)), *[TensorType((7,), "float32")] * 4
+        case = Case("BatchNorm", BatchNorm(1e-5, "relu"), types, {4: "positive"})
+    else:
+        case = convolution((2, 6, 5, 7), 9, (3, 3), 2, ONE, op)
+    assert_like_reference(KernelRun(BACKEND, case, precision, wanted=wanted))
+
+
+@pytest.mark.parametrize("wanted", [(), (0, 1, 2)], ids=["frozen", "trained"])
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+def test_training_keeps_weights_exact(precision, wanted):
+    case = convolution((2, 6, 5, 7), 9, (3, 3), 2, ONE)
+    layout = KernelRun(BACKEND, case, precision, wanted=wanted).layout(1)
+    plain = np.random.default_rng(1).standard_normal((9, 7, 3, 3)).astype(np.float32)
+    stored = BACKEND.allocate(4 * layout.size).view(layout.element_type)
+    layout.pack(plain, stored)
+    assert layout.element_type == np.float32
+    assert (layout.unpack(stored) == plain).all()
+    assert np.count_nonzero(stored) == plain.size  # the rest is padding
+
+
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+def test_gradients_leave_the_padding_of_weights_zero(precision):
+    run = KernelRun(BACKEND, convolution((2, 6, 5, 7), 9, (3, 3), 1, ONE), precision)
+    run.forward()
+    run.backward()
+    stored = run.stored_gradients[1]
+    assert stored.size > 9 * 7 * 3 * 3
+    assert np.count_nonzero(stored) == 9 * 7 * 3 * 3
+
+
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("op", [Conv, Deconv])
+def test_other_batch_sizes_use_the_layout_that_is_there(op, training, precision):
+    def case(n):
+        row = convolution((n, 8, 8, 40), 48, (3, 3), 1, ONE, op)
+        return Case(row.name, row.op, row.types, training=training)
+
+    first = KernelRun(BACKEND, case(8), precision)
+    other = KernelRun(BACKEND, case(8), precision, wanted=())
+    for layout in (first.layout(1), other.layout(1)):
+        second = KernelRun(BACKEND, case(1), precision, layouts={1: layout})
+        assert second.layout(1) is layout
+        assert_like_reference(second)
+
+
+@pytest.mark.parametrize("size", [1, 63, 64, 1000])
+def test_allocated_memory_is_aligned_and_zero(size):
+    memory = BACKEND.allocate(size)
+    assert memory.dtype == np.uint8 and memory.shape == (size,)
+    assert memory.ctypes.data % 64 == 0
+    assert not memory.any()
+
+
+def test_two_runs_give_the_same_bits():
+    case = convolution((8, 12, 12, 32), 48, (3, 3), 1, ONE)
+    runs = [KernelRun(BACKEND, case, "f32") for _ in range(2)]
+    results = [[*run.forward(), *run.backward()] for run in runs]
+    for first, second in zip(*results, strict=True):
+        assert (first == second).all()

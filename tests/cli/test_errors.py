@@ -1,0 +1,98 @@
+"""Every mistake ends in one line that tells what, where and how to mend it, and in its code."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Command
+from PIL import Image
+
+from denet.model.format import save_model
+from denet.model.model import Model
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """Lay out a small dataset, whose classes have the same images, models, and faulty files."""
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            folder = tmp_path / split / name
+            folder.mkdir(parents=True)
+            for index in range(3):
+                pixels = np.random.default_rng(index).integers(0, 256, (8, 8, 3), np.uint8)
+                Image.fromarray(pixels).save(folder / f"{index}.png")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "typo.yaml").write_text("seed: 1\nepocs: 3\n")
+    (tmp_path / "broken.png").write_bytes(b"not a picture")
+    (tmp_path / "broken.mdl").write_bytes(b"not a model")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model_epoch001.mdl").write_bytes(b"")
+    save_model(Model.create("P.A R", (3, 8, 8), ["cat", "dog"]), tmp_path / "good.mdl")
+    save_model(Model.create("P.A R", (3, 8, 8), ["cat", "cow"]), tmp_path / "cows.mdl")
+    return tmp_path
+
+
+TRAIN = "model-train --backend numpy --quiet --model-desc P.A R --train train --test test"
+DEEP = "--model-desc C[8] C[8] C[8] C[8] R"
+
+# command line, environment, exit code, words on stderr
+CASES = [
+    ("model-train --epocs 3", {}, 2, "unknown option '--epocs' (did you mean '--epochs'?)"),
+    ("model-train", {}, 2, "--train is missing"),
+    (
+        "model-train --config typo.yaml",
+        {},
+        2,
+        "unknown key 'epocs': typo.yaml line 2: did you mean",
+    ),
+    ("model-train --config none.yaml", {}, 2, "cannot read the configuration: none.yaml"),
+    (f"{TRAIN} --epochs 0", {}, 2, "--epochs: must be a whole number from 1"),
+    (f"{TRAIN} --learn-rate -1", {}, 2, "--learn-rate: must be a number above 0"),
+    (f"{TRAIN} --solver sdg", {}, 2, "(did you mean 'sgd'?)"),
+    (f"{TRAIN} --solver adam --learn-momentum 0.9", {}, 2, "momentum"),
+    (f"{TRAIN} --border-mode halff", {}, 2, "--border-mode must be one of valid, full, half"),
+    (f"{TRAIN} --activation rellu", {}, 2, "(did you mean 'relu'?)"),
+    (f"{TRAIN} --distort-mode z4", {}, 2, "z4"),
+    (f"{TRAIN} --skip-layer-updates 9", {}, 2, "give numbers from 1 to 3"),
+    (f"{TRAIN} --extension imge", {}, 2, "(did you mean 'image'?)"),
+    (f"{TRAIN} --extension jpg", {}, 3, "train"),
+    (f"{TRAIN} --train nowhere", {}, 3, "nowhere"),
+    (f"{TRAIN} --train empty", {}, 3, "empty"),
+    (f"{TRAIN} --model nowhere.mdl", {}, 3, "model file not found: nowhere.mdl"),
+    (f"{TRAIN} --model broken.mdl", {}, 3, "broken.mdl"),
+    (f"{TRAIN} --model cows.mdl", {}, 3, "dog"),
+    (f"{TRAIN} --output-prefix run/model", {}, 2, "--overwrite"),
+    (f"{TRAIN} --output-prefix broken.png/a", {}, 3, "broken.png"),
+    (f"{TRAIN} {DEEP} --learn-rate 1e9", {}, 4, "diverged"),
+    (f"{TRAIN} --skip-train", {}, 2, "--model is missing"),
+    (TRAIN, {"GPU": "0"}, 2, "GPU=0: "),
+    ("model-predict --input train", {}, 2, "--model is missing"),
+    ("model-predict --model good.mdl --input nowhere", {}, 3, "nowhere"),
+    ("model-predict --model good.mdl --input empty", {}, 3, "empty"),
+    ("model-predict --model good.mdl --input broken.png", {}, 3, "cannot be read"),
+    ("model-predict --model good.mdl --input train --draw x.png", {}, 2, "--draw: needs one image"),
+    ("model-predict --model good.mdl --input train", {"GPU": "1"}, 2, "GPU=1: "),
+    ("model-modify --input good.mdl", {}, 2, "--output is missing"),
+    ("model-modify --input good.mdl --output x.txt", {}, 2, "x.txt"),
+    ("model-modify --input good.mdl --output x.mdl --layer-remove 9", {}, 2, "cannot remove 9"),
+    ("model-modify --input good.mdl --output x.mdl --layer-insert C[3]", {}, 2, "write N:LAYER"),
+    ("model-modify --input good.mdl --output x.mdl --layer-insert 9:A", {}, 2, "layer 9"),
+    ("model-modify --input good.mdl --output x.mdl --modify-layer pool", {}, 2, "NAME=VALUE"),
+    ("model-modify --input good.mdl --output x.mdl --modify-layer pol a=1", {}, 2, "'pool'"),
+    ("model-modify --input good.mdl --output x.mdl --optimize-bn", {}, 2, "never had an effect"),
+    ("model-info --model-desc C.Q[256,3] R", {}, 2, "unknown tag 'Q'"),
+    ("model-info --model-desc C[256,3 R", {}, 2, "'[' without ']'"),
+    ("model-bench --model-desc C[8,99] R", {}, 2, "layer 1"),
+    ("model-bench --mode trian", {}, 2, "(did you mean 'train'?)"),
+]
+
+
+@pytest.mark.parametrize(("line", "env", "code", "words"), CASES, ids=[c[0] for c in CASES])
+def test_error(
+    line: str, env: dict[str, str], code: int, words: str, files: Path, command: Command
+) -> None:
+    done = command(*line.split(), env=env)
+    assert (done.returncode, done.stdout) == (code, "")
+    errors = [text for text in done.stderr.splitlines() if text.startswith("error: ")]
+    assert words in errors[-1]
+    assert "Traceback" not in done.stderr

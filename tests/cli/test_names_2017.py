@@ -1,0 +1,100 @@
+"""Names and defaults of DeNet (2017) still hold: commands written for it go on working."""
+
+from dataclasses import fields
+
+import pytest
+from cli.commands import parser
+
+from denet.cli.train import train_settings
+from denet.train.settings import TrainSettings
+
+DESC = "C[100,7] P[2] C[150,4] P[2] C[250,4] P[2] C[300,1] R"
+
+# command: {attribute: default}
+DEFAULTS = {
+    "model-train": {
+        "model": None,
+        "cost_factors": [],
+        "thread_num": 1,
+        "test_epochs": 1,
+        "border_mode": "valid",
+        "output_prefix": "./model",
+        "activation": "relu",
+        "solver": "nesterov",
+        "weight_init": ["he-backward"],
+        "learn_rate": 0.1,
+        "learn_momentum": [0.0, 0.0],
+        "learn_anneal": 1,
+        "learn_anneal_epochs": [],
+        "learn_decay": 0,
+        "epochs": 30,
+        "max_samples": None,
+        "batch_size": 32,
+        "seed": 23455,
+        "distort_mode": [],
+        "disable_intermediate": False,
+        "augment_mirror": False,
+        "skip_train": False,
+        "skip_layer_updates": [],
+        "model_desc": DESC,
+        "log_level": "verbose",
+    },
+    "model-predict": {
+        "model": None,
+        "input": None,
+        "extension": "png",
+        "batch_size": 100,
+        "predict_mode": "single",
+        "thread_num": 1,
+    },
+    "model-modify": {
+        "seed": 23455,
+        "input": None,
+        "output": None,
+        "class_num": None,
+        "image_size": None,
+        "use_cudnn_pool": False,
+        "convert_bn_relu": False,
+        "merge": False,
+        "modify_bn": None,
+        "modify_layer": None,
+        "layer_insert": None,
+        "layer_remove": 0,
+        "layer_append": None,
+        "border_mode": "half",
+        "weight_init": ["he-backward"],
+    },
+}
+
+# command lines of its README and examples, options of one machine
+LINES = [
+    "model-train --border-mode half --activation relu --model-desc C[128,3] BN A P[2] P.A R "
+    "--learn-rate 0.1 --solver sgd --epochs 30 --train TRAIN --test TEST --ext png",
+    "model-train --seed 0 --distort-mode o4 --solver sgd --border-mode same --augment-mirror "
+    "--epochs 90 --batch-size 32 --learn-rate 0.1 --learn-momentum 0.9 --learn-anneal 0.5 "
+    "--learn-anneal-epochs 15 30 45 60 75 --learn-decay 5e-4 --extension png --train A --test B",
+    "model-modify --input MODEL --output MODEL_X768 --image-size 768 768 "
+    "--modify-layer denet-sparse sample_num=36",
+    "model-modify --input A --output B --modify-bn 1 0.9 1e-5 --convert-bn-relu --use-cudnn-pool "
+    "--class-num 80 --image-size 512 512 --layer-remove 3 "
+    "--layer-insert 11:SKIPSRC.X[0] 18:SKIPSRC.X[1]",
+]
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_defaults(name: str) -> None:
+    values = vars(parser(name).parse([]))
+    assert {key: values.get(key, "gone") for key in DEFAULTS[name]} == DEFAULTS[name]
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_command_lines_parse(line: str) -> None:
+    name, *words = line.split()
+    parser(name).parse(words)
+
+
+def test_options_and_settings_have_the_same_defaults() -> None:
+    settings = train_settings(parser("model-train").parse([]))
+    for field in fields(TrainSettings):
+        value, default = getattr(settings, field.name), getattr(TrainSettings(), field.name)
+        assert value == (list(default) if isinstance(default, tuple) else default), field.name

@@ -1,0 +1,125 @@
+"""Classifying files, directories, lists and datasets."""
+
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+from train.tiny import tiny_model, tiny_set
+
+from denet.backend.numpy.backend import NumpyBackend
+from denet.errors import DataError
+from denet.evaluate.classifier import Classifier
+from denet.model.model import Model
+from denet.predict.classify import (
+    classify_dataset,
+    classify_files,
+    find_images,
+    fit_image,
+)
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Files of the images of ``tiny_set``, in their order."""
+    paths = [str(tmp_path / f"{row}.png") for row in range(8)]
+    for path, pixels in zip(paths, tiny_set().images_read, strict=True):
+        Image.fromarray(pixels).save(path)
+    return paths
+
+
+def classifier(batch_size=3, model=None):
+    return Classifier(model or tiny_model(), batch_size, NumpyBackend())
+
+
+def test_files_and_dataset_agree(images):
+    bad = []
+    from_files = list(classify_files(classifier(), images, bad, thread_num=2))
+    from_dataset = list(classify_dataset(classifier(5), tiny_set()))
+    assert [a.name for a in from_files] == images
+    assert [a.name for a in from_dataset] == [f"row {row}" for row in range(8)]
+    assert [a.label for a in from_dataset] == ["a", "b"] * 4
+    for one, other in zip(from_files, from_dataset, strict=True):
+        assert [name for name, _ in one.classes] == [name for name, _ in other.classes]
+        probabilities = [[p for _, p in answer.classes] for answer in (one, other)]
+        np.testing.assert_allclose(*probabilities, rtol=1e-5)
+        assert sum(probabilities[0]) == pytest.approx(1)
+        assert probabilities[0] == sorted(probabilities[0], reverse=True)
+    assert bad == []
+
+
+def test_top_limits_the_classes():
+    model = tiny_model(4)
+    answers = list(classify_dataset(classifier(model=model), tiny_set(4), top=2))
+    assert {len(answer.classes) for answer in answers} == {2}
+
+
+def test_bad_files_are_collected_and_the_others_answered(images, tmp_path):
+    whole = (tmp_path / "1.png").read_bytes()
+    (tmp_path / "1.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "4.png").write_text("no image")
+    os.remove(tmp_path / "7.png")
+    bad = []
+    answers = list(classify_files(classifier(), images, bad))
+    assert [os.path.basename(a.name)[0] for a in answers] == list("02356")
+    assert [os.path.basename(b.name)[0] for b in bad] == list("147")
+    assert bad[1].reason == "not an image"
+    assert bad[2].reason == "no such file or directory"
+
+
+def test_only_bad_files_give_no_answers(tmp_path):
+    bad = []
+    assert list(classify_files(classifier(), [str(tmp_path / "x.png")] * 4, bad)) == []
+    assert len(bad) == 4
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_any_mode_and_size(mode, channels, tmp_path):
+    path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
+    Image.new(mode, (9, 13)).save(path)
+    model = Model.create("C[4,3] A P.A R", (channels, 6, 6), ["a", "b"], seed=0)
+    bad = []
+    assert len(list(classify_files(classifier(1, model), [str(path)], bad))) == 1, bad
+
+
+# image width and height, network width and height, the part that remains (left, top, right, bottom)
+PARTS = [
+    ((6, 6), (6, 6), (0, 0, 6, 6)),
+    ((10, 6), (6, 6), (2, 0, 8, 6)),
+    ((6, 20), (6, 6), (0, 7, 6, 13)),
+    ((24, 12), (6, 6), (6, 0, 18, 12)),
+    ((12, 12), (12, 6), (0, 3, 12, 9)),
+    ((3, 3), (6, 6), (0, 0, 3, 3)),
+]
+
+
+@pytest.mark.parametrize("size, wanted, part", PARTS)
+def test_the_centre_is_cut_and_scaled(size, wanted, part):
+    rng = np.random.default_rng(0)
+    image = Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
+    fitted = fit_image(image, *wanted)
+    assert fitted.size == wanted
+    expected = image.crop(part).resize(wanted, Image.Resampling.BICUBIC)
+    # the same filter over the same pixels; at the edge of the cut it may look beyond it
+    inner = np.s_[1:-1, 1:-1]
+    difference = np.asarray(fitted)[inner].astype(int) - np.asarray(expected)[inner]
+    assert abs(difference).max() <= 2
+
+
+def test_find_images(images, tmp_path):
+    (tmp_path / "notes.md").write_text("")
+    (tmp_path / "sub").mkdir()
+    os.rename(images[0], tmp_path / "sub" / "0.PNG")
+    found = find_images(tmp_path)
+    assert found == [*images[1:], str(tmp_path / "sub" / "0.PNG")]
+    (tmp_path / "list.txt").write_text("3.png\n\nsub/0.PNG\n")
+    assert find_images(tmp_path / "list.txt") == [images[3], str(tmp_path / "sub" / "0.PNG")]
+    assert find_images(images[2]) == [images[2]]
+
+
+@pytest.mark.parametrize("name, message", [("none", "no such file"), ("empty", "no images")])
+def test_no_input_is_told(name, message, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=message):
+        find_images(tmp_path / name)

@@ -1,0 +1,43 @@
+"""Answers as text, JSON lines and CSV, read back by other readers."""
+
+import csv
+import json
+
+from denet.predict.classify import Answer
+from denet.predict.output import OUTPUTS
+
+ANSWERS = [
+    Answer("a,b.png", [("cat", 0.97314567), ('dog "x"', 0.02)], "cat"),
+    Answer("d\u00e9j\u00e0.png", [("dog", 1.0), ("cat", 1e-9)]),
+]
+
+
+def test_text():
+    assert list(OUTPUTS["text"](ANSWERS)) == [
+        'a,b.png: cat 97.31%, dog "x" 2.00%',
+        "d\u00e9j\u00e0.png: dog 100.00%, cat 0.00%",
+    ]
+
+
+def test_json_lines():
+    first, second = (json.loads(line) for line in OUTPUTS["jsonl"](ANSWERS))
+    assert first == {
+        "image": "a,b.png",
+        "classes": [
+            {"class": "cat", "probability": 0.973146},
+            {"class": 'dog "x"', "probability": 0.02},
+        ],
+        "label": "cat",
+    }
+    assert second["image"] == "d\u00e9j\u00e0.png" and "label" not in second
+
+
+def test_csv():
+    header, first, second = csv.reader(OUTPUTS["csv"](ANSWERS))
+    assert header == ["image", "label", "class_1", "probability_1", "class_2", "probability_2"]
+    assert first == ["a,b.png", "cat", "cat", "0.973146", 'dog "x"', "0.02"]
+    assert second[1:] == ["", "dog", "1.0", "cat", "1e-09"]
+
+
+def test_nothing_to_tell():
+    assert [list(output([])) for output in OUTPUTS.values()] == [[], [], []]

@@ -1,0 +1,81 @@
+"""Files of a run: names, the check before training, writing whole or not at all."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from denet.errors import DataError, UsageError
+from denet.train.checkpoint import RunFiles, write_text
+
+NAMES = [
+    # prefix, suffix, epoch 7, final 30
+    ("run/model", ".mdl", "run/model_epoch007.mdl", "run/model_epoch030_final.mdl"),
+    ("run/", ".mdl", "run/model_epoch007.mdl", "run/model_epoch030_final.mdl"),
+    ("./a.b", ".mdl.gz", "a.b_epoch007.mdl.gz", "a.b_epoch030_final.mdl.gz"),
+]
+
+
+@pytest.mark.parametrize("prefix, suffix, epoch, final", NAMES)
+def test_names(prefix, suffix, epoch, final, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    files = RunFiles(prefix, suffix)
+    assert files.epoch(7) == tmp_path / epoch
+    assert files.final(30) == tmp_path / final
+    assert files.best.name.endswith("_best" + suffix)
+    assert files.metrics == files.directory / "metrics.csv"
+
+
+def test_unknown_suffix_is_told():
+    with pytest.raises(UsageError, match="suffix"):
+        RunFiles("model", ".h5")
+
+
+def test_directory_is_made(tmp_path):
+    RunFiles(tmp_path / "a" / "b" / "model").check()
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["m_epoch001.mdl", "m_epoch012_final.mdl.gz", "m_epoch001.test", "metrics.csv"]
+)
+def test_an_earlier_run_is_not_overwritten_unasked(name, tmp_path):
+    files = RunFiles(tmp_path / "m")
+    (tmp_path / name).write_text("old")
+    with pytest.raises(UsageError, match=f"{name}.*--overwrite"):
+        files.check()
+    files.check(overwrite=True)
+    assert (tmp_path / name).exists()  # a check removes nothing
+    files.clear()
+    assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("name", ["m.mdl", "mm_epoch001.mdl", "m_epoch001.mdl.bak", "m_epoch.mdl"])
+def test_files_of_others_stay(name, tmp_path):
+    (tmp_path / name).write_text("mine")
+    files = RunFiles(tmp_path / "m")
+    files.check()
+    files.clear()
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_unwritable_output_is_told_with_path_and_reason(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=f"{tmp_path}/file.*(Not a directory|exists)") as caught:
+        RunFiles(tmp_path / "file" / "model").check()
+    assert caught.value.exit_code == 3
+
+
+def test_a_write_that_fails_keeps_the_old_file(tmp_path):
+    resource = pytest.importorskip("resource")
+    path: Path = tmp_path / "a.test"
+    write_text(path, "old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(DataError, match="a.test: File too large"):
+            write_text(path, "new" * 1000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.test"]

@@ -1,0 +1,232 @@
+"""The training loop on a handful of images, on the NumPy backend."""
+
+import json
+import logging
+import math
+import os
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from train.tiny import NETWORK, TinySet, tiny_model, tiny_set
+
+from denet.backend.numpy.backend import NumpyBackend
+from denet.errors import DataError, DivergedError, UsageError
+from denet.model.format import load_model
+from denet.report.metrics import read_metrics
+from denet.train.settings import TrainSettings
+from denet.train.trainer import Trainer
+
+SETTINGS = TrainSettings(epochs=3, batch_size=3, learn_rate=0.05, learn_momentum=(0.9,))
+
+
+def trainer(tmp_path, model=None, train_set=None, test_set=None, **changes):
+    settings = replace(SETTINGS, output_prefix=str(tmp_path / "run" / "model"), **changes)
+    return Trainer(
+        model or tiny_model(), train_set or tiny_set(), test_set, settings, NumpyBackend()
+    )
+
+
+def trained(tmp_path, name, **changes):
+    """Return all weights after training, as bytes."""
+    model = tiny_model(text="CM[5,0.5] C.B[12,3] A D[0.2] P.A R")
+    trainer(tmp_path / name, model=model, **changes).run()
+    return b"".join(value.tobytes() for value in model.values().values())
+
+
+@pytest.mark.parametrize("text", [NETWORK, "C[12,3] BN A P.A R"])
+def test_learns_eight_images_by_heart(text, tmp_path):
+    images = tiny_set(4)
+    rows = trainer(
+        tmp_path,
+        model=tiny_model(4, text),
+        train_set=images,
+        test_set=images,
+        epochs=150,
+        batch_size=8,
+        learn_rate=0.1,
+        test_epochs=150,
+        disable_intermediate=True,
+    ).run()
+    assert rows[-1]["test_error"] == 0
+    assert rows[-1]["cost"] < 0.1 < rows[0]["cost"]
+
+
+def test_cost_of_the_first_epoch_is_the_cross_entropy_of_chance(tmp_path):
+    model = tiny_model(4)
+    for name, value in model.parameters[-2].items():  # the convolution of R
+        model.parameters[-2][name] = np.zeros_like(value)
+    rows = trainer(tmp_path, model, tiny_set(4), epochs=1, batch_size=8, cost_factors=[2.0]).run()
+    assert rows[0]["cost"] == pytest.approx(2 * math.log(4))
+
+
+def test_same_seed_same_weights_for_any_number_of_threads(tmp_path):
+    same = trained(tmp_path, "a", distort_mode=("o2", "m50"))
+    assert trained(tmp_path, "b", distort_mode=("o2", "m50")) == same
+    assert trained(tmp_path, "c", distort_mode=("o2", "m50"), thread_num=3) == same
+    assert trained(tmp_path, "d", distort_mode=("o2", "m50"), seed=1) != same
+
+
+def test_files_of_a_run(tmp_path):
+    trainer(tmp_path, test_set=tiny_set(seed=1), test_epochs=2, epochs=3).run()
+    names = {name for name in os.listdir(tmp_path / "run") if name != "curves.png"}
+    assert names == {
+        "metrics.csv",
+        "model_best.mdl",
+        "model_epoch001.mdl",
+        "model_epoch002.mdl",
+        "model_epoch002.test",
+        "model_epoch003.mdl",
+        "model_epoch003.test",
+        "model_epoch003_final.mdl",
+    }
+    metrics = read_metrics(tmp_path / "run" / "metrics.csv")
+    assert metrics["epoch"] == [1, 2, 3]
+    assert [math.isnan(error) for error in metrics["test_error"]] == [True, False, False]
+    text = (tmp_path / "run" / "model_epoch003.test").read_text()
+    assert text.splitlines()[0] == f"Overall Error={metrics['test_error'][2]:.2f}%"
+    assert text.splitlines()[1].endswith("% (4 samples)")
+
+
+def test_without_intermediate_models(tmp_path):
+    trainer(tmp_path, disable_intermediate=True, model_suffix=".mdl.gz").run()
+    found = [name for name in os.listdir(tmp_path / "run") if ".mdl" in name]
+    assert found == ["model_epoch003_final.mdl.gz"]
+
+
+def test_final_model_is_the_trained_one_and_tells_how(tmp_path):
+    model = tiny_model()
+    trainer(tmp_path, model).run()
+    final = load_model(tmp_path / "run" / "model_epoch003_final.mdl")
+    for name, value in model.values().items():
+        np.testing.assert_array_equal(final.values()[name], value)
+    assert final.summary["epoch"] == 3
+    assert final.summary["settings"]["learn_momentum"] == [0.9]
+    json.dumps(final.summary)
+
+
+def test_best_model_is_the_first_with_the_lowest_error(tmp_path):
+    rows = trainer(
+        tmp_path, tiny_model(4), tiny_set(4), tiny_set(4), epochs=12, learn_rate=0.2
+    ).run()
+    errors = [row["test_error"] for row in rows]
+    assert errors.index(min(errors)) < len(rows) - 1  # else any rule would find it
+    best = load_model(tmp_path / "run" / "model_best.mdl").summary["epoch"]
+    assert best == 1 + errors.index(min(errors))
+    saved = [tmp_path / "run" / f"model_{name}.mdl" for name in ("best", f"epoch{best:03d}")]
+    assert saved[0].read_bytes() == saved[1].read_bytes()
+
+
+def test_skipped_layers_stay_as_they_are(tmp_path):
+    model = tiny_model(text="C.B[6,3] BN A P.A R")
+    before = {name: value.copy() for name, value in model.values().items()}
+    trainer(tmp_path, model, skip_layer_updates=(1, 2)).run()
+    for name, value in model.values().items():
+        frozen = name.split(".")[0] in ("1", "2")
+        assert np.array_equal(value, before[name]) == frozen, name
+
+
+def test_divergence_is_told_with_place_rate_and_costs(tmp_path):
+    place = r"epoch \d/3, iteration \d: learn rate 1e\+30, costs: 5\.regression\.\w+ (nan|inf)"
+    with pytest.raises(DivergedError, match=place) as caught:
+        trainer(tmp_path, learn_rate=1e30, batch_size=1).run()
+    assert caught.value.exit_code == 4
+
+
+def test_weights_that_are_no_numbers_are_never_saved(tmp_path):
+    with pytest.raises(DivergedError, match=r"end of epoch 1: \d\..* is not finite"):
+        trainer(tmp_path, epochs=1, batch_size=8, learn_rate=1e38, learn_decay=10.0).run()
+    assert os.listdir(tmp_path / "run") == []
+
+
+def test_weights_are_not_updated_by_a_cost_that_is_no_number(tmp_path):
+    model = tiny_model()
+    model.parameters[0]["weight"][0, 0, 0, 0] = math.nan
+    run = trainer(tmp_path, model)
+    before = run._plans.full.weights.copy()
+    with pytest.raises(DivergedError):
+        run.run()
+    np.testing.assert_array_equal(run._plans.full.weights, before)
+
+
+BAD = [
+    ({"cost_factors": (1.0, 2.0)}, UsageError, r"cost-factors: 2 given: the network has 1 \(5\."),
+    ({"skip_layer_updates": (9,)}, UsageError, "skip-layer-updates: 9: give numbers from 1 to 5"),
+    ({"solver": "adm"}, UsageError, "did you mean 'adam'"),
+    ({"distort_mode": ("z4",)}, UsageError, "z4"),
+    ({"train_set": tiny_set(3)}, DataError, "3 classes .a, b, c.: the model has 2"),
+    ({"test_set": tiny_set(3)}, DataError, "3 classes"),
+]
+
+
+@pytest.mark.parametrize("change, error, message", BAD)
+def test_what_does_not_fit_is_told_before_anything_is_written(change, error, message, tmp_path):
+    with pytest.raises(error, match=message):
+        trainer(tmp_path, **change)
+    assert not (tmp_path / "run").exists()
+
+
+SETTING_ERRORS = [
+    ({"epochs": 0}, "epochs: 0"),
+    ({"batch_size": 0}, "batch-size: 0"),
+    ({"test_epochs": 0}, "test-epochs: 0"),
+    ({"label_smoothing": 1.0}, "label-smoothing: 1.0"),
+    ({"learn_rate": -1.0}, "learn-rate: -1.0"),
+    ({"learn_cosine": True, "learn_anneal": 0.1}, "choose one"),
+]
+
+
+@pytest.mark.parametrize("change, message", SETTING_ERRORS)
+def test_wrong_settings_are_told(change, message):
+    with pytest.raises(UsageError, match=message):
+        replace(SETTINGS, **change)
+
+
+class SignallingSet(TinySet):
+    """Sends a signal to this process when it is read for the ``at``-th time."""
+
+    def __init__(self, number: int, at: int):
+        source = tiny_set()
+        super().__init__(source.images_read, list(source.labels), 2)
+        self._number, self._left = number, at
+
+    def read(self, indices):
+        self._left -= 1
+        if self._left == 0:
+            os.kill(os.getpid(), self._number)
+        return super().read(indices)
+
+
+class Terminated(Exception):
+    """What the handler below makes of SIGTERM."""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_the_model_first(number, tmp_path, caplog):
+    def terminate(number, frame):
+        raise Terminated
+
+    model = tiny_model()
+    run = trainer(tmp_path, model, SignallingSet(number, at=6), epochs=1000)
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        with caplog.at_level(logging.WARNING), pytest.raises((KeyboardInterrupt, Terminated)):
+            run.run()
+        assert signal.getsignal(signal.SIGTERM) is terminate
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    saved = load_model(tmp_path / "run" / "model_interrupted.mdl")
+    for name, value in run._plans.full.values().items():
+        np.testing.assert_array_equal(saved.values()[name], value)
+    assert "model_interrupted.mdl" in caplog.text
+
+
+def test_log_has_a_line_per_epoch_and_no_control_characters(tmp_path, caplog, capfd):
+    with caplog.at_level(logging.INFO):
+        trainer(tmp_path, test_set=tiny_set()).run()
+    lines = [r.getMessage() for r in caplog.records if r.getMessage().startswith("epoch ")]
+    assert [line.split(":")[0] for line in lines] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
+    assert "left" in lines[0] and "left" not in lines[2]
+    assert capfd.readouterr().err == ""
