@@ -84,7 +84,9 @@ SEED = Option("seed", "source of all random numbers", COUNT_OR_ZERO, 23455, meta
 THREAD_NUM = Option(
     "thread-num", "threads that load data, 0 for one per core", Integer(0, 1024), 1, metavar="N"
 )
-EXTENSION = Option("extension", "file ending of the images, or npy for arrays", default="png")
+EXTENSION = Option(
+    "extension", "file ending of the images, image for any, or npy for arrays", default="png"
+)
 
 LAYER_OPTIONS = (
     Option(

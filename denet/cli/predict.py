@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,12 @@ INPUT = (
     THREAD_NUM,
 )
 OUTPUT = (
-    Option("format", "form of the answers", Choice(("text", "jsonl", "csv")), "text"),
+    Option(
+        "format",
+        "form of the answers, text where it is not given; for a labelled dataset only the errors "
+        "are told unless --format or --results is given",
+        Choice(("text", "jsonl", "csv")),
+    ),
     Option("top", "classes told for each image", COUNT, 5, metavar="N"),
     Option("results", "file for the answers instead of stdout", metavar="FILE"),
     Option("draw", "draw the answer beside the image, for one image", metavar="FILE.png"),
@@ -53,19 +58,25 @@ def parser() -> Parser:
 
 
 def predict(options: argparse.Namespace) -> int:
-    """Print the likeliest classes of each image, and the errors where the classes are known."""
+    """Print the likeliest classes of each image, or the errors where the classes are known."""
+    from denet.predict.output import write_answers
+    from denet.predict.tally import Tally
+
     parser().require(options, "model", "input")
     bad: list[BadImage] = []
-    images, answers = classify(options, bad)
+    images, labelled, answers = classify(options, bad)
     if options.draw:
         if len(images) != 1 or not Path(images[0]).is_file():
             raise UsageError("--draw: needs one image: give --input one image file")
         answers = drawn(answers, options)
     tally = Tally()
-    write(tally.follow(answers), options)
-    if tally.count:
-        among_answers = options.format != "text" and not options.results
-        print(tally, file=sys.stderr if among_answers else sys.stdout)
+    answers = tally.follow(answers)
+    if labelled and not (options.format or options.results):
+        deque(answers, maxlen=0)
+    else:
+        write_answers(answers, options.format or "text", options.top, options.results)
+    if labelled:
+        print(tally, file=sys.stderr if options.format and not options.results else sys.stdout)
     for image in bad:
         log.error("cannot read: %s: %s", image.name, image.reason)
     if bad:
@@ -75,12 +86,21 @@ def predict(options: argparse.Namespace) -> int:
 
 def classify(
     options: argparse.Namespace, bad: list[BadImage]
-) -> tuple[list[str], Iterator[Answer]]:
-    """Return the names of the images and, made as they are asked for, the answers."""
+) -> tuple[list[str], bool, Iterable[Answer]]:
+    """Return the names of the images, whether their classes are known, and the answers.
+
+    Answers are made as they are asked for.
+    """
     from denet.dataset import open_dataset
     from denet.evaluate.classifier import Classifier
+    from denet.evaluate.topk import TOP
     from denet.model.format import load_model
-    from denet.predict.classify import classify_dataset, classify_files, find_images
+    from denet.predict.classify import (
+        classify_dataset,
+        classify_files,
+        find_images,
+        is_labelled,
+    )
 
     backend, precision = engine(options)
     model = load_model(options.model)
@@ -91,7 +111,8 @@ def classify(
     threads = options.thread_num
     if not is_labelled(options.input, options.extension, model.class_labels):
         paths = find_images(options.input)
-        return paths, classify_files(classifier(len(paths)), paths, bad, options.top, threads)
+        answers = classify_files(classifier(len(paths)), paths, bad, options.top, threads)
+        return paths, False, answers
     dataset = open_dataset(
         options.input,
         options.extension,
@@ -100,56 +121,8 @@ def classify(
         shape=model.input_shape,
         progress=not options.quiet,
     )
-    top = max(options.top, Tally.top)
-    return dataset.names, classify_dataset(classifier(len(dataset)), dataset, top, threads)
-
-
-def is_labelled(path: str, extension: str, class_labels: Sequence[str]) -> bool:
-    """Tell a dataset from loose images: arrays, or directories that are named as classes."""
-    from denet.dataset import parse_extension
-
-    if parse_extension(extension)[0] in ("npy", "npz"):
-        return True
-    root = Path(path)
-    names = {each.name for each in root.iterdir() if each.is_dir()} if root.is_dir() else set()
-    return bool(names) and names <= set(class_labels)
-
-
-class Tally:
-    """Counts wrong answers as they pass by."""
-
-    top = 5
-
-    def __init__(self) -> None:
-        self.count = self.wrong = self.wrong_top = 0
-
-    def follow(self, answers: Iterable[Answer]) -> Iterator[Answer]:
-        """Yield the answers; count those whose true class is known."""
-        for answer in answers:
-            if answer.label is not None:
-                best = [name for name, _ in answer.classes[: self.top]]
-                self.count += 1
-                self.wrong += answer.label != best[0]
-                self.wrong_top += answer.label not in best
-            yield answer
-
-    def __str__(self) -> str:
-        errors = ((1, self.wrong), (self.top, self.wrong_top))
-        return "\n".join(f"top-{k} error {100 * n / self.count:.3f}%" for k, n in errors)
-
-
-def write(answers: Iterable[Answer], options: argparse.Namespace) -> None:
-    """Write the answers in the form asked for, to stdout or to --results."""
-    from denet.model.format.atomic import atomic_write
-    from denet.predict.output import OUTPUTS
-
-    shown = (replace(answer, classes=answer.classes[: options.top]) for answer in answers)
-    lines = (f"{line}\n" for line in OUTPUTS[options.format](shown))
-    if not options.results:
-        sys.stdout.writelines(lines)
-        return
-    with atomic_write(options.results) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.writelines(lines)
+    top = max(options.top, TOP)
+    return dataset.names, True, classify_dataset(classifier(len(dataset)), dataset, top, threads)
 
 
 def drawn(answers: Iterable[Answer], options: argparse.Namespace) -> Iterator[Answer]:

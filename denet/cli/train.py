@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from denet.cli.command import Parser, log_to_file, run
@@ -52,7 +52,7 @@ DATA = (
         metavar="PATH",
     ),
     Option("test", "test set", metavar="PATH"),
-    EXTENSION,
+    replace(EXTENSION, default="ppm"),
     Option("max-samples", "train on at most N samples, chosen at random", COUNT, metavar="N"),
     Option("augment-mirror", "append a mirrored copy of every training image", Flag(), False),
     Option(
@@ -119,8 +119,6 @@ OUTPUT = (
         "overwrite", "remove an earlier run with the same prefix", Flag(), False, recorded=False
     ),
 )
-# fields of TrainSettings whose option has another name
-RENAMED = {"decay_all": "learn_decay_all", "warmup_epochs": "learn_warmup"}
 
 
 def parser() -> Parser:
@@ -195,7 +193,7 @@ def train_settings(options: argparse.Namespace) -> TrainSettings:
     from denet.train.settings import TrainSettings
 
     values = {
-        each.name: getattr(options, RENAMED.get(each.name, each.name))
+        each.name: getattr(options, each.name)
         for each in fields(TrainSettings)
         if each.name != "model_suffix"
     }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from denet.dataset import Dataset
+from denet.dataset import Dataset, parse_extension
 from denet.dataset.base import thread_count
 from denet.dataset.decode import decode_image, image_suffixes, reason
 from denet.dataset.loader import Loader, Normalise
@@ -61,6 +61,15 @@ def find_images(path: str | os.PathLike[str]) -> list[str]:
     if not found:
         raise DataError(f"input: no images in {source.absolute()}")
     return [os.fspath(p) for p in found]
+
+
+def is_labelled(path: str, extension: str, class_labels: Sequence[str]) -> bool:
+    """Tell a dataset from loose images: arrays, or directories that are named as classes."""
+    if parse_extension(extension)[0] in ("npy", "npz"):
+        return True
+    root = Path(path)
+    names = {each.name for each in root.iterdir() if each.is_dir()} if root.is_dir() else set()
+    return bool(names) and names <= set(class_labels)
 
 
 def fit_image(image: Image, width: int, height: int) -> Image:

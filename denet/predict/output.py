@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
+from denet.model.format.atomic import atomic_write
 from denet.predict.classify import Answer
 
 
@@ -34,6 +37,17 @@ def csv_lines(answers: Iterable[Answer]) -> Iterator[str]:
             yield _csv_line(["image", "label", *pairs])
         cells = [cell for name, p in answer.classes for cell in (name, f"{_rounded(p)}")]
         yield _csv_line([answer.name, answer.label or "", *cells])
+
+
+def write_answers(answers: Iterable[Answer], form: str, top: int, path: str | None = None) -> None:
+    """Write the ``top`` classes of each image as text, jsonl or csv, to stdout or into a file."""
+    shown = (replace(answer, classes=answer.classes[:top]) for answer in answers)
+    lines = (f"{line}\n" for line in OUTPUTS[form](shown))
+    if path is None:
+        sys.stdout.writelines(lines)
+        return
+    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.writelines(lines)
 
 
 OUTPUTS: dict[str, Callable[[Iterable[Answer]], Iterator[str]]] = {

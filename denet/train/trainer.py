@@ -1,6 +1,6 @@
 """The training loop: batches -> plan -> solver; tests, metrics and checkpoints after each epoch.
 
-    Trainer(model, train_set, test_set, TrainSettings(epochs=30), backend, "f32").run()
+Trainer(model, train_set, test_set, TrainSettings(epochs=30), backend, "f32").run()
 """
 
 from __future__ import annotations

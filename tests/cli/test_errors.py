@@ -32,7 +32,7 @@ def files(tmp_path: Path) -> Path:
     return tmp_path
 
 
-TRAIN = "model-train --backend numpy --quiet --model-desc P.A R --train train --test test"
+TRAIN = "model-train --backend numpy --quiet --model-desc P.A R --train train --test test --ext png"
 DEEP = "--model-desc C[8] C[8] C[8] C[8] R"
 
 # command line, environment, exit code, words on stderr
