@@ -27,7 +27,8 @@ model-train --border-mode half --activation relu --model-desc 'C.B[16,3] BN A nR
 
 model=$(ls "$dir"/run/shapes_epoch*_final.mdl)
 say "4. Test it"
-model-predict --model "$model" --input "$dir/shapes/test" --extension png --results "$dir/results"
+model-predict --model "$model" --input "$dir/shapes/test" --extension png \
+    --format csv --results "$dir/answers.csv"
 
 say "5. Ask it about one picture"
 picture=$dir/shapes/test/star/0000.png
@@ -36,6 +37,7 @@ model-predict --model "$model" --input "$picture" --draw "$dir/star.png"
 say "Done. Look at
    $dir/run/curves.png      training cost, test error and learning rate
    $dir/run/metrics.csv     the same as numbers
+   $dir/answers.csv         what the network says of each test picture
    $dir/star.png            the picture beside its most probable classes
    $model
 Next: model-train --help, and 'Your own data' in README.md."

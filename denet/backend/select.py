@@ -34,12 +34,8 @@ def choose_backend(name: str | None = None) -> Backend:
 
 def _onednn() -> Backend:
     from denet.backend.onednn.backend import OneDnnBackend
-    from denet.backend.onednn.library import OneDnnUnavailable
 
-    try:
-        return OneDnnBackend()
-    except OneDnnUnavailable as error:
-        raise UsageError(f"oneDNN: {error}: pip install onednn-cpu-gomp==2023.2.0") from error
+    return OneDnnBackend()
 
 
 BACKENDS: dict[str, Callable[[], Backend]] = {"onednn": _onednn, "numpy": NumpyBackend}

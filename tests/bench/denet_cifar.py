@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
 import resource
 import statistics
 import subprocess
@@ -47,7 +46,8 @@ def main() -> None:
         ]
         for name, value in given.items():
             command += ["--" + name.replace("_", "-"), value]
-        subprocess.run(command, check=True, stdout=sys.stderr, env=os.environ)
+        if code := subprocess.run(command, stdout=sys.stderr).returncode:
+            sys.exit(code)
         with open(f"{folder}/run/metrics.csv", newline="") as file:
             epochs = list(csv.DictReader(file))
     result = {

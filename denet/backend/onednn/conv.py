@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
+from denet.backend.onednn.choice import is_wide_jit, prefers_jit, prefers_patches
 from denet.backend.onednn.memory import ABCD, ANY, F32, Memory, MemoryDesc, Scratch
+from denet.backend.onednn.patch_product import PatchProduct
 from denet.backend.onednn.primitive import (
     BIAS,
     DIFF_BIAS,
@@ -20,6 +23,7 @@ from denet.backend.onednn.primitive import (
     WEIGHTS_MD,
     PostOps,
     Primitive,
+    Unserved,
 )
 from denet.backend.onednn.request import Request
 from denet.backend.onednn.weight import Stage, WeightLayout, in_order
@@ -53,8 +57,11 @@ class ConvKernel(Kernel):
         self._create(request)
         self._layout = request.layouts.get(inputs[1]) or self._best_layout(request)
         self._lay_out_scratch()
-        self.name = f"oneDNN {self._forward.implementation}"
-        if self._residual:
+        primitives = (self._forward, self._by_data, self._by_weight)
+        names = [primitive.implementation for primitive in primitives if primitive]
+        self.name = f"oneDNN {', '.join(dict.fromkeys(names))}"
+        # where x itself is the residual, y may not overwrite it before it is read
+        if self._residual and inputs[self._residual] is not inputs[0]:
             self.forward_in_place = ((0, self._residual),)
 
     def layouts(self) -> dict[int, Layout]:
@@ -72,9 +79,10 @@ class ConvKernel(Kernel):
         memories[DST] = Memory(self._y, outputs[0])
         if self._bias:
             memories[BIAS] = Memory(self._bias, inputs[2])
-        if self._residual and not np.shares_memory(outputs[0], inputs[self._residual]):
+        if self._residual:
             y, residual = outputs[0], inputs[self._residual]
-            calls.append(lambda: np.copyto(y, residual))
+            if y.ctypes.data != residual.ctypes.data:
+                calls.append(lambda: np.copyto(y, residual))
         return in_order([*calls, self._forward.bind(memories, scratch, self._forward_work)])
 
     def backward(
@@ -108,24 +116,35 @@ class ConvKernel(Kernel):
             post_ops.add_destination()
         if self._activation:
             post_ops.relu()
-        self._forward = Primitive(
-            f"{self.primitive}_forward",
-            *(request.kind, self.algorithm, self._x, weight, self._bias, self._y, *self._window),
-            post_ops=post_ops,
-        )
+        forward = request.kind, self.algorithm, self._x, weight, self._bias, self._y, *self._window
+        self._forward = self._primitive("forward", forward, request, post_ops)
         self._by_data = self._by_weight = None
         if 0 in request.wanted:
-            self._by_data = Primitive(
-                f"{self.primitive}_backward_data",
-                *(self.algorithm, self._x, weight, self._gy, *self._window, self._forward),
-            )
+            operands = self.algorithm, self._x, weight, self._gy, *self._window, self._forward
+            self._by_data = self._primitive("backward_data", operands, request)
         if 1 in request.wanted:
-            gradient = MemoryDesc.of(self._shape, F32, ANY)
-            operands = self._x, gradient, self._bias, self._gy
-            self._by_weight = Primitive(
-                f"{self.primitive}_backward_weights",
-                *(self.algorithm, *operands, *self._window, self._forward),
-            )
+            self._by_weight = self._product_by_weight(request)
+
+    def _primitive(
+        self,
+        direction: str,
+        operands: tuple[Any, ...],
+        request: Request,
+        post_ops: PostOps | None = None,
+    ) -> Primitive:
+        kind = f"{self.primitive}_{direction}"
+        if prefers_jit(direction, request):
+            with suppress(Unserved):
+                return Primitive(kind, *operands, post_ops=post_ops, accept=is_wide_jit)
+        return Primitive(kind, *operands, post_ops=post_ops)
+
+    def _product_by_weight(self, request: Request) -> Primitive | PatchProduct:
+        if prefers_patches(request):
+            x, y = request.node.inputs[0].shape, request.node.outputs[0].shape
+            return PatchProduct(x, y, self._shape, self._window[0], self._window[2])
+        gradient = MemoryDesc.of(self._shape, F32, ANY)
+        operands = self._x, gradient, self._bias, self._gy, *self._window, self._forward
+        return Primitive(f"{self.primitive}_backward_weights", self.algorithm, *operands)
 
     def _best_layout(self, request: Request) -> WeightLayout:
         if self._by_weight:

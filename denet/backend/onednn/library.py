@@ -93,6 +93,7 @@ PROTOTYPES: dict[str, list[Any]] = {
     "resampling_backward_primitive_desc_create": [
         *[_PD, _ENGINE, c_int, POINTER(c_float), _MD, _MD, _HINT, _ATTRIBUTES]
     ],
+    "matmul_primitive_desc_create": [_PD, _ENGINE, _MD, _MD, _MD, _MD, _ATTRIBUTES],
 }
 for _name in ("convolution", "deconvolution"):
     PROTOTYPES |= {
@@ -122,8 +123,12 @@ class OneDnnError(Exception):
 
 class _Version(ctypes.Structure):
     _fields_ = [
-        *[("major", c_int), ("minor", c_int), ("patch", c_int)],
-        *[("hash", ctypes.c_char_p), ("cpu_runtime", c_uint), ("gpu_runtime", c_uint)],
+        ("major", c_int),
+        ("minor", c_int),
+        ("patch", c_int),
+        ("hash", ctypes.c_char_p),
+        ("cpu_runtime", c_uint),
+        ("gpu_runtime", c_uint),
     ]
 
 
@@ -135,7 +140,8 @@ class Library:
             self._shared = ctypes.CDLL(str(path))
         except OSError as error:  # the loader names the missing file: libgomp.so.1, libtbb.so ...
             raise OneDnnUnavailable(
-                f"oneDNN: {path}: cannot be loaded ({error}): install what it needs"
+                f"oneDNN: {path}: cannot be loaded ({error}): install what it needs "
+                "(libgomp.so.1 is in the system's package libgomp1 or libgomp)"
             ) from error
         self.path = path
         self.version = self._check_version()

@@ -1,0 +1,74 @@
+"""The README: its table is the one the program prints, and its commands run as they stand."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from denet.layer.registry import layer_table
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CLASSES = (
+    *("airplane", "automobile", "bird", "cat", "deer"),
+    *("dog", "frog", "horse", "ship", "truck"),
+)
+
+
+def commands(section: str) -> list[list[str]]:
+    """Return the words of every model-* command in a section of the README."""
+    text = README.split(f"\n## {section}\n")[1].split("\n## ")[0]
+    lines = re.findall(r"^ +(?:\$ )?(model-(?:.*\\\n)*.*)$", text, re.MULTILINE)
+    return [shlex.split(line.replace("\\\n", " ")) for line in lines]
+
+
+def test_the_layer_table_is_the_programs_own():
+    assert layer_table().strip() in README
+
+
+@pytest.fixture
+def directory(tmp_path):
+    """A directory with 40 pictures named like CIFAR-10's."""
+    rng = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for name in CLASSES:
+            folder = tmp_path / "CIFAR10" / split / name
+            folder.mkdir(parents=True)
+            for index in ("0000", "0001"):
+                pixels = rng.integers(0, 256, (32, 32, 3), np.uint8)
+                Image.fromarray(pixels).save(folder / f"{index}.jpg")
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_the_tour_runs_as_it_stands(directory):
+    tour = commands("A tour on CIFAR-10")
+    assert {words[0] for words in tour} == {
+        *("model-info", "model-train", "model-predict", "model-modify", "model-bench")
+    }
+    for words in tour:
+        program = [sys.executable, str(ROOT / "bin" / words[0])]
+        environment = {key: value for key, value in os.environ.items() if key != "GPU"}
+        done = subprocess.run(
+            [*program, *words[1:]], cwd=directory, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, (words, done.stderr)
+
+
+@pytest.mark.slow
+def test_the_example_of_2017_trains(directory):
+    script = ["bash", str(ROOT / "examples" / "simple-cifar10.sh"), "CIFAR10", "out"]
+    more = ["--extension", "jpg", "--epochs", "1"]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # bin/ asks for python3
+    environment = {"PATH": path}
+    done = subprocess.run(
+        [*script, *more], cwd=directory, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert (directory / "out" / "simple_epoch001_final.mdl").is_file()
