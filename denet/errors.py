@@ -46,4 +46,5 @@ def nearest_hint(word: str, known: "list[str]") -> str:
     from difflib import get_close_matches
 
     matches = get_close_matches(word, known, n=1, cutoff=0.6)
+    matches = matches or [each for each in known if len(word) > 1 and each.startswith(word)]
     return f" (did you mean {matches[0]!r}?)" if matches else ""

@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 dir=${1:-quickstart}
-epochs=${EPOCHS:-8}
+epochs=${EPOCHS:-12}
 
 say() { printf '\n== %s\n' "$*"; }
 
@@ -20,10 +20,12 @@ say "2. Draw a picture set: six shapes, 2400 pictures to train, 600 to test"
 python examples/make_shapes.py "$dir/shapes"
 
 say "3. Train a small residual network for $epochs epochs"
-model-train --border-mode half --activation relu --model-desc 'C.B[16,3] BN A nRSN.O[2,16,3] nRSN.O[2,32,3,2] nRSN.O[2,64,3,2] P.A R' \
-    --train "$dir/shapes/train" --test "$dir/shapes/test" --extension png --distort-mode o3 m50 \
-    --solver nesterov --learn-rate 0.1 --learn-momentum 0.9 --learn-decay 5e-4 --learn-cosine \
-    --epochs "$epochs" --batch-size 32 --thread-num 2 --output-prefix "$dir/run/shapes" --overwrite
+model-train --border-mode half --activation relu \
+    --model-desc 'C.B[16,3] BN A RSN.O[16,3] RSN.O[32,3,2] RSN.O[64,3,2] RSN.O[64,3,2] P.A R' \
+    --train "$dir/shapes/train" --test "$dir/shapes/test" --extension png --distort-mode r180 m50 \
+    --solver nesterov --learn-rate 0.05 --learn-momentum 0.9 --learn-decay 5e-4 \
+    --learn-warmup 1 --learn-cosine --epochs "$epochs" --batch-size 32 --thread-num 2 \
+    --output-prefix "$dir/run/shapes" --overwrite
 
 model=$(ls "$dir"/run/shapes_epoch*_final.mdl)
 say "4. Test it"

@@ -39,6 +39,7 @@ def bench(options: argparse.Namespace) -> int:
     from denet.report.bench import bench_text, measure
 
     model = network(options)
+    model.check_trainable()
     backend, precision = engine(options)
     update = training_update if options.mode == "train" else None
     result = measure(

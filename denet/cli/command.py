@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import signal
@@ -17,7 +18,7 @@ from typing import Any, NoReturn
 import denet
 from denet.cli.config import config_arguments, config_text
 from denet.cli.options import GENERAL, LOG_LEVELS, RETIRED, Groups, Option, Words
-from denet.errors import DenetError, OutOfMemoryError, UsageError, nearest_hint
+from denet.errors import DataError, DenetError, OutOfMemoryError, UsageError, nearest_hint
 from denet.layer.kind import Choice, Flag, Kind
 
 
@@ -122,6 +123,7 @@ def run(
 ) -> int:
     """Parse, run the command and return the exit code; every error is one line on stderr."""
     signal.signal(signal.SIGTERM, _terminate)
+    open_streams()
     debug = False
     try:
         values = parser.parse(sys.argv[1:] if arguments is None else arguments)
@@ -145,24 +147,34 @@ def run(
         return code
 
 
+def open_streams() -> None:
+    """Let stdout and stderr take any text: file names need not be text, streams can be closed."""
+    sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def explain(error: BaseException) -> tuple[str, int]:
     """Return the message and the exit code of an error that ended a command."""
     if isinstance(error, DenetError):
         return str(error), error.exit_code
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted", 128 + signal.SIGINT
+        return "interrupted", 128 + (error.args[0] if error.args else signal.SIGINT)
     if isinstance(error, MemoryError):
         return "out of memory: try a smaller --batch-size", OutOfMemoryError.exit_code
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("denet"):
         return f"{error.name} is not installed: pip install {error.name}", UsageError.exit_code
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.strerror}: {error.filename}", 3
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename or 'standard output'}", DataError.exit_code
     what = f"{type(error).__name__}: {error}".rstrip(": ")
     return f"internal: {what}: run again with --debug and report it", 1
 
 
 def start_log(values: argparse.Namespace) -> None:
     """Send messages to stderr from the level that was asked for."""
+    logging.raiseExceptions = False  # a full disk is told by what cannot be saved
     logging.addLevelName(LOG_LEVELS["verbose"], "VERBOSE")
     log = logging.getLogger("denet")
     log.setLevel(LOG_LEVELS["warning" if values.quiet else values.log_level])
@@ -175,7 +187,7 @@ def start_log(values: argparse.Namespace) -> None:
 
 def log_to_file(path: Path) -> None:
     """Write all messages into a file too, first those that came before it could exist."""
-    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    handler = logging.FileHandler(path, "w", encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log = logging.getLogger("denet")
     for earlier in [each for each in log.handlers if isinstance(each, MemoryHandler)]:
@@ -194,4 +206,4 @@ class _StderrFormatter(logging.Formatter):
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    raise SystemExit(128 + number)
+    raise KeyboardInterrupt(number)

@@ -10,7 +10,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from denet.cli.command import Parser, run
-from denet.cli.options import COUNT, COUNT_OR_ZERO, LAYER_OPTIONS, Option, layer_options
+from denet.cli.options import (
+    CLASS_NUM,
+    COUNT_OR_ZERO,
+    IMAGE_SIDE,
+    LAYER_OPTIONS,
+    Option,
+    layer_options,
+)
 from denet.errors import UsageError
 from denet.layer.kind import Flag
 
@@ -24,8 +31,16 @@ FILES = (
     Option("output", "model file to write: .mdl, or .mdl.gz as in 2017", metavar="FILE"),
 )
 CHANGES = (
-    Option("class-num", "number of classes; the class layer starts anew", COUNT, metavar="K"),
-    Option("image-size", "width and height of the images in pixels", COUNT, None, 2, ("W", "H")),
+    Option(
+        "class-num",
+        "number of classes, which model-train names after those of its training set; the class "
+        "layer starts anew where the number changes",
+        CLASS_NUM,
+        metavar="K",
+    ),
+    Option(
+        "image-size", "width and height of the images in pixels", IMAGE_SIDE, None, 2, ("W", "H")
+    ),
     Option(
         "activation",
         "function of all layers A and residual blocks, and of new ones",
@@ -96,6 +111,7 @@ def changes(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[Model]
     from denet.model import surgery
 
     seed = options.seed
+    new = layer_options(options, activation=options.activation or "relu")
     yield "class_num", partial(surgery.set_class_num, classes=options.class_num, seed=seed)
     size = dict(zip(("width", "height"), options.image_size or (), strict=False))
     yield "image_size", partial(surgery.set_image_size, **size, seed=seed)
@@ -108,7 +124,6 @@ def changes(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[Model]
         change = partial(surgery.modify_layer, type_name=type_name, settings=settings)
         yield "modify_layer", change
     yield "layer_remove", partial(surgery.remove, count=options.layer_remove)
-    new = layer_options(options, activation=options.activation or "relu")
     for number, text in insertions(options.layer_insert or []):
         insert = partial(surgery.insert, number=number, text=text, options=new, seed=seed)
         yield "layer_insert", insert

@@ -64,6 +64,8 @@ Groups = Mapping[str, tuple[Option, ...]]
 
 COUNT = Integer(1, 1_000_000_000)
 COUNT_OR_ZERO = Integer(0, 1_000_000_000)
+CLASS_NUM = Integer(1, 1_000_000)  # what model files may hold
+IMAGE_SIDE = Integer(1, 65536)  # likewise
 POSITIVE = Real(0, 1e9, above=True)
 NOT_NEGATIVE = Real(0, 1e9)
 FRACTION = Real(0, 1)
@@ -110,9 +112,14 @@ NETWORK = (
     Option("model", "model file to take instead of --model-desc", metavar="FILE"),
     MODEL_DESC,
     Option(
-        "image-size", "width and height of the images in pixels", COUNT, [32, 32], 2, ("W", "H")
+        "image-size",
+        "width and height of the images in pixels",
+        IMAGE_SIDE,
+        [32, 32],
+        2,
+        ("W", "H"),
     ),
-    Option("class-num", "number of classes", COUNT, 10, metavar="K"),
+    Option("class-num", "number of classes", CLASS_NUM, 10, metavar="K"),
     *LAYER_OPTIONS,
 )
 

@@ -63,6 +63,8 @@ def predict(options: argparse.Namespace) -> int:
     from denet.predict.tally import Tally
 
     parser().require(options, "model", "input")
+    if options.draw and not options.draw.lower().endswith(".png"):
+        raise UsageError(f"--draw: {options.draw}: end the name in .png")
     bad: list[BadImage] = []
     images, labelled, answers = classify(options, bad)
     if options.draw:
@@ -77,10 +79,11 @@ def predict(options: argparse.Namespace) -> int:
         write_answers(answers, options.format or "text", options.top, options.results)
     if labelled:
         print(tally, file=sys.stderr if options.format and not options.results else sys.stdout)
-    for image in bad:
-        log.error("cannot read: %s: %s", image.name, image.reason)
+    for image in bad[:-1]:
+        log.error("cannot read the image: %s: %s", image.name, image.reason)
     if bad:
-        raise DataError(f"{len(bad)} of {len(images)} images cannot be read: {bad[0].name}, ...")
+        count = f" ({len(bad)} of {len(images)} cannot be read)" if len(images) > 1 else ""
+        raise DataError(f"cannot read the image: {bad[-1].name}: {bad[-1].reason}{count}")
     return 0
 
 

@@ -33,7 +33,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 NETWORK = (
-    Option("model", "model file to go on from, instead of --model-desc", metavar="FILE"),
+    Option(
+        "model",
+        "model file to go on from, instead of --model-desc; for other classes give it their number "
+        "with model-modify --class-num first",
+        metavar="FILE",
+    ),
     MODEL_DESC,
     *LAYER_OPTIONS,
     Option(
@@ -75,7 +80,13 @@ LEARNING = (
         "nesterov",
     ),
     Option("learn-rate", "size of the steps at the start", POSITIVE, 0.1),
-    Option("learn-momentum", "momentum, or the two of adam", BELOW_ONE, [0.0, 0.0], "+"),
+    Option(
+        "learn-momentum",
+        "momentum, usually 0.9, or the two of adam, usually 0.9 0.999",
+        BELOW_ONE,
+        [0.0, 0.0],
+        "+",
+    ),
     Option(
         "learn-anneal", "factor of the learn rate after an epoch", POSITIVE, 1.0, metavar="FACTOR"
     ),
@@ -116,7 +127,7 @@ OUTPUT = (
     Option("model-format", "format of model files", Choice(("mdl", "mdl.gz")), "mdl"),
     Option("disable-intermediate", "save only the best and the final model", Flag(), False),
     Option(
-        "overwrite", "remove an earlier run with the same prefix", Flag(), False, recorded=False
+        "overwrite", "write over the run that the directory holds", Flag(), False, recorded=False
     ),
 )
 
@@ -141,7 +152,7 @@ def parser() -> Parser:
 def train(options: argparse.Namespace) -> int:
     """Train, or with --skip-train only test; print where the results are."""
     from denet.backend.environment import environment
-    from denet.train.checkpoint import write_text
+    from denet.train.checkpoint import RunFiles, write_text
     from denet.train.trainer import Trainer
 
     built = parser()
@@ -150,10 +161,12 @@ def train(options: argparse.Namespace) -> int:
         return test(options)
     built.require(options, "train")
     settings = train_settings(options)
+    RunFiles(settings.output_prefix).check_new(settings.overwrite)  # before all data is read
     backend, precision = engine(options)
     model, train_set = model_and_training_set(options)
     test_set = open_set(options, options.test, model=model) if options.test else None
     trainer = Trainer(model, train_set, test_set, settings, backend, precision)
+    options.backend, options.precision = backend.name, precision
     directory = trainer.files.directory
     found = "".join(f"# {name}: {what}\n" for name, what in environment())
     write_text(directory / "run.yaml", built.config_text(options) + found)
@@ -202,15 +215,22 @@ def train_settings(options: argparse.Namespace) -> TrainSettings:
 
 def model_and_training_set(options: argparse.Namespace) -> tuple[Model, Dataset]:
     """Return the model to train, read or new, and the training set opened for it."""
+    from denet.evaluate.classifier import check_fit
     from denet.model.desc import build_layers, parse_desc
     from denet.model.format import load_model
-    from denet.model.model import Model
+    from denet.model.model import Model, nameless
     from denet.model.preprocessing import Preprocessing
 
     training = {"max_samples": options.max_samples, "mirror": options.augment_mirror}
     if options.model:
         model = load_model(options.model)
-        return model, open_set(options, options.train, model=model, **training)
+        if model.class_labels != nameless(len(model.class_labels)):
+            return model, open_set(options, options.train, model=model, **training)
+        train_set = open_set(options, options.train, **training)
+        if len(train_set.class_labels) == len(model.class_labels):
+            model.class_labels = train_set.class_labels
+        check_fit(model, train_set)  # before the test set is read
+        return model, train_set
     layers = layer_options(options)
     build_layers(parse_desc(options.model_desc), layers)  # a wrong text ends before data is read
     train_set = open_set(options, options.train, **training)

@@ -72,10 +72,12 @@ def open_dataset(
         **options,
     )
     if shape is not None and dataset.shape != tuple(shape):
+        mend = "resize the images, or the model with model-modify --image-size"
+        if dataset.shape[0] != shape[0]:
+            mend = f"convert all images to {'grey' if shape[0] == 1 else 'colour'}"
         given, wanted = ("x".join(map(str, dims)) for dims in (dataset.shape, shape))
         raise DataError(
-            f"images are {given} (channels x height x width) but {wanted} is needed: {path}: "
-            "convert the images, or the model with model-modify --image-size"
+            f"images are {given} (channels x height x width) but {wanted} is needed: {path}: {mend}"
         )
     if mirror:
         dataset.append_mirrored()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import zipfile
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.lib.format import MAGIC_PREFIX, open_memmap
 
 from denet.dataset.base import Dataset, choose_samples, class_ids
 from denet.errors import DataError
+
+log = logging.getLogger(__name__)
 
 _CHUNK = 1 << 22  # elements checked together
 _MAX_CLASSES = 100_000  # wider label ranges are a mistake, not a classification problem
@@ -70,6 +74,7 @@ def open_array(
         ids = np.array([known[str(value)] for value in values])[inverse[rows]]
     dataset = ArrayDataset(names, ids, data, rows)
     _check_finite(dataset, data_file)
+    log.info("%s: %s", path, dataset.text())
     return dataset
 
 
@@ -78,13 +83,21 @@ def _load_npy(path: str) -> list[tuple[np.ndarray, str]]:
     for part in ("data", "labels"):
         file = f"{path}_{part}.npy"
         try:
-            array = np.load(file, mmap_mode="r", allow_pickle=False)
-            if not isinstance(array, np.ndarray):
-                raise ValueError("an npz archive, not an array; use --extension npz")
-            found.append((array, file))
+            found.append((_open_npy(file), file))
         except (OSError, ValueError, EOFError) as error:
             raise _unreadable(file, error) from None
     return found
+
+
+def _open_npy(file: str) -> np.ndarray:
+    """Return the array that lies in a .npy file; np.load would tell how to unpickle strangers."""
+    with open(file, "rb") as stream:
+        start = stream.read(len(MAGIC_PREFIX))
+    if start.startswith(b"PK"):
+        raise ValueError("an npz archive, not an array; use --extension npz")
+    if start != MAGIC_PREFIX:
+        raise ValueError("not an array; write it with numpy.save")
+    return open_memmap(file, mode="r")
 
 
 def _load_npz(path: str) -> list[tuple[np.ndarray, str]]:

@@ -38,6 +38,11 @@ class Dataset:
         self.shape = shape
         self._stored = len(names)  # samples from here on are the mirrored ones
 
+    def text(self) -> str:
+        """Return number and shape of the samples and the number of classes in words."""
+        shape, class_num = "x".join(map(str, self.shape)), len(self.class_labels)
+        return f"{len(self)} images of {shape} in {class_num} class{'es' * (class_num > 1)}"
+
     def __len__(self) -> int:
         return len(self.names)
 
@@ -139,7 +144,7 @@ def class_ids(found: Sequence[str], wanted: Sequence[str] | None, where: str) ->
 
 
 def _more(items: Sequence[str]) -> str:
-    return f" (nor are {len(items) - 1} others)" if len(items) > 1 else ""
+    return f", nor are {len(items) - 1} more" if len(items) > 1 else ""
 
 
 def choose_samples(count: int, max_samples: int | None, seed: int) -> np.ndarray:

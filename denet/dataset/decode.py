@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
 import warnings
@@ -149,6 +148,7 @@ class Decoder:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
+            start_new_session=True,  # Ctrl-C is for the owner, who decides when to stop
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )
 
@@ -195,7 +195,6 @@ class Decoder:
 
 def serve() -> None:
     """Answer decode requests until standard input ends: the body of a decoder process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the owner decides when to stop
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not land among the pixels
     while header := requests.read(8):

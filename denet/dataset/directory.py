@@ -76,10 +76,9 @@ def open_directory(
     dataset = DirectoryDataset(list(ids), labels, files, pixels)
     seconds = time.perf_counter() - started
     logger.info(
-        "%s: %d images of %s in %d classes, %.0f MB, %.1f s (%.0f files/s)",
-        path, len(files), "x".join(map(str, dataset.shape)), len(dataset.class_labels),
-        pixels.nbytes / 1e6, seconds, len(files) / seconds,
-    )  # fmt: skip
+        "%s: %s, %.0f MB, %.1f s (%.0f files/s)",
+        *(path, dataset.text(), pixels.nbytes / 1e6, seconds, len(files) / seconds),
+    )
     return dataset
 
 

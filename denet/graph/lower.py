@@ -41,7 +41,6 @@ class Lowering:
         self._wanted = wanted
         self._make_kernel = make_kernel
         self._parameter_gradients = gradients
-        self._fixed = fixed
         self._forward: dict[Tensor, Value] = {}  # what the first pass wrote
         self._values: dict[Tensor, Value] = {}  # what backward reads: recomputed where cut
         self._saved: dict[Node, list[Value]] = {}
@@ -58,8 +57,7 @@ class Lowering:
 
     def backward(self) -> None:
         """Emit the gradients of the costs, from the last node to the first."""
-        last = max((node.segment for node in self._graph.nodes), default=0)
-        current = last
+        current = max((node.segment for node in self._graph.nodes), default=0)
         for cost in self._graph.costs:
             seed = np.full((), cost.factor, np.float32)
             self._gradients[cost.tensor] = self._value(cost.tensor.type, seed)
@@ -70,18 +68,27 @@ class Lowering:
                 current = node.segment
                 self._recompute(current)
             self._emit_backward(node)
+        self._drop_unread()
 
     def _recompute(self, segment: int) -> None:
         """Run the forward of a segment again, from the tensors that other segments left."""
-        fresh = dict(self._forward)
-        for node in self._graph.nodes:
-            if node.segment == segment:
-                for tensor in node.outputs:
-                    fresh.pop(tensor, None)
         inside = [node for node in self._graph.nodes if node.segment == segment]
+        own = {tensor for node in inside for tensor in node.outputs}
+        values = {tensor: value for tensor, value in self._forward.items() if tensor not in own}
         for node in inside:
-            self._emit_forward(node, fresh, "recompute")
-            self._values.update({tensor: fresh[tensor] for tensor in node.outputs})
+            self._emit_forward(node, values, "recompute")
+        self._values.update((tensor, values[tensor]) for tensor in own)
+
+    def _drop_unread(self) -> None:
+        """Leave out steps of which nothing is read, as the last convolution of a segment."""
+        read: set[Value] = set()
+        kept = []
+        for step in reversed(self.steps):
+            arena_only = all(value.array is None for value in step.writes)
+            if not arena_only or not read.isdisjoint(step.writes):
+                read.update(step.reads)
+                kept.append(step)
+        self.steps = kept[::-1]
 
     def _value(self, type_: TensorType, array: np.ndarray | None = None) -> Value:
         dtype = np.dtype(array.dtype if array is not None else self._types[type_.dtype])

@@ -28,7 +28,6 @@ class Value:
     first: int = -1  # step that writes it
     last: int = -1  # last step that reads it
     offset: int = 0
-    host: Value | None = None  # the value whose memory this one takes over in place
 
     @property
     def nbytes(self) -> int:
@@ -84,7 +83,6 @@ def _share_in_place(steps: list[Step]) -> list[tuple[Value, int, list[Value]]]:
             fits = written.nbytes <= root.nbytes
             if fits and read.last == index and lasts[root] == index and root not in taken:
                 taken.add(root)
-                written.host = read
                 root_of[written] = root
                 members[root].append(written)
                 lasts[root] = written.last

@@ -53,8 +53,9 @@ class Plan:
         if not share:
             self._lay_out_parameters()
         self.inputs = self._arrays(self._graph.inputs)
-        results = {c.name: c.tensor for c in self._graph.costs}
-        self.outputs = self._arrays(results if self.training else self._graph.outputs)
+        costs = {cost.name: cost.tensor for cost in self._graph.costs}
+        self._results = costs if self.training else self._graph.outputs
+        self.outputs = self._arrays(self._results)
         self._averages = RunningAverages(self._graph.updates, self._store)
         self._bind(share)
 
@@ -166,10 +167,7 @@ class Plan:
     def _fixed_arrays(self) -> dict[Tensor, np.ndarray]:
         """Return the memory of all tensors that do not live in the arena."""
         fixed = {self._graph.inputs[name]: array for name, array in self.inputs.items()}
-        if self.training:
-            fixed.update({c.tensor: self.outputs[c.name] for c in self._graph.costs})
-        else:
-            fixed.update({t: self.outputs[name] for name, t in self._graph.outputs.items()})
+        fixed.update({tensor: self.outputs[name] for name, tensor in self._results.items()})
         for node in self._graph.nodes:
             for tensor in node.inputs:
                 if tensor.kind in ("parameter", "state"):

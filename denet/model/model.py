@@ -18,6 +18,11 @@ from denet.model.preprocessing import Preprocessing
 Shape = tuple[int, int, int]
 
 
+def nameless(count: int) -> list[str]:
+    """Return the labels of classes that have no names until training gives them some."""
+    return [f"class {number}" for number in range(count)]
+
+
 @dataclass
 class Model:
     """A network with its weights; holds everything that prediction needs.

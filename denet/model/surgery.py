@@ -27,7 +27,7 @@ from denet.layer.residual import Residual
 from denet.layer.skip_source import SkipSource
 from denet.layer.split import Split
 from denet.model.desc import build_layers, parse_desc
-from denet.model.model import Model
+from denet.model.model import Model, nameless
 
 Part = tuple[Layer, dict[str, np.ndarray] | None]  # a layer and its arrays; None if it is new
 
@@ -64,13 +64,12 @@ def remove(model: Model, count: int) -> Model:
 
 
 def set_class_num(model: Model, classes: int | Sequence[str], seed: int = 0) -> Model:
-    """Give the model these class labels; for a number the first labels stay, "class K" follow.
+    """Give the model these class labels; a number stands for so many nameless classes.
 
     The class convolution keeps its weights if the number of classes is the same.
     """
     if isinstance(classes, int):
-        further = range(len(model.class_labels), classes)
-        classes = model.class_labels[: max(classes, 0)] + [f"class {number}" for number in further]
+        classes = nameless(classes)
     if not classes or len(set(classes)) < len(classes):
         raise UsageError("class labels: there must be one at least, and none twice")
     return rebuilt(replace(model, class_labels=list(classes)), parts_of(model), seed)
@@ -216,6 +215,10 @@ def kept(number: int, part: Part, drawn: dict[str, np.ndarray]) -> dict[str, np.
             log.warning("%s starts anew: %s", title, change)
             return drawn
     if own.keys() != drawn.keys():
-        added, lost = drawn.keys() - own.keys(), own.keys() - drawn.keys()
-        log.warning("%s: new arrays %s, arrays dropped %s", title, sorted(added), sorted(lost))
+        for what, names in (
+            ("starts anew", drawn.keys() - own.keys()),
+            ("dropped", own.keys() - drawn.keys()),
+        ):
+            if names:
+                log.warning("%s: %s: %s", title, what, ", ".join(sorted(names)))
     return {name: own.get(name, new) for name, new in drawn.items()}

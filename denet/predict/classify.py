@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+log = logging.getLogger(__name__)
+
+
 @dataclass(frozen=True)
 class Answer:
     """What the model says of one image."""
@@ -45,13 +49,14 @@ class BadImage:
 def find_images(path: str | os.PathLike[str]) -> list[str]:
     """Return the image files that ``path`` stands for.
 
-    A directory gives all images below it, sorted; a .txt file lists one path per line, relative
-    to its own directory; any other file is an image. Raises DataError where there is none.
+    A directory gives all images below it but hidden ones, sorted; a .txt file lists one path per
+    line, relative to its own directory; any other file is an image. Raises DataError where there
+    is none.
     """
     source = Path(path)
     if source.is_dir():
         suffixes = image_suffixes()
-        found = sorted(p for p in source.rglob("*") if p.suffix.lower() in suffixes)
+        found = sorted(p for p in _files_below(source) if p.suffix.lower() in suffixes)
     elif source.suffix.lower() == ".txt":
         found = [source.parent / line for line in _lines(source)]
     elif source.exists():
@@ -68,8 +73,13 @@ def is_labelled(path: str, extension: str, class_labels: Sequence[str]) -> bool:
     if parse_extension(extension)[0] in ("npy", "npz"):
         return True
     root = Path(path)
-    names = {each.name for each in root.iterdir() if each.is_dir()} if root.is_dir() else set()
-    return bool(names) and names <= set(class_labels)
+    if not root.is_dir():
+        return False
+    names = {each.name for each in root.iterdir() if each.is_dir() and not _hidden(each)}
+    foreign = sorted(names - set(class_labels))
+    if foreign and len(foreign) < len(names):
+        log.warning("%s: true classes not known: the model has no class %r", root, foreign[0])
+    return bool(names) and not foreign
 
 
 def fit_image(image: Image, width: int, height: int) -> Image:
@@ -134,10 +144,22 @@ def _answers(
         yield Answer(name, classes, labels[row] if labels else None)
 
 
+def _files_below(directory: Path) -> Iterator[Path]:
+    for each in directory.iterdir():
+        if not _hidden(each):
+            yield from _files_below(each) if each.is_dir() else [each]
+
+
+def _hidden(path: Path) -> bool:
+    return path.name.startswith(".")
+
+
 def _lines(path: Path) -> list[str]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise DataError(f"input: cannot read the list {path}: not UTF-8 text") from None
+    except OSError as error:
         raise DataError(f"input: cannot read the list {path}: {reason(error)}") from error
     return [line.strip() for line in lines if line.strip()]
 

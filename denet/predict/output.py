@@ -46,7 +46,11 @@ def write_answers(answers: Iterable[Answer], form: str, top: int, path: str | No
     if path is None:
         sys.stdout.writelines(lines)
         return
-    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with (
+        atomic_write(path) as temporary,
+        # file names need not be text
+        temporary.open("w", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         file.writelines(lines)
 
 
@@ -64,5 +68,5 @@ def _rounded(probability: float) -> float:
 
 def _csv_line(cells: list[str]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(cells)
-    return text.getvalue()
+    csv.writer(text, lineterminator="\n").writerow(cells)  # quotes what holds its terminator
+    return text.getvalue()[:-1]

@@ -73,4 +73,5 @@ def _draw_line(axes: Axes, epochs: Sequence[float], values: Sequence[float], lab
     ]
     if points:
         marker = "o" if len(points) <= 40 else ""
-        axes.plot(*zip(*points, strict=True), marker=marker, markersize=3.5, label=label)
+        line = zip(*points, strict=True)
+        axes.plot(*line, marker=marker, markersize=3.5, label=label, clip_on=False)

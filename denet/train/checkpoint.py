@@ -74,10 +74,18 @@ class RunFiles:
         """
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.directory) as probe:
+            # as long a name as a model has while it is written
+            name = f".{self.final(999).name}."
+            with tempfile.NamedTemporaryFile(
+                prefix=name, suffix=".tmp", dir=self.directory
+            ) as probe:
                 probe.write(b"\0")
         except OSError as error:
             raise self._unwritable(error) from error
+        self.check_new(overwrite)
+
+    def check_new(self, overwrite: bool = False) -> None:
+        """Raise UsageError if the directory holds a run, unless ``overwrite``."""
         found = self.existing()
         if found and not overwrite:
             raise UsageError(
@@ -94,10 +102,9 @@ class RunFiles:
             raise self._unwritable(error) from error
 
     def _unwritable(self, error: OSError) -> DataError:
-        reason = error.strerror or error
-        return DataError(
-            f"output: cannot write to {self.directory}: {reason}: give another --output-prefix"
-        )
+        reason = "not a directory" if isinstance(error, FileExistsError) else error.strerror
+        path = error.filename or self.directory
+        return DataError(f"output: cannot write: {path}: {reason}: give another --output-prefix")
 
     def _file(self, ending: str) -> Path:
         return self.directory / f"{self._name}{ending}"
@@ -106,4 +113,4 @@ class RunFiles:
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all. Raises DataError with path and reason."""
     with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

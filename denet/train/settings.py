@@ -6,8 +6,20 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from denet.dataset.distort import parse_distortions
 from denet.errors import UsageError
 from denet.train.schedule import Schedule
+from denet.train.solver import check_solver
+
+# what tells where a run leaves its files and how fast it is, but does not change its model
+OF_THE_RUN = {
+    "output_prefix",
+    "model_suffix",
+    "overwrite",
+    "disable_intermediate",
+    "test_epochs",
+    "thread_num",
+}
 
 
 @dataclass(frozen=True)
@@ -62,6 +74,8 @@ class TrainSettings:
         if not 0 <= self.label_smoothing < 1:
             raise UsageError(f"label-smoothing: {self.label_smoothing}: give 0 to below 1")
         self.schedule()
+        check_solver(self.solver, self.learn_momentum, self.learn_decay, self.gradient_clip)
+        parse_distortions(self.distort_mode)
 
     def schedule(self) -> Schedule:
         """Return the learn rate's course; raise UsageError where it makes no sense."""
@@ -75,8 +89,9 @@ class TrainSettings:
         )
 
     def record(self) -> dict[str, Any]:
-        """Return all options as JSON values."""
+        """Return the options that a trained model depends on, as JSON values."""
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in asdict(self).items()
+            if name not in OF_THE_RUN
         }

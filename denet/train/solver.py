@@ -11,6 +11,7 @@ threads never changes a result.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,12 @@ import numpy as np
 
 from denet.errors import DataError, UsageError, nearest_hint
 
+log = logging.getLogger(__name__)
+
 CHUNK = 1 << 17  # elements: four arrays of it about fill a level 2 cache, and calls stay few
+
+
+MOST_MOMENTA = 2  # any rule may be given as many: the default of 2017 is two zeros
 
 
 class Chunk(NamedTuple):
@@ -243,22 +249,32 @@ def make_solver(
 
     ``decay_all`` lets every parameter decay, not only the first ``decay_size``. Raises UsageError.
     """
-    if name not in SOLVERS:
-        known = ", ".join(SOLVERS)
-        raise UsageError(f"solver: {name!r}{nearest_hint(name, list(SOLVERS))}: use one of {known}")
+    check_solver(name, momentum, decay, clip)
     kind = SOLVERS[name]
-    _check_momentum(name, momentum, len(kind.averages))
-    for option, value in (("learn-decay", decay), ("gradient-clip", clip)):
-        if not 0 <= value < math.inf:
-            raise UsageError(f"{option}: {value}: give 0 or a positive number")
     if kind in (Sgd, Nesterov) and not momentum[0]:
         kind = GradientDescent
+    if issubclass(kind, Adam) and not any(momentum):
+        log.warning("%s without momenta sees signs only: usual is --learn-momentum 0.9 0.999", name)
     return kind(name, size, size if decay_all else decay_size, momentum, decay, clip, threads)
 
 
+def check_solver(name: str, momentum: Sequence[float], decay: float, clip: float) -> None:
+    """Raise UsageError for a rule that does not exist and for numbers that it does not take."""
+    if name not in SOLVERS:
+        known = ", ".join(SOLVERS)
+        raise UsageError(f"solver: {name!r}{nearest_hint(name, list(SOLVERS))}: use one of {known}")
+    _check_momentum(name, momentum, len(SOLVERS[name].averages))
+    for option, value in (("learn-decay", decay), ("gradient-clip", clip)):
+        if not 0 <= value < math.inf:
+            raise UsageError(f"{option}: {value}: give 0 or a positive number")
+
+
 def _check_momentum(name: str, momentum: Sequence[float], count: int) -> None:
-    if len(momentum) < count:
-        raise UsageError(f"learn-momentum: {len(momentum)} given: {name} needs {count}")
+    if not count <= len(momentum) <= MOST_MOMENTA:
+        usual = " ".join(["0.9", "0.999"][:count])
+        raise UsageError(
+            f"learn-momentum: {len(momentum)} given: {name} needs {count}: usual is {usual}"
+        )
     for value in momentum[:count]:
         if not 0 <= value < 1:
             raise UsageError(f"learn-momentum: {value}: give numbers from 0 to below 1")

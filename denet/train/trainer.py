@@ -40,6 +40,8 @@ REMEDY = "lower --learn-rate, or set --learn-warmup or --gradient-clip"
 SOLVER_THREADS = 8  # beyond these an update is bound by memory, not by cores
 CURVE_SECONDS = 30.0  # between two pictures: short epochs need not wait for each
 WAIT_SECONDS = 5.0  # waiting for data below this is not worth a warning
+# metrics that go into the model: no times, so that the same training gives the same file
+SUMMARY = ("epoch", "learn_rate", "cost", "test_error", "test_top5_error")
 
 
 class Trainer:
@@ -58,7 +60,10 @@ class Trainer:
         backend: Backend,
         precision: str = "f32",
     ):
+        model.check_trainable()
         check_fit(model, train_set)
+        if len(model.class_labels) == 1:
+            log.warning("there is one class only: the model will call everything that")
         self.model, self.settings = model, settings
         self.files = RunFiles(settings.output_prefix, settings.model_suffix)
         self.history: list[Metrics] = []  # the rows of metrics.csv
@@ -172,7 +177,7 @@ class Trainer:
             with atomic_write(self.files.curves) as temporary:
                 draw_curves(self.files.metrics, temporary)
             self._drawn = time.monotonic()
-        known = {name: value for name, value in metrics.items() if not math.isnan(value)}
+        known = {name: metrics[name] for name in SUMMARY if not math.isnan(metrics[name])}
         self.model.summary = {**known, "settings": self.settings.record()}
 
     def _log(self, metrics: Metrics) -> None:

@@ -52,15 +52,14 @@ def test_training_leaves_its_files(trained: Path, command: Command) -> None:
     assert names >= {"run.yaml", "metrics.csv", "log.txt"}
     record = yaml.safe_load((trained / "run" / "run.yaml").read_text())
     assert (record["model-desc"], record["batch-size"]) == ("C[4,3] BN A P.A R", 4)
+    assert (record["backend"], record["precision"]) == ("numpy", "f32")
     log = (trained / "run" / "log.txt").read_text()
     assert "16 images" in log and "epoch 2/2" in log
 
     again = ["--config", "run/run.yaml", "--output-prefix", "again/a"]
     assert command("model-train", *again).returncode == 0
-    first, second = (load_model(trained / d / "a_epoch002_final.mdl") for d in ("run", "again"))
-    for one, other in zip(first.parameters, second.parameters, strict=True):
-        for name, values in one.items():
-            np.testing.assert_array_equal(values, other[name])
+    first, second = (trained / name / "a_epoch002_final.mdl" for name in ("run", "again"))
+    assert first.read_bytes() == second.read_bytes()
 
 
 def test_skip_train_tells_the_error_of_the_test_file(trained: Path, command: Command) -> None:
@@ -96,7 +95,48 @@ def test_predict_goes_on_after_a_bad_image(trained: Path, command: Command) -> N
     words = ["--backend", "numpy", "--model", "run/a_best.mdl", "--input", "test/dark"]
     done = command("model-predict", *words)
     assert done.returncode == 3 and len(done.stdout.splitlines()) == 8
-    assert "bad.png" in done.stderr and "1 of 9 images" in done.stderr
+    assert "bad.png: not an image (1 of 9 cannot be read)" in done.stderr
+
+
+def test_predict_leaves_out_what_is_hidden(trained: Path, command: Command) -> None:
+    (trained / "test" / ".cache").mkdir()
+    shutil.copy(trained / "test" / "dark" / "0.png", trained / "test" / ".cache")
+    (trained / "test" / "dark" / "._0.png").write_bytes(b"nothing")
+    words = ["--backend", "numpy", "--model", "run/a_best.mdl", "--input"]
+    loose = command("model-predict", *words, "test/dark")
+    assert (loose.returncode, len(loose.stdout.splitlines())) == (0, 8)
+    assert command("model-predict", *words, "test").stdout.startswith("top-1 error ")
+
+    (trained / "test" / "odd").mkdir()
+    known = command("model-predict", *words, "test")
+    assert len(known.stdout.splitlines()) == 16
+    assert "true classes not known: the model has no class 'odd'" in known.stderr
+
+
+def test_names_that_are_no_text(trained: Path, command: Command) -> None:
+    folder = trained / "odd"
+    folder.mkdir()
+    for name in ("a\nb.png", "\udcff.png"):
+        shutil.copy(trained / "test" / "dark" / "0.png", folder / name)
+    words = ["--backend", "numpy", "--model", "run/a_best.mdl", "--input", "odd"]
+    env = {"PYTHONIOENCODING": "ascii"}
+    shown = command("model-predict", *words, "--format", "csv", env=env)
+    assert shown.returncode == 0, shown.stderr
+    rows = list(csv.DictReader(shown.stdout.splitlines(keepends=True)))
+    assert [row["image"] for row in rows] == ["odd/a\nb.png", "odd/\\udcff.png"]
+    assert command("model-predict", *words, "--format", "csv", "--results", "r").returncode == 0
+    assert (trained / "r").read_text() == shown.stdout
+
+
+def test_a_model_goes_on_with_other_classes(trained: Path, command: Command) -> None:
+    for split in ("train", "test"):
+        (trained / split / "dark").rename(trained / split / "night")
+    again = ["--epochs", 1, "--output-prefix", "other/a", "--model"]
+    assert command("model-train", *SETS, *again, "run/a_best.mdl").returncode == 3
+    words = ["--input", "run/a_best.mdl", "--output", "b.mdl", "--class-num", 2]
+    assert command("model-modify", *words).returncode == 0
+    assert command("model-train", *SETS, *again, "b.mdl").returncode == 0
+    assert load_model(trained / "other" / "a_best.mdl").class_labels == ["light", "night"]
 
 
 def test_predict_draws_one_image(trained: Path, command: Command) -> None:
@@ -118,7 +158,7 @@ def test_modify_in_the_order_of_2017(trained: Path, command: Command) -> None:
     model = load_model(trained / "b.mdl.gz")
     assert model.text() == "B[2] C[4,3] SPLIT BNA[0.8,0.0001] P.A D[0.3] R"
     assert model.input_shape == (3, 10, 20)
-    assert model.class_labels[:2] == ["dark", "light"] and len(model.class_labels) == 3
+    assert model.class_labels == ["class 0", "class 1", "class 2"]
     source = load_model(trained / "run" / "a_best.mdl")
     np.testing.assert_array_equal(model.parameters[1]["weight"], source.parameters[0]["weight"])
 
@@ -176,6 +216,11 @@ def test_a_signal_ends_training_with_the_model_saved(
         assert process.wait() == code
     assert "Traceback" not in rest and "a_interrupted.mdl" in rest
     assert load_model(trained / "long" / "a_interrupted.mdl").text() == desc[1]
+
+
+def test_without_streams(tmp_path: Path) -> None:
+    line = f"'{sys.executable}' '{ROOT}/bin/model-info' --layers >&- 2>&-"
+    assert subprocess.run(["bash", "-c", line]).returncode == 0
 
 
 def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:

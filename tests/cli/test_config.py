@@ -59,6 +59,7 @@ def test_typed_options_win(config) -> None:
 FAULTS = [
     ("seed: 1\nepocs: 3", "unknown key 'epocs': FILE line 2: did you mean 'epochs'?"),
     ("qqq: 3", "unknown key 'qqq': FILE line 1"),
+    ("learn: 3", "unknown key 'learn': FILE line 1: did you mean 'learn-rate'?"),
     ("config: x.yaml", "unknown key 'config': FILE line 1"),
     ("epochs: 3\nepochs: 4", "key 'epochs' stands twice: FILE line 2: remove one"),
     ("\nepochs: many", "--epochs: must be a whole number from 1 to 100; got 'many': FILE line 2"),

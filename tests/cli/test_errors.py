@@ -7,7 +7,8 @@ import pytest
 from conftest import Command
 from PIL import Image
 
-from denet.model.format import save_model
+from denet.model import surgery
+from denet.model.format import load_model, save_model
 from denet.model.model import Model
 
 
@@ -28,6 +29,14 @@ def files(tmp_path: Path) -> Path:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "model_epoch001.mdl").write_bytes(b"")
     save_model(Model.create("P.A R", (3, 8, 8), ["cat", "dog"]), tmp_path / "good.mdl")
+    (tmp_path / "list.txt").write_text("broken.png\nnone.png\n")
+    for name in ("cat", "dog"):
+        folder = tmp_path / "grey" / name
+        folder.mkdir(parents=True)
+        Image.fromarray(np.zeros((8, 8), np.uint8)).save(folder / "0.png")
+    good = load_model(tmp_path / "good.mdl")
+    save_model(surgery.remove(good, 2), tmp_path / "headless.mdl")
+    save_model(surgery.set_class_num(good, 3), tmp_path / "nameless.mdl")
     save_model(Model.create("P.A R", (3, 8, 8), ["cat", "cow"]), tmp_path / "cows.mdl")
     return tmp_path
 
@@ -50,6 +59,8 @@ CASES = [
     (f"{TRAIN} --learn-rate -1", {}, 2, "--learn-rate: must be a number above 0"),
     (f"{TRAIN} --solver sdg", {}, 2, "(did you mean 'sgd'?)"),
     (f"{TRAIN} --solver adam --learn-momentum 0.9", {}, 2, "momentum"),
+    (f"{TRAIN} --learn-momentum 0.9 0.9 0.9", {}, 2, "learn-momentum: 3 given: nesterov needs 1"),
+    (f"{TRAIN} --learn-anneal-epochs 2", {}, 2, "set --learn-anneal too"),
     (f"{TRAIN} --border-mode halff", {}, 2, "--border-mode must be one of valid, full, half"),
     (f"{TRAIN} --activation rellu", {}, 2, "(did you mean 'relu'?)"),
     (f"{TRAIN} --distort-mode z4", {}, 2, "z4"),
@@ -61,18 +72,34 @@ CASES = [
     (f"{TRAIN} --model nowhere.mdl", {}, 3, "model file not found: nowhere.mdl"),
     (f"{TRAIN} --model broken.mdl", {}, 3, "broken.mdl"),
     (f"{TRAIN} --model cows.mdl", {}, 3, "dog"),
+    (f"{TRAIN} --model nameless.mdl", {}, 3, "2 classes (cat, dog): the model has 3 classes"),
+    (f"{TRAIN} --model headless.mdl", {}, 2, "end it with R"),
+    (f"{TRAIN} --train grey --test test", {}, 3, "convert all images to grey"),
     (f"{TRAIN} --output-prefix run/model", {}, 2, "--overwrite"),
-    (f"{TRAIN} --output-prefix broken.png/a", {}, 3, "broken.png"),
+    (f"{TRAIN} --output-prefix run/model --train nowhere", {}, 2, "--overwrite"),
+    (f"{TRAIN} --output-prefix broken.png/a", {}, 3, "broken.png: not a directory: give another"),
+    (f"{TRAIN} --output-prefix {'x' * 240}", {}, 3, "File name too long: give another"),
     (f"{TRAIN} {DEEP} --learn-rate 1e9", {}, 4, "diverged"),
     (f"{TRAIN} --skip-train", {}, 2, "--model is missing"),
     (TRAIN, {"GPU": "0"}, 2, "GPU=0: "),
     ("model-predict --input train", {}, 2, "--model is missing"),
     ("model-predict --model good.mdl --input nowhere", {}, 3, "nowhere"),
     ("model-predict --model good.mdl --input empty", {}, 3, "empty"),
-    ("model-predict --model good.mdl --input broken.png", {}, 3, "cannot be read"),
+    (
+        "model-predict --model good.mdl --input broken.png",
+        {},
+        3,
+        "cannot read the image: broken.png: not an image",
+    ),
+    ("model-predict --model good.mdl --input list.txt", {}, 3, "(2 of 2 cannot be read)"),
+    ("model-predict --model good.mdl --input broken.mdl/list.txt", {}, 3, "list.txt"),
+    ("model-predict --model good.mdl --input train --draw x.jpg", {}, 2, "end the name in .png"),
+    ("model-predict --model headless.mdl --input train", {}, 2, "end its network with R"),
     ("model-predict --model good.mdl --input train --draw x.png", {}, 2, "--draw: needs one image"),
     ("model-predict --model good.mdl --input train", {"GPU": "1"}, 2, "GPU=1: "),
     ("model-modify --input good.mdl", {}, 2, "--output is missing"),
+    ("model-modify --input good.mdl --output x.mdl --image-size 65537 9", {}, 2, "from 1 to 65536"),
+    ("model-modify --input good.mdl --output x.mdl --activation rellu", {}, 2, "--activation must"),
     ("model-modify --input good.mdl --output x.txt", {}, 2, "x.txt"),
     ("model-modify --input good.mdl --output x.mdl --layer-remove 9", {}, 2, "cannot remove 9"),
     ("model-modify --input good.mdl --output x.mdl --layer-insert C[3]", {}, 2, "write N:LAYER"),
@@ -82,6 +109,8 @@ CASES = [
     ("model-modify --input good.mdl --output x.mdl --optimize-bn", {}, 2, "never had an effect"),
     ("model-info --model-desc C.Q[256,3] R", {}, 2, "unknown tag 'Q'"),
     ("model-info --model-desc C[256,3 R", {}, 2, "'[' without ']'"),
+    ("model-info --class-num 1000000000", {}, 2, "--class-num: must be a whole number from 1 to"),
+    ("model-bench --model headless.mdl --mode predict", {}, 2, "end it with R"),
     ("model-bench --model-desc C[8,99] R", {}, 2, "layer 1"),
     ("model-bench --mode trian", {}, 2, "(did you mean 'train'?)"),
 ]

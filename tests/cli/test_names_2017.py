@@ -5,6 +5,7 @@ from dataclasses import fields
 import pytest
 from cli.commands import parser
 
+from denet.cli.options import layer_options
 from denet.cli.train import train_settings
 from denet.train.settings import TrainSettings
 
@@ -91,6 +92,19 @@ def test_defaults(name: str) -> None:
 def test_command_lines_parse(line: str) -> None:
     name, *words = line.split()
     parser(name).parse(words)
+
+
+def test_numbers_are_numbers() -> None:
+    """The 2017 program kept these as text, or took them and did nothing."""
+    line = (
+        "--border-mode 3 --weight-init 0.01 0 --cost-factors 0.5 2 --distort-mode o4 m50 "
+        "--skip-layer-updates 1 2"
+    )
+    values = parser("model-train").parse(line.split())
+    options, settings = layer_options(values), train_settings(values)
+    assert (options.border_mode, options.weight_init) == (3, (0.01, 0.0))
+    assert settings.cost_factors == [0.5, 2.0] and settings.skip_layer_updates == [1, 2]
+    assert settings.distort_mode == ["o4", "m50"]
 
 
 def test_options_and_settings_have_the_same_defaults() -> None:

@@ -75,6 +75,7 @@ ENDINGS = [
     (KeyboardInterrupt(), 130, "interrupted"),
     (ModuleNotFoundError("x", name="yaml"), 2, "yaml is not installed"),
     (PermissionError(13, "Permission denied", "/x/y"), 3, "Permission denied: /x/y"),
+    (OSError(28, "No space left on device"), 3, "No space left on device: standard output"),
     (KeyError("k"), 1, "internal: KeyError: 'k': run again with --debug"),
 ]
 

@@ -177,6 +177,13 @@ def test_dead_decoder(many):
     decoder.close()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="sessions of POSIX")
+def test_ctrl_c_does_not_reach_a_decoder():
+    decoder = Decoder()
+    assert os.getsid(decoder._process.pid) != os.getsid(0)
+    decoder.close()
+
+
 def test_subset(many):
     """A subset is drawn by seed over the whole set, keeps its order and all classes."""
     first, again, other = (read(many, "ppm", max_samples=60, seed=seed).names for seed in (1, 1, 2))

@@ -7,6 +7,9 @@ from graph.networks import batch_of, evaluate, residual_network, start_values
 from denet.backend.numpy.backend import NumpyBackend
 from denet.graph.op.base import Run
 from denet.graph.plan import Plan
+from denet.layer.options import LayerOptions
+from denet.model.desc import build_layers, parse_desc
+from denet.model.model import Model
 
 KEYS = np.arange(4, dtype=np.uint64) + 11
 
@@ -58,6 +61,39 @@ def test_split_changes_no_number_and_saves_memory():
     for name, value in plans[0].values().items():
         assert (value == plans[1].values()[name]).all(), name
     assert plans[1].arena_bytes < plans[0].arena_bytes
+
+
+def test_splits_of_a_deep_network_save_most_of_its_memory():
+    """ResNet-34 on 64x64, cut before each stage and the end: 7.0 of 19.0 MiB are left."""
+    stages = [f"nRSN.O[{n},{64 << i},3,{min(i + 1, 2)}]" for i, n in enumerate((3, 4, 6, 3))]
+    used = []
+    for cut in (" ", " SPLIT "):
+        text = cut.join(["C.B[64,7,2] BN A P[3,2,1]", *stages, "P.A R"])
+        layers = build_layers(parse_desc(text), LayerOptions(border_mode="half"))
+        graph = Model(layers, (3, 64, 64), ["a", "b"]).graph(8)
+        used.append(Plan(graph, NumpyBackend(), "train").arena_bytes)
+    assert used[1] < used[0] / 2
+
+
+def test_what_backward_does_not_read_is_not_computed_twice():
+    layers = build_layers(parse_desc("C.B[4,3] A C.B[4,3] SPLIT C.B[4,3] A R"))
+    plan = Plan(Model(layers, (3, 9, 9), ["a", "b"]).graph(2), NumpyBackend(), "train")
+    assert [kind for kind in plan._kinds if "recompute" in kind] == [
+        "Conv recompute",
+        "Activation recompute",
+    ]
+
+
+def test_cost_factors_weight_the_gradient_and_not_the_cost():
+    costs, slopes = [], []
+    for factor in (1.0, 0.25):
+        graph = residual_network()
+        graph.costs[0].factor = factor
+        plan = training_plan(graph, start_values(graph))
+        costs.append(float(plan.run(batch_of(graph), KEYS)["cost"]))
+        slopes.append(plan.gradients.copy())
+    assert costs[0] == costs[1]
+    assert (slopes[1] == slopes[0] / 4).all()
 
 
 def test_running_averages_move_by_one_minus_momentum():

@@ -60,6 +60,8 @@ def test_access_rights_follow_the_umask_or_the_previous_file(tmp_path):
     try:
         with atomic_write(tmp_path / "new"):
             pass
+        with atomic_write(tmp_path / "private") as temporary:
+            temporary.chmod(0o600)  # as safetensors does
         (tmp_path / "old").touch()
         (tmp_path / "old").chmod(0o600)
         with atomic_write(tmp_path / "old"):
@@ -67,6 +69,7 @@ def test_access_rights_follow_the_umask_or_the_previous_file(tmp_path):
     finally:
         os.umask(mask)
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o640
+    assert stat.S_IMODE((tmp_path / "private").stat().st_mode) == 0o640
     assert stat.S_IMODE((tmp_path / "old").stat().st_mode) == 0o600
 
 

@@ -116,6 +116,10 @@ CHANGED = {
         dict(tensors={"2.batchnorm.mean": np.zeros(2, "f8")}),
         "tensor|2.batchnorm.mean.*not F32",
     ),
+    "not a number": (
+        dict(tensors={"2.batchnorm.mean": np.array([0, np.nan], "f4")}),
+        "'2.batchnorm.mean' holds nan or inf",
+    ),
     "future version": (dict(metadata={"format_version": 2}), "format version 2"),
     "no version": (dict(drop=["format_version"]), "no 'format_version'"),
     "unknown layer": (dict(metadata={"layers": [{"type": "convx"}]}), "did you mean 'conv'"),

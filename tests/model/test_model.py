@@ -135,6 +135,14 @@ DETECTORS = [
         {80: 32_805_113, 20: 32_774_333},
     ),
     (
+        "DeNet-34 skip",
+        STEM + "nRSN.O[3,64,3] nRSN.O[4,128,3,2] SKIPSRC.X[0] nRSN.O[6,256,3,2] SKIPSRC.X[1] "
+        "nRSN.O[3,512,3,2] PI C.B[256,3] SKIP[1] BNA PI C.B[128,3] SKIP[0] BNA C[100]",
+        (96, 7),
+        (1536, 1024, 768, 512),
+        {80: 32_805_113},
+    ),
+    (
         "DeNet-34 wide",
         STEM
         + "nRSN.O[3,64,3] SKIPSRC[0] nRSN.O[4,128,3,2] SKIPSRC[1] nRSN.O[6,256,3,2] SKIPSRC[2] "
@@ -150,6 +158,15 @@ DETECTORS = [
         (128, 7),
         (2048, 1536, 1024, 768),
         {80: 68_698_521, 20: 68_652_381},
+    ),
+    (
+        "DeNet-101 skip",
+        STEM + "nRSN.O[3,256,3,1,64] nRSN.O[4,512,3,2,128] SKIPSRC.X[0] nRSN.O[23,1024,3,2,256] "
+        "SKIPSRC.X[1] nRSN.O[3,2048,3,2,512] PI C.B[384,3] SKIP[1] BNA PI C.B[192,3] SKIP[0] BNA "
+        "C[132]",
+        (128, 7),
+        (2048, 1536, 1024, 768),
+        {80: 69_190_041},
     ),
     (
         "DeNet-101 wide",

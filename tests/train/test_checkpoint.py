@@ -61,7 +61,9 @@ def test_files_of_others_stay(name, tmp_path):
 
 def test_unwritable_output_is_told_with_path_and_reason(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match=f"{tmp_path}/file.*(Not a directory|exists)") as caught:
+    with pytest.raises(
+        DataError, match=f"{tmp_path}/file.*(not a directory|Not a directory)"
+    ) as caught:
         RunFiles(tmp_path / "file" / "model").check()
     assert caught.value.exit_code == 3
 

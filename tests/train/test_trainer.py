@@ -66,6 +66,14 @@ def test_same_seed_same_weights_for_any_number_of_threads(tmp_path):
     assert trained(tmp_path, "b", distort_mode=("o2", "m50")) == same
     assert trained(tmp_path, "c", distort_mode=("o2", "m50"), thread_num=3) == same
     assert trained(tmp_path, "d", distort_mode=("o2", "m50"), seed=1) != same
+    assert trained(tmp_path, "e") != same  # the distortions are more than words
+
+
+def test_the_same_training_gives_the_same_file(tmp_path):
+    for name, threads in (("a", 1), ("b", 3)):
+        trainer(tmp_path / name, test_set=tiny_set(), thread_num=threads).run()
+    one, other = (tmp_path / name / "run" / "model_epoch003_final.mdl" for name in "ab")
+    assert one.read_bytes() == other.read_bytes()
 
 
 def test_files_of_a_run(tmp_path):
@@ -174,6 +182,8 @@ SETTING_ERRORS = [
     ({"label_smoothing": 1.0}, "label-smoothing: 1.0"),
     ({"learn_rate": -1.0}, "learn-rate: -1.0"),
     ({"learn_cosine": True, "learn_anneal": 0.1}, "choose one"),
+    ({"learn_cosine": True, "learn_anneal_epochs": (1,)}, "choose one"),
+    ({"learn_anneal_epochs": (1,)}, "set --learn-anneal too"),
 ]
 
 

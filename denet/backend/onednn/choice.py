@@ -1,17 +1,20 @@
 """Which of oneDNN's implementations of a convolution is taken, by rules found by measuring.
 
 oneDNN's first choice on AVX-512 is brgconv. It multiplies rows of the map it writes by blocks of
-the weights: with few columns per row its registers stay empty, and 1x1 windows do not need it.
+the weights: with few columns per row its registers stay empty; strided 1x1 windows suit it less.
 On two Zen 5 cores, batch 32, jit instead of brgconv takes (ms)
 
     512 -> 512, 3x3 on 4x4      forward f32 4.8 -> 4.6, bf16 3.2 -> 1.8; by data bf16 3.1 -> 1.9
     256 -> 512, 3x3 / 2 on 8x8  forward f32 2.7 -> 2.2, bf16 1.8 -> 1.1
     256 -> 512, 1x1 / 2 on 8x8  by data f32 0.46 -> 0.28, bf16 0.36 -> 0.14
 
-By data in f32 brgconv stays ahead (4.9 against 5.3 on 4x4); on matrix tiles it always does.
+By data in f32 brgconv stays ahead (4.9 against 5.3 on 4x4). 1x1 windows without stride on larger
+maps, and processors with matrix tiles, were not compared: there oneDNN's first choice stays.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from denet.backend.onednn.library import load
 from denet.backend.onednn.request import Request
@@ -23,10 +26,11 @@ SMALL_MAP = 16  # elements per sample and channel: beyond, gathering costs more 
 
 def prefers_jit(direction: str, request: Request) -> bool:
     """Say whether ``direction`` (forward or backward_data) of a convolution runs better on jit."""
+    op: Any = request.node.op
     x, weight = (tensor.shape for tensor in request.node.inputs[:2])
     if request.precision == "bf16" and load().has_amx:
         return False
-    if weight[2:] == (1, 1):
+    if weight[2:] == (1, 1) and op.stride != (1, 1):
         return True
     if direction == "forward":
         return request.node.outputs[0].shape[2] < NARROW
@@ -36,8 +40,8 @@ def prefers_jit(direction: str, request: Request) -> bool:
 def prefers_patches(request: Request) -> bool:
     """Say whether the gradient of weights is better computed as one product of gathered patches.
 
-    In bf16 on small maps: 512 -> 512 on 4x4 takes 2.7 ms instead of 3.7 on two Zen 5 cores, and 2.1
-    instead of 9.5 on two cores with matrix tiles. In f32 nothing is gained.
+    In bf16 on small maps: 512 -> 512, 3x3 on 4x4 takes 2.7 ms instead of 3.7 on two Zen 5 cores. On
+    8x8 both take 2.9; in f32 the product alone is slower than the convolution.
     """
     op, y = request.node.op, request.node.outputs[0].shape
     window = request.node.inputs[1].shape[2:]

@@ -29,7 +29,7 @@ class Conv(Op):
     bias: bool = False
     residual: bool = False
     activation: str | None = None  # None | "relu"
-    dtype: str = "real"
+    dtype: str = "real"  # of y; a float32 x gives a float32 y too
 
     backward_inputs = (0, 1)
     gradient_inputs = (0, 1, 2)
@@ -40,7 +40,8 @@ class Conv(Op):
         o, c, kh, kw = weight.shape
         assert x.shape[3] == c, (x, weight)
         h, w = count_windows("Conv", x, (kh, kw), self.stride, self.padding)
-        return (TensorType((x.shape[0], h, w, o), self.dtype),)
+        dtype = x.dtype if self.dtype == "real" else self.dtype
+        return (TensorType((x.shape[0], h, w, o), dtype),)
 
     def forward(self, run: Run, *inputs: Any) -> tuple[Arrays, Arrays]:
         y = correlate(inputs[0], inputs[1], self.stride, self.padding)

@@ -40,7 +40,7 @@ class Deconv(Op):
                 f"Deconv: no row or column is left of a {kh}x{kw} window with padding "
                 f"{self.padding} on x {inputs[0].shape}: use less padding"
             )
-        return (TensorType((n, height, width, o)),)
+        return (TensorType((n, height, width, o), inputs[0].dtype),)
 
     def _size(self, map_size: Pair, window: Pair) -> Pair:
         """Return the height and width of y."""

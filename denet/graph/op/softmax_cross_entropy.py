@@ -16,7 +16,7 @@ from denet.graph.op.base import Arrays, Op, Run, Types
 class SoftmaxCrossEntropy(Op):
     """cost = mean over n, h, w of -sum over k of t[k] log softmax(x)[k].
 
-    Inputs: logits x (n, h, w, k) float32, class index (n,) int32, the same for every position;
+    Inputs: logits x (n, h, w, k), class index (n,) int32, the same for every position;
     t = (1 - s) onehot + s / k with s = ``label_smoothing`` (Szegedy et al. 2016, arXiv 1512.00567,
     section 7). Its gradient is gx = g (softmax(x) - t) / (n h w).
     """
@@ -27,7 +27,7 @@ class SoftmaxCrossEntropy(Op):
 
     def infer(self, *inputs: TensorType) -> Types:
         logits, index = inputs
-        assert index == TensorType(logits.shape[:1], "int32") and logits.dtype == "float32", inputs
+        assert index == TensorType(logits.shape[:1], "int32"), inputs
         return (TensorType((), "float32"),)
 
     def forward(self, run: Run, *inputs: Any) -> tuple[Arrays, Arrays]:

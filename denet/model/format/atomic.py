@@ -22,9 +22,9 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
         temporary.touch(exist_ok=False)
+        mode = (target if target.is_file() else temporary).stat().st_mode & 0o777
         yield temporary
-        if target.is_file():
-            temporary.chmod(target.stat().st_mode & 0o777)
+        temporary.chmod(mode)  # a library that writes the file may have made it private
         _sync(temporary, os.O_RDWR)
         os.replace(temporary, target)
         with suppress(PermissionError):  # Windows cannot open a directory

@@ -72,7 +72,8 @@ def fill(
 ) -> None:
     """Give a model its arrays, once the shapes in the file are those the network needs.
 
-    Raises DataError naming the tensors that are missing, of a wrong shape or superfluous.
+    Raises DataError naming the tensors that are missing, of a wrong shape, superfluous or not of
+    finite numbers.
     """
     try:
         tensors = model.tensors()
@@ -97,3 +98,6 @@ def fill(
         {name: fetch(prefix + name) for name in own}
         for prefix, own in zip(model.prefixes(), tensors, strict=True)
     ]
+    for name, array in model.values().items():
+        if not np.isfinite(array).all():
+            raise DataError(f"damaged model file: {source}: {name!r} holds nan or inf")
