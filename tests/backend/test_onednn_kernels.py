@@ -70,6 +70,22 @@ SMALL = [
 ]
 
 
+def uneven(x, filters, size, stride, padding=((0, 0), (0, 0)), op=Conv):
+    types = TensorType(x), TensorType((filters, x[3], *size), "float32")
+    types += (TensorType((filters,), "float32"),)
+    return Case(f"{op.__name__} {x} {size} / {stride}", op(stride, padding, True), types)
+
+
+# what oneDNN 3.2 gets wrong in bf16 unless it is kept from it: choice.py
+TREACHEROUS = [
+    convolution((2, 6, 5, 7), 3, (1, 1), bias=False),
+    convolution((2, 6, 5, 7), 3, (1, 1), 2, bias=False),
+    convolution((1, 19, 19, 24), 40, (1, 1), 2),
+    uneven((3, 6, 7, 2), 24, (1, 1), (2, 1)),
+    uneven((2, 5, 1, 2), 3, (1, 3), (3, 3), ((0, 0), (0, 2))),
+    convolution((2, 5, 1, 4), 1, (2, 2), 2, op=Deconv),
+]
+
 each_precision = pytest.mark.parametrize("precision", ["f32", "bf16"] if FULL else ["f32"])
 
 
@@ -108,6 +124,12 @@ def test_kernel_equals_reference(case, precision, in_place):
         assert (run.kernel.name == "numpy") == ((case.name, precision) in UNSERVED)
     assert "ref:" not in run.kernel.name
     assert_like_reference(run)
+
+
+@each_precision
+@each_case(TREACHEROUS)
+def test_faults_of_onednn_are_kept_away(case, precision):
+    assert_like_reference(KernelRun(BACKEND, case, precision))
 
 
 @pytest.mark.skipif(not FULL, reason="no bf16 here")

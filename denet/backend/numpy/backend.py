@@ -28,7 +28,7 @@ class NumpyBackend:
         wanted: tuple[int, ...],
     ) -> Kernel:
         """Return the reference kernel of ``node``."""
-        return ReferenceKernel(node, training, precision, run, wanted)
+        return ReferenceKernel(node, training, precision, run, wanted, layouts)
 
     def allocate(self, nbytes: int) -> np.ndarray:
         """Return ``nbytes`` of 64-byte aligned zeroed memory as a uint8 array."""

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from denet.backend.numpy.bfloat16 import from_float32, to_float32
-from denet.graph.graph import Node
-from denet.graph.kernel import Call, Kernel
+from denet.graph.graph import Node, Tensor
+from denet.graph.kernel import Call, Kernel, Layout
 from denet.graph.op.base import Run
 
 
 class ReferenceKernel(Kernel):
-    """Runs ``op.forward`` and ``op.backward`` of one node. In bf16 it converts on both sides."""
+    """Runs ``op.forward`` and ``op.backward`` of one node. In bf16 it converts on both sides.
+
+    Parameters that another kernel has laid out (``layouts``) are unpacked and packed per call.
+    """
 
     name = "numpy"
 
     def __init__(
-        self, node: Node, training: bool, precision: str, run: Run, wanted: tuple[int, ...]
+        self,
+        node: Node,
+        training: bool,
+        precision: str,
+        run: Run,
+        wanted: tuple[int, ...],
+        layouts: Mapping[Tensor, Layout],
     ):
+        given = [layouts.get(tensor) for tensor in node.inputs]
+        self._layouts = [None if type(layout) is Layout else layout for layout in given]
         self._op = node.op
         self._run = run
         self._wanted = wanted
@@ -44,7 +56,7 @@ class ReferenceKernel(Kernel):
         scratch: np.ndarray | None,
     ) -> Call:
         def call() -> None:
-            results, kept = self._op.forward(self._run, *self._read(inputs, self._input_types))
+            results, kept = self._op.forward(self._run, *self._read_inputs(inputs))
             if saved:
                 self._write(saved, kept, self.saved)
             self._write(outputs, results, self._output_types)
@@ -63,14 +75,29 @@ class ReferenceKernel(Kernel):
         def call() -> None:
             gradients = self._op.backward(
                 self._run,
-                self._read(inputs, self._input_types),
+                self._read_inputs(inputs),
                 self._read(outputs, self._output_types),
                 self._read(saved, self.saved),
                 self._read(output_gradients, self._output_types),
             )
-            self._write(input_gradients, gradients, self._input_types)
+            self._write_gradients(input_gradients, gradients)
 
         return call
+
+    def _read_inputs(self, arrays: list[Any]) -> tuple[Any, ...]:
+        plain = [
+            layout.unpack(array) if layout and array is not None else array
+            for array, layout in zip(arrays, self._layouts, strict=True)
+        ]
+        return self._read(plain, self._input_types)
+
+    def _write_gradients(self, places: list[Any], gradients: Any) -> None:
+        places = list(places)
+        for index, layout in enumerate(self._layouts):
+            if layout and places[index] is not None:
+                layout.pack(np.ascontiguousarray(gradients[index]), places[index])
+                places[index] = None
+        self._write(places, gradients, self._input_types)
 
     def _read(self, arrays: list[Any], types: Any) -> tuple[Any, ...]:
         if not self._half:

@@ -75,7 +75,7 @@ class OneDnnBackend:
                 return make(Request(node, training, precision, layouts, wanted))
             except Unserved as reason:
                 self._tell(f"{type(node.op).__name__}: {reason}: runs on the NumPy reference")
-        return ReferenceKernel(node, training, precision, run, wanted)
+        return ReferenceKernel(node, training, precision, run, wanted, layouts)
 
     def allocate(self, nbytes: int) -> np.ndarray:
         """Return ``nbytes`` of 64-byte aligned zeroed memory as a uint8 array."""

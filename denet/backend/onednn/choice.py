@@ -17,10 +17,12 @@ from __future__ import annotations
 from typing import Any
 
 from denet.backend.onednn.library import load
+from denet.backend.onednn.primitive import Unserved
 from denet.backend.onednn.request import Request
 from denet.graph.op.conv import Conv
 
 NARROW = 8  # columns: from here on brgconv is at least as fast
+BLOCK = 16  # channels in a register
 SMALL_MAP = 16  # elements per sample and channel: beyond, gathering costs more than it saves
 
 
@@ -30,6 +32,8 @@ def prefers_jit(direction: str, request: Request) -> bool:
     x, weight = (tensor.shape for tensor in request.node.inputs[:2])
     if request.precision == "bf16" and load().has_amx:
         return False
+    if weight[0] % BLOCK or weight[1] % BLOCK:
+        return False  # not measured; and 1x1 windows in bf16 give wrong results in 3.2
     if weight[2:] == (1, 1) and op.stride != (1, 1):
         return True
     if direction == "forward":
@@ -47,6 +51,25 @@ def prefers_patches(request: Request) -> bool:
     window = request.node.inputs[1].shape[2:]
     small = y[1] * y[2] <= SMALL_MAP and window != (1, 1)
     return small and request.precision == "bf16" and isinstance(op, Conv) and not op.bias
+
+
+def check_served(request: Request) -> None:
+    """Raise Unserved for the convolutions that oneDNN 3.2 computes with a write out of bounds."""
+    op: Any = request.node.op
+    single = request.node.inputs[1].shape[2:] == (1, 1)
+    if request.precision == "bf16" and single and op.stride[0] != op.stride[1]:
+        raise Unserved("1x1 window with unequal strides in bf16: oneDNN 3.2 overruns memory")
+
+
+def needs_clean_scratch(request: Request) -> bool:
+    """Tell where the gradient of weights in bf16 reads scratch memory that nobody wrote (3.2).
+
+    On maps of one or two columns with a horizontal stride, where a cell of the window sees only
+    padding; zeros give the right result.
+    """
+    op: Any = request.node.op
+    columns = min(request.node.inputs[0].shape[2], request.node.outputs[0].shape[2])
+    return request.precision == "bf16" and op.stride[1] > 1 and columns <= 2
 
 
 def is_wide_jit(implementation: str) -> bool:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from denet.backend.onednn.choice import is_wide_jit, prefers_jit, prefers_patches
+from denet.backend.onednn.choice import (
+    check_served,
+    is_wide_jit,
+    needs_clean_scratch,
+    prefers_jit,
+    prefers_patches,
+)
 from denet.backend.onednn.memory import ABCD, ANY, F32, Memory, MemoryDesc, Scratch
 from denet.backend.onednn.patch_product import PatchProduct
 from denet.backend.onednn.primitive import (
@@ -43,6 +50,7 @@ class ConvKernel(Kernel):
     backward_inputs = (0, 1)
 
     def __init__(self, request: Request):
+        check_served(request)
         op: Any = request.node.op
         inputs = request.node.inputs
         self._shape = inputs[1].shape
@@ -55,7 +63,8 @@ class ConvKernel(Kernel):
         # logits are float32 in every precision; products take their gradient in the plan's
         self._gy = MemoryDesc.activation(request.node.outputs[0].shape, request.real)
         self._create(request)
-        self._layout = request.layouts.get(inputs[1]) or self._best_layout(request)
+        self._clean_scratch = needs_clean_scratch(request)
+        self._layout = self._given_layout(request) or self._best_layout(request)
         self._lay_out_scratch()
         primitives = (self._forward, self._by_data, self._by_weight)
         names = [primitive.implementation for primitive in primitives if primitive]
@@ -105,6 +114,8 @@ class ConvKernel(Kernel):
             memories = {SRC: Memory(self._x, inputs[0]), DIFF_DST: gy, DIFF_WEIGHTS: gweight}
             if self._bias:
                 memories[DIFF_BIAS] = Memory(self._bias, input_gradients[2])
+            if self._clean_scratch and scratch is not None:
+                calls.append(partial(scratch[self._backward_work].fill, 0))
             calls += [self._by_weight.bind(memories, scratch, self._backward_work), *copies]
         return in_order(calls)
 
@@ -145,6 +156,13 @@ class ConvKernel(Kernel):
         gradient = MemoryDesc.of(self._shape, F32, ANY)
         operands = self._x, gradient, self._bias, self._gy, *self._window, self._forward
         return Primitive(f"{self.primitive}_backward_weights", self.algorithm, *operands)
+
+    def _given_layout(self, request: Request) -> WeightLayout | None:
+        """Return the layout that another plan gave these weights, if there is one."""
+        given = request.layouts.get(request.node.inputs[1])
+        if given is None or isinstance(given, WeightLayout):
+            return given
+        return WeightLayout(self._shape, MemoryDesc.of(self._shape, F32, ABCD), F32)
 
     def _best_layout(self, request: Request) -> WeightLayout:
         if self._by_weight:

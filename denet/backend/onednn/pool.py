@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from denet.backend.onednn.primitive import WORKSPACE, Primitive, Unserved
+from denet.backend.onednn.primitive import FORWARD_INFERENCE, WORKSPACE, Primitive, Unserved
 from denet.backend.onednn.request import Request
 from denet.backend.onednn.unary import UnaryKernel
 from denet.graph.op.pool import Pool
@@ -20,7 +20,9 @@ def pool_kernel(request: Request) -> UnaryKernel:
     x, y = request.input(), request.output()
     algorithm, behind = _algorithm(op, request.node.inputs[0].shape, request.node.outputs[0].shape)
     window = op.stride, op.size, (0, 0), (op.padding, op.padding), behind
-    forward = Primitive("pooling_forward", request.kind, algorithm, x, y, *window)
+    # without a backward pass there is no memory for where the maximum lay
+    kind = request.kind if request.wanted else FORWARD_INFERENCE
+    forward = Primitive("pooling_forward", kind, algorithm, x, y, *window)
     backward = None
     if request.wanted:
         backward = Primitive("pooling_backward", algorithm, x, y, *window, forward)
