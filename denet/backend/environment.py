@@ -56,7 +56,7 @@ def _engine() -> list[tuple[str, str]]:
 INSTRUCTION_SETS = (
     (0xFEF, "AMX with bf16 and int8"),
     (0x1EF, "AVX-512 with fp16"),
-    (0xEF, "AVX-512 with bf16"),
+    (0xE7, "AVX-512 with bf16"),
     (0x67, "AVX-512 with VNNI"),
     (0x27, "AVX-512"),
     (0xF, "AVX2 with VNNI"),

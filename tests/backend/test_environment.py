@@ -16,7 +16,7 @@ INSTRUCTIONS = [
     (0x7, "AVX2"),
     (0x27, "AVX-512"),
     (0x67, "AVX-512 with VNNI"),
-    (0xEF, "AVX-512 with bf16"),
+    (0xE7, "AVX-512 with bf16"),
     (0x1EF, "AVX-512 with fp16"),
     (0xFEF, "AMX with bf16 and int8"),
     (0x1FEF, "AMX with bf16 and int8"),
