@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from denet.graph.kernel import Call
 
 ALIGNMENT = 64  # bytes: one cache line, one AVX-512 register
 
-ELEMENT_TYPES = {
+ELEMENT_TYPES: dict[str, dict[str, Any]] = {
     "f32": {"real": np.float32, "float32": np.float32, "int32": np.int32, "uint8": np.uint8},
     "bf16": {"real": np.uint16, "float32": np.float32, "int32": np.int32, "uint8": np.uint8},
 }
@@ -113,4 +114,4 @@ def _place(roots: list[tuple[Value, int, list[Value]]]) -> int:
         firsts[placed], lasts[placed] = root.first, last
         for value in group:
             value.offset = offset
-    return int(ends.max(initial=0))
+    return max(map(int, ends), default=0)

@@ -25,10 +25,11 @@ class ParameterStore:
         self.layouts: dict[str, Layout] = {}
         self.stored: dict[str, np.ndarray] = {}  # 1-D, by tensor name
         self.gradient_of: dict[str, np.ndarray] = {}
-        self.weights = self.gradients = np.zeros(0, np.float32)
+        self.weights: np.ndarray = np.zeros(0, np.float32)
+        self.gradients: np.ndarray = np.zeros(0, np.float32)
         self.decay_size = 0
         self.states: dict[str, np.ndarray] = {}  # views of all_states
-        self.all_states = np.zeros(0, np.float32)
+        self.all_states: np.ndarray = np.zeros(0, np.float32)
         self.state_part: dict[str, slice] = {}
         self._derived: dict[str, Tensor] = {}
 

@@ -25,7 +25,8 @@ def test_picture_is_drawn(table, tmp_path):
     with Image.open(tmp_path / "curves.png") as picture:
         assert picture.format == "PNG"
         panels = sum(title.split("(")[0] != "" for title in shown_panels(table))
-        assert picture.width == max(1, panels) * 576  # 4.8 inches of 120 dots
+        # 4.8 inches of 120 dots; releases of matplotlib round differently
+        assert abs(picture.width - max(1, panels) * 576) <= 2
 
 
 def shown_panels(table):

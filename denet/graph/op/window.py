@@ -6,6 +6,7 @@ Sizes, strides and paddings are (height, width) pairs; padding is ((top, bottom)
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -54,7 +55,9 @@ def unpad(x: np.ndarray, padding: Padding) -> np.ndarray:
 
 def windows(x: np.ndarray, size: Pair, stride: Pair) -> np.ndarray:
     """Return the writable view (n, h', w', kh, kw, c) of all windows on x (n, h, w, c)."""
-    view: np.ndarray = sliding_window_view(x, size, axis=(1, 2), writeable=x.flags.writeable)
+    # NumPy's annotations before 2.3 know one axis only
+    view_of_windows: Any = sliding_window_view
+    view: np.ndarray = view_of_windows(x, size, axis=(1, 2), writeable=x.flags.writeable)
     view = view[:, :: stride[0], :: stride[1]].transpose(0, 1, 2, 4, 5, 3)
     return view
 
