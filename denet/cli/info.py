@@ -1,12 +1,21 @@
-"""model-info: tell what a network or this installation consists of."""
+"""model-info: tell what a network, a set of images or this installation consists of."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 
 from denet.cli.command import Parser, run
-from denet.cli.options import COUNT, NETWORK, Option, network
+from denet.cli.options import (
+    COUNT,
+    EXTENSION,
+    MAX_IMAGE_PIXELS,
+    NETWORK,
+    THREAD_NUM,
+    Option,
+    network,
+)
 from denet.layer.kind import Flag
 
 
@@ -14,10 +23,23 @@ def parser() -> Parser:
     """Return the command line of model-info."""
     return Parser(
         "model-info",
-        "Tell the layers of a network with output shapes, parameters, operations and memory.",
+        "Tell the layers of a network with output shapes, parameters, operations and memory, or "
+        "what is in a set of images and how to train on it.",
         "model-info --model-desc C.B[64,7,2] BN A P[3,2,1] P.A R --image-size 224 224",
         {
             "network": NETWORK,
+            "data": (
+                Option(
+                    "data",
+                    "images to look at: directory of class directories, or one with train and test "
+                    "in it, or NAME of arrays; tells classes, sizes, problems and a command line "
+                    "to start with",
+                    metavar="DIR",
+                ),
+                replace(EXTENSION, default=None, help="kind of the data, guessed if not given"),
+                replace(THREAD_NUM, default=0),
+                MAX_IMAGE_PIXELS,
+            ),
             "what to tell": (
                 Option("batch-size", "images that memory is counted for", COUNT, 32, metavar="N"),
                 Option("layers", "tell all layers that a network text can hold", Flag(), False),
@@ -43,7 +65,19 @@ def info(options: argparse.Namespace) -> int:
         from denet.layer.registry import layer_table
 
         print(layer_table())
-    if not options.env and not options.layers:
+    if options.data:
+        from denet.dataset.survey import survey
+        from denet.report.survey import survey_report
+
+        data = survey(
+            options.data,
+            options.extension,
+            thread_num=options.thread_num,
+            max_image_pixels=options.max_image_pixels,
+            progress=not options.quiet,
+        )
+        print(survey_report(data))
+    if not (options.env or options.layers or options.data):
         from denet.report.layers import layers_report
 
         print(layers_report(network(options), options.batch_size))

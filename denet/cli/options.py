@@ -87,7 +87,22 @@ THREAD_NUM = Option(
     "thread-num", "threads that load data, 0 for one per core", Integer(0, 1024), 1, metavar="N"
 )
 EXTENSION = Option(
-    "extension", "file ending of the images, image for any, or npy for arrays", default="png"
+    "extension",
+    "file ending of the images, image for any, or npy for arrays; jpg,crop=64 also resizes",
+    default="png",
+)
+ON_BAD_DATA = Option(
+    "on-bad-data",
+    "what unreadable images lead to: an error that lists them, or training without them (skip)",
+    Choice(("error", "skip")),
+    "error",
+)
+MAX_IMAGE_PIXELS = Option(
+    "max-image-pixels",
+    "refuse to decode images with more pixels: they may be made to exhaust memory",
+    COUNT,
+    89_478_485,
+    metavar="N",
 )
 
 LAYER_OPTIONS = (

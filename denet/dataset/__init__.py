@@ -7,18 +7,27 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from denet.dataset.base import Dataset
+from denet.dataset.base import MAX_IMAGE_PIXELS, BadDataError, BadSample, Dataset
 from denet.errors import DataError, UsageError, nearest_hint
 
-__all__ = ["Dataset", "FORMATS", "Format", "open_dataset", "parse_extension"]
+__all__ = [
+    "BadDataError",
+    "BadSample",
+    "Dataset",
+    "FORMATS",
+    "Format",
+    "open_dataset",
+    "parse_extension",
+]
 
 
 @dataclass(frozen=True)
 class Format:
     """Where a kind of dataset is opened, and the options its ``--extension`` may carry.
 
-    The opener takes (path, kind, *, class_labels, max_samples, seed, thread_num, progress) and the
-    options as further keywords: text, or True for an option without a value.
+    The opener takes (path, kind, *, class_labels, class_owner, max_samples, seed, thread_num,
+    progress, on_bad_data, max_image_pixels) and the options as further keywords: text, or True for
+    an option without a value.
     """
 
     module: str
@@ -26,7 +35,7 @@ class Format:
     options: tuple[str, ...] = ()
 
 
-_DIRECTORY = Format("denet.dataset.directory", "open_directory")
+_DIRECTORY = Format("denet.dataset.directory", "open_directory", ("crop",))
 _ARRAY = Format("denet.dataset.array", "open_array")
 
 # An image suffix that Pillow reads ("png", "jpg", ...) is a kind too: a directory of that format.
@@ -43,19 +52,26 @@ def open_dataset(
     *,
     thread_num: int | None = 1,
     class_labels: Sequence[str] | None = None,
+    class_owner: str = "",
     max_samples: int | None = None,
     seed: int = 0,
     mirror: bool = False,
     progress: bool = True,
     shape: tuple[int, int, int] | None = None,
+    on_bad_data: str = "error",
+    max_image_pixels: int = MAX_IMAGE_PIXELS,
 ) -> Dataset:
     """Open the dataset at ``path``; ``extension`` is KIND[,OPTION[=VALUE]...].
 
     thread_num    decoders (0 or None: all cores)
     class_labels  class names whose positions the ids follow (those of a model or a training set)
+    class_owner   what has these classes, for messages: "the model", "the training set"
     max_samples   at most so many samples, drawn by ``seed``
     mirror        append a mirrored copy of every sample
     shape         (c, h, w) the images must have
+    on_bad_data   "error": bad samples raise BadDataError with all of them; "skip": they are left
+                  out, see Dataset.bad
+    max_image_pixels  images with more are bad and never decoded
 
     Raises UsageError for the extension and DataError for the data.
     """
@@ -65,14 +81,20 @@ def open_dataset(
         os.fspath(path),
         kind,
         class_labels=class_labels,
+        class_owner=class_owner,
         max_samples=max_samples,
         seed=seed,
         thread_num=thread_num,
         progress=progress,
+        on_bad_data=on_bad_data,
+        max_image_pixels=max_image_pixels,
         **options,
     )
     if shape is not None and dataset.shape != tuple(shape):
         mend = "resize the images, or the model with model-modify --image-size"
+        if "crop" in format_.options:
+            crop = f"{shape[2]}x{shape[1]}"
+            mend = f"give --extension {kind},crop={crop}, or resize the model with model-modify"
         if dataset.shape[0] != shape[0]:
             mend = f"convert all images to {'grey' if shape[0] == 1 else 'colour'}"
         given, wanted = ("x".join(map(str, dims)) for dims in (dataset.shape, shape))

@@ -1,33 +1,64 @@
-"""Samples in NumPy files: FNAME_data.npy and FNAME_labels.npy, or both in FNAME.npz."""
+"""Samples in NumPy files: FNAME_data.npy and FNAME_labels.npy, or both in FNAME.npz.
+
+The headers are read here, not by NumPy, whose reader evaluates them as Python and would tell how
+to unpickle strangers. Nothing is allocated before header, size of the file and memory agree.
+"""
 
 from __future__ import annotations
 
 import logging
+import math
 import os
+import re
 import zipfile
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import IO, Literal
 
 import numpy as np
-from numpy.lib.format import MAGIC_PREFIX, open_memmap
 
-from denet.dataset.base import Dataset, choose_samples, class_ids
-from denet.errors import DataError
+from denet.dataset.base import (
+    MAX_IMAGE_PIXELS,
+    BadDataError,
+    BadSample,
+    Dataset,
+    choose_samples,
+    class_ids,
+    listed,
+)
+from denet.errors import DataError, OutOfMemoryError
+from denet.memory import available_bytes
 
 log = logging.getLogger(__name__)
 
 _CHUNK = 1 << 22  # elements checked together
 _MAX_CLASSES = 100_000  # wider label ranges are a mistake, not a classification problem
+_MAGIC = b"\x93NUMPY"
+_MAX_HEADER_BYTES = 4096  # NumPy writes 128
+_READ_BYTES = 1 << 20  # inflated at one go
+_SHOWN_LENGTH = 200  # characters of an error that may repeat what the file holds
+# the three entries of a header, in any order
+_ELEMENTS = re.compile(rb"'descr': *'([<>|=]?(?:[iu][1248]|f[248]|b1))'")
+_ORDER = re.compile(rb"'fortran_order': *(True|False)")
+_SHAPE = re.compile(rb"'shape': *\(([0-9, ]{0,400})\)")  # 32 axes are the most in NumPy 1
+_ZIP_FAULTS = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 class ArrayDataset(Dataset):
     """Rows of a (B, c, h, w) array that may lie on disk (memory mapped)."""
 
     def __init__(
-        self, class_labels: Sequence[str], labels: np.ndarray, data: np.ndarray, rows: np.ndarray
+        self,
+        class_labels: Sequence[str],
+        labels: np.ndarray,
+        data: np.ndarray,
+        rows: np.ndarray,
+        bad: Sequence[BadSample] = (),
     ):
         _, channels, height, width = data.shape
         names = [f"row {row}" for row in rows]
-        super().__init__(class_labels, labels, names, (channels, height, width))
+        super().__init__(class_labels, labels, names, (channels, height, width), bad)
         self._data, self._rows = data, rows
 
     def read(self, indices: np.ndarray) -> np.ndarray:
@@ -40,113 +71,218 @@ def open_array(
     kind: str,
     *,
     class_labels: Sequence[str] | None = None,
+    class_owner: str = "",
     max_samples: int | None = None,
     seed: int = 0,
     thread_num: int | None = 1,
     progress: bool = True,
+    on_bad_data: str = "error",
+    max_image_pixels: int = MAX_IMAGE_PIXELS,
 ) -> ArrayDataset:
     """Open data (B, c, h, w) float32 or uint8 and labels (B,) of any integer type.
 
     The classes are the numbers from the smallest to the largest label, named in decimal. float32
     values are taken as they are. Raises DataError for a wrong file, shape, type or value.
     """
-    (data, data_file), (labels, labels_file) = (_load_npz if kind == "npz" else _load_npy)(path)
-    _check_data(data, data_file)
-    _check_labels(labels, labels_file)
-    if len(data) != len(labels):
-        raise DataError(
-            f"{len(data)} samples but {len(labels)} labels: {data_file}, {labels_file}: "
-            "save one label per sample"
-        )
-    rows = choose_samples(len(data), max_samples, seed)
-    labels = labels.astype(np.int64)
-    low, high = int(labels.min()), int(labels.max())
-    if class_labels is None:
-        if high - low >= _MAX_CLASSES:
+    try:
+        (data, data_file), (labels, labels_file) = (_load_npz if kind == "npz" else _load_npy)(path)
+        if len(data) != len(labels):
             raise DataError(
-                f"labels from {low} to {high}: {labels_file}: number the classes 0, 1, 2, ..."
+                f"{len(data)} samples but {len(labels)} labels: {data_file}, {labels_file}: "
+                "save one label per sample"
             )
-        names, ids = [str(value) for value in range(low, high + 1)], labels[rows] - low
-    else:
-        names = list(class_labels)
-        values, inverse = np.unique(labels, return_inverse=True)
-        known = class_ids([str(value) for value in values], class_labels, labels_file)
-        ids = np.array([known[str(value)] for value in values])[inverse[rows]]
-    dataset = ArrayDataset(names, ids, data, rows)
-    _check_finite(dataset, data_file)
+        rows = choose_samples(len(data), max_samples, seed)
+        names, ids = _classes(labels, rows, class_labels, labels_file, class_owner)
+        finite = _finite(data, rows)
+        what = "a value that is not a finite number"
+        bad = [BadSample(f"row {row}", what) for row in rows[~finite]]
+        if bad and (on_bad_data == "error" or not finite.any()):
+            raise BadDataError(
+                f"{what}: {data_file}, {bad[0].name} ({len(bad)} of {len(rows)} samples): replace "
+                "it, or leave them out with --on-bad-data skip",
+                bad,
+            )
+        dataset = ArrayDataset(names, ids[finite], data, rows[finite], bad)
+    except MemoryError:
+        raise _too_large(path) from None
     log.info("%s: %s", path, dataset.text())
+    if bad:
+        log.warning("%s: %d of %d samples left out: %s", path, len(bad), len(rows), listed(bad))
     return dataset
 
 
+def _classes(
+    labels: np.ndarray,
+    rows: np.ndarray,
+    class_labels: Sequence[str] | None,
+    file: str,
+    owner: str,
+) -> tuple[list[str], np.ndarray]:
+    """Return the class names and the class ids of these rows."""
+    labels = labels.astype(np.int64)
+    if class_labels is None:
+        low, high = int(labels.min()), int(labels.max())
+        if high - low >= _MAX_CLASSES:
+            raise DataError(f"labels from {low} to {high}: {file}: number the classes 0, 1, 2, ...")
+        return [str(value) for value in range(low, high + 1)], labels[rows] - low
+    values, inverse = np.unique(labels, return_inverse=True)
+    found = [str(value) for value in values]
+    known = class_ids(found, class_labels, file, owner)
+    return list(class_labels), np.array([known[name] for name in found])[inverse[rows]]
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What a .npy file says of its array; its elements begin at the byte ``start``."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    order: Literal["C", "F"]
+    start: int
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def _read_header(stream: IO[bytes], size: int) -> _Header:
+    """Read the header of a .npy file of so many bytes; ValueError if its array is not in them."""
+    start = stream.read(len(_MAGIC) + 2)
+    if start.startswith(b"PK"):
+        raise ValueError("an npz archive, not an array; use --extension npz")
+    if start[:-2] != _MAGIC:
+        raise ValueError("not an array; write it with numpy.save")
+    digits = 2 if start[-2] == 1 else 4  # bytes of the length in versions 1 and 2
+    length = int.from_bytes(stream.read(digits), "little")
+    if length > _MAX_HEADER_BYTES:
+        raise ValueError(f"{length} bytes of header are too many")
+    text = stream.read(length)
+    elements, order, axes = (each.search(text) for each in (_ELEMENTS, _ORDER, _SHAPE))
+    if not (elements and order and axes):
+        raise ValueError("not an array of numbers but of objects; save it as float32 or uint8")
+    header = _Header(
+        np.dtype(elements[1].decode()),
+        tuple(int(length) for length in axes[1].split(b",") if length.strip()),
+        "F" if order[1] == b"True" else "C",
+        len(start) + digits + length,
+    )
+    if header.nbytes > size - header.start:
+        shape = f"{header.shape!s:.80}"
+        raise ValueError(f"{size} bytes are too few for an array {shape} of {header.dtype}")
+    return header
+
+
 def _load_npy(path: str) -> list[tuple[np.ndarray, str]]:
-    found = []
-    for part in ("data", "labels"):
+    """Map the two files of ``path``; return (array, file) for data and labels."""
+    found: list[tuple[np.ndarray, str]] = []
+    for part, check in _CHECKS.items():
         file = f"{path}_{part}.npy"
         try:
-            found.append((_open_npy(file), file))
+            with _open(file) as stream:
+                header = _read_header(stream, os.fstat(stream.fileno()).st_size)
+                check(header, file)
+                array = np.memmap(
+                    stream, header.dtype, "r", header.start, header.shape, header.order
+                )
         except (OSError, ValueError, EOFError) as error:
             raise _unreadable(file, error) from None
+        found.append((array, file))
     return found
 
 
-def _open_npy(file: str) -> np.ndarray:
-    """Return the array that lies in a .npy file; np.load would tell how to unpickle strangers."""
-    with open(file, "rb") as stream:
-        start = stream.read(len(MAGIC_PREFIX))
-    if start.startswith(b"PK"):
-        raise ValueError("an npz archive, not an array; use --extension npz")
-    if start != MAGIC_PREFIX:
-        raise ValueError("not an array; write it with numpy.save")
-    return open_memmap(file, mode="r")
-
-
 def _load_npz(path: str) -> list[tuple[np.ndarray, str]]:
+    """Read both arrays of an archive into memory; return (array, place) for data and labels."""
     file = path if path.endswith(".npz") else path + ".npz"
+    found = []
     try:
-        with open(file, "rb") as stream:
-            archive = np.load(stream, allow_pickle=False)
-            if isinstance(archive, np.ndarray):
+        with _open(file) as stream:
+            if stream.read(len(_MAGIC)) == _MAGIC:
                 raise ValueError("an array, not an npz archive; use --extension npy")
-            if missing := {"data", "labels"} - set(archive.files):
+            archive = zipfile.ZipFile(stream)
+            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            if missing := _CHECKS.keys() - members:
                 raise DataError(
                     f"no array called {min(missing)!r}: {file}: save it with "
                     "np.savez(FNAME, data=data, labels=labels)"
                 )
-            return [(archive[part], f"{file}[{part}]") for part in ("data", "labels")]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            for part, check in _CHECKS.items():
+                info, place = members[part], f"{file}[{part}]"
+                if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise ValueError("compressed in another way than numpy.savez does")
+                with archive.open(info) as member:
+                    header = _read_header(member, info.file_size)
+                    check(header, place)
+                    found.append((_inflate(member, header, file), place))
+    except _ZIP_FAULTS as error:
         raise _unreadable(file, error) from None
+    return found
+
+
+def _inflate(member: IO[bytes], header: _Header, file: str) -> np.ndarray:
+    """Return the array behind a header; EOFError if the archive holds less of it."""
+    available = available_bytes()
+    if available is not None and header.nbytes > available:
+        raise _too_large(file)
+    array = np.empty(header.shape, header.dtype, header.order)
+    left = array.reshape(-1, order="A").view(np.uint8)
+    while left.size:
+        piece = member.read(min(left.size, _READ_BYTES))
+        if not piece:
+            raise EOFError("cut short; take another copy")
+        left[: len(piece)] = np.frombuffer(piece, np.uint8)
+        left = left[len(piece) :]
+    if member.read(1):  # reading the end also compares the checksum
+        raise ValueError("more bytes than its header tells of")
+    return array
+
+
+def _open(file: str) -> IO[bytes]:
+    if os.path.exists(file) and not (os.path.isfile(file) or os.path.isdir(file)):
+        raise ValueError("a device or pipe, not a file")
+    return open(file, "rb")
 
 
 def _unreadable(file: str, error: Exception) -> DataError:
     where = os.path.abspath(file)
     if isinstance(error, FileNotFoundError):
         return DataError(f"no such file: {where}: give FNAME of FNAME_data.npy or FNAME.npz")
-    return DataError(f"cannot read the array: {where}: {' '.join(str(error).split())}")
+    what = " ".join(f"{error!s:.{_SHOWN_LENGTH}}".split())
+    return DataError(f"cannot read the array: {where}: {what}")
 
 
-def _check_data(data: np.ndarray, file: str) -> None:
-    if data.ndim != 4 or 0 in data.shape:
+def _too_large(file: str) -> OutOfMemoryError:
+    return OutOfMemoryError(
+        f"the arrays do not fit into memory: {file}: save them as FNAME_data.npy and "
+        "FNAME_labels.npy, which stay on the disk"
+    )
+
+
+def _check_data(header: _Header, file: str) -> None:
+    if len(header.shape) != 4 or 0 in header.shape:
         raise DataError(
-            f"shape {data.shape}: {file}: save the images as (samples, channels, height, width)"
+            f"shape {header.shape!s:.80}: {file}: save the images as "
+            "(samples, channels, height, width)"
         )
-    if data.dtype not in (np.float32, np.uint8):
-        raise DataError(f"{data.dtype} values: {file}: save them as float32 or uint8")
+    if header.dtype not in (np.float32, np.uint8):
+        raise DataError(f"{header.dtype} values: {file}: save them as float32 or uint8")
 
 
-def _check_labels(labels: np.ndarray, file: str) -> None:
-    if labels.ndim != 1:
-        raise DataError(f"shape {labels.shape}: {file}: save the labels as (samples,)")
-    if labels.dtype.kind not in "iu":
-        raise DataError(f"{labels.dtype} labels: {file}: save them as int32")
+def _check_labels(header: _Header, file: str) -> None:
+    if len(header.shape) != 1 or 0 in header.shape:
+        raise DataError(f"shape {header.shape!s:.80}: {file}: save the labels as (samples,)")
+    if header.dtype.kind not in "iu":
+        raise DataError(f"{header.dtype} labels: {file}: save them as int32")
 
 
-def _check_finite(dataset: ArrayDataset, file: str) -> None:
-    if dataset._data.dtype == np.uint8:
-        return
-    step = max(1, _CHUNK // int(np.prod(dataset.shape)))
-    for start in range(0, len(dataset), step):
-        chunk = dataset.read(np.arange(start, min(start + step, len(dataset))))
-        finite = np.isfinite(chunk).all(axis=(1, 2, 3))
-        if not finite.all():
-            name = dataset.names[start + int(np.argmin(finite))]
-            raise DataError(f"a value that is not a finite number: {file}, {name}: replace it")
+_CHECKS: dict[str, Callable[[_Header, str], None]] = {"data": _check_data, "labels": _check_labels}
+
+
+def _finite(data: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return for each row whether all of its values are finite numbers."""
+    finite = np.ones(len(rows), np.bool_)
+    if data.dtype != np.uint8:
+        step = max(1, _CHUNK // int(np.prod(data.shape[1:])))
+        for start in range(0, len(rows), step):
+            part = slice(start, start + step)
+            finite[part] = np.isfinite(data[rows[part]]).all(axis=(1, 2, 3))
+    return finite

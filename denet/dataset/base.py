@@ -4,13 +4,47 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from denet.dataset.sample_key import order, sample_keys
 from denet.errors import DataError, UsageError, nearest_hint
 
+MAX_IMAGE_PIXELS = 89_478_485  # Pillow's limit: a quarter of a GB as RGB
 _CHUNK_BYTES = 1 << 22  # pixels looked at together when the whole set is scanned
+
+
+class BadSample(NamedTuple):
+    """A sample that cannot be used: the file or row, and why."""
+
+    name: str
+    reason: str
+
+
+class BadDataError(DataError):
+    """Samples that cannot be used; ``bad`` holds all of them."""
+
+    def __init__(self, message: str, bad: Sequence[BadSample]):
+        super().__init__(message)
+        self.bad = list(bad)
+
+
+def listed(bad: Sequence[BadSample]) -> str:
+    """Return the first bad samples with their reasons, in one line."""
+    first = ", ".join(f"{printable(each.name)} ({each.reason})" for each in bad[:5])
+    return first + (", ..." if len(bad) > 5 else "")
+
+
+def printable(name: str) -> str:
+    """Return a file name in one line of text; what cannot be printed is escaped."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in name
+    )
+
+
+class ForeignClassError(DataError):
+    """Classes of a dataset that a model, or the training set, does not have."""
 
 
 class Dataset:
@@ -20,6 +54,7 @@ class Dataset:
     labels        (N,) int32 class ids
     names         N words for messages and reports: the file, or "row i" of an array
     shape         (c, h, w)
+    bad           what was left out because it cannot be used
 
     A format derives from this class and gives ``read``.
     """
@@ -30,12 +65,14 @@ class Dataset:
         labels: np.ndarray,
         names: list[str],
         shape: tuple[int, int, int],
+        bad: Sequence[BadSample] = (),
     ):
         assert len(labels) == len(names) > 0
         self.class_labels = list(class_labels)
         self.labels = labels.astype(np.int32)
         self.names = names
         self.shape = shape
+        self.bad = list(bad)
         self._stored = len(names)  # samples from here on are the mirrored ones
 
     def text(self) -> str:
@@ -126,25 +163,33 @@ def thread_count(thread_num: int | None) -> int:
     return os.cpu_count() or 1
 
 
-def class_ids(found: Sequence[str], wanted: Sequence[str] | None, where: str) -> dict[str, int]:
+def class_ids(
+    found: Sequence[str], wanted: Sequence[str] | None, where: str, owner: str = ""
+) -> dict[str, int]:
     """Return class name -> id: positions in ``wanted``, else in ``found``.
 
-    Raises DataError for a class of the data that ``wanted`` does not hold.
+    Raises ForeignClassError for a class of the data that ``wanted`` does not hold; it shows how the
+    two lists differ, and what ``owner`` ("the model") has the wanted ones.
     """
     known = list(found if wanted is None else wanted)
     ids = {name: index for index, name in enumerate(known)}
     foreign = [name for name in found if name not in ids]
     if foreign:
-        listed = ", ".join(known[:10]) + (", ..." if len(known) > 10 else "")
-        raise DataError(
-            f"class {foreign[0]!r} is not one of the {len(known)} known classes{_more(foreign)}: "
-            f"{where}: rename it{nearest_hint(foreign[0], known)} or remove it; known: {listed}"
+        more = f" (nor are {len(foreign) - 1} more)" if len(foreign) > 1 else ""
+        classes = f"classes of {owner}" if owner else "known classes"
+        missing = [name for name in known if name not in set(found)]
+        only = f"; only {f'in {owner}' if owner else 'there'}: {_names(missing)}" if missing else ""
+        raise ForeignClassError(
+            f"class {foreign[0]!r} is not one of the {len(known)} {classes}{more}: {where}: "
+            f"only here: {_names(foreign)}{only}: "
+            f"rename it{nearest_hint(foreign[0], known)} or remove it"
         )
     return ids
 
 
-def _more(items: Sequence[str]) -> str:
-    return f", nor are {len(items) - 1} more" if len(items) > 1 else ""
+def _names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(map(printable, names[:5])) + more
 
 
 def choose_samples(count: int, max_samples: int | None, seed: int) -> np.ndarray:

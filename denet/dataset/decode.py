@@ -1,31 +1,29 @@
-"""Image files to pixels with Pillow, in this process or in decoder processes.
-
-A small JPEG spends most of its time in Python code that holds the interpreter lock, so two threads
-decode no faster than one. Decoder processes do: each gets file names through its standard input and
-answers with pixels, which the caller's thread reads straight into their place in the set.
-"""
+"""Image files to pixels with Pillow."""
 
 from __future__ import annotations
 
+import hashlib
 import io
-import json
 import os
-import subprocess
-import sys
+import stat
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from denet.errors import WorkerError
+from denet.dataset.base import MAX_IMAGE_PIXELS
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
 _GREY_MODES = frozenset({"1", "L", "LA"})
 _ORIENTATION_SOURCES = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
+_LYING = frozenset({5, 6, 7, 8})  # EXIF orientations that exchange width and height
+_DRAFT = 2  # a JPEG is decoded at this times the wanted size or more, which keeps it sharp
+_PIXEL_BYTES = 8  # of the largest usual mode, four channels of 16 bits
+_FILE_BYTES = 1 << 26  # that any image file may have, for what is not pixels
 
 
 class Fault(NamedTuple):
@@ -36,12 +34,34 @@ class Fault(NamedTuple):
     text: str
 
 
+class Finding(NamedTuple):
+    """What one image file is: upright size, mode, whether EXIF turns it (but TIFF), its hash.
+
+    ``fault`` says why it cannot be read, "" if it can; the size is 0 where not even that is known.
+    """
+
+    width: int
+    height: int
+    mode: str
+    turned: bool
+    digest: str
+    fault: str
+
+
 def image_suffixes() -> dict[str, str]:
-    """Return suffix (".png") -> Pillow format ("PNG") of every format Pillow can read."""
+    """Return suffix (".png") -> Pillow format ("PNG") of every format that can be read."""
     from PIL import Image
 
-    suffixes = Image.registered_extensions()
-    return {suffix: name for suffix, name in suffixes.items() if name in Image.OPEN}
+    suffixes, formats = Image.registered_extensions(), _formats()
+    return {suffix: name for suffix, name in suffixes.items() if name in formats}
+
+
+def _formats() -> list[str]:
+    """Return the formats that are read: not EPS, a program, nor FITS, which can inflate a lot."""
+    from PIL import Image
+
+    Image.init()
+    return [name for name in Image.OPEN if name not in ("EPS", "FITS")]
 
 
 class _FaultyImage(Exception):
@@ -51,43 +71,121 @@ class _FaultyImage(Exception):
 
 
 @contextmanager
-def bombs_only() -> Iterator[None]:
-    """Silence Pillow's advice about odd but readable files; images of absurd size are errors."""
-    from PIL import Image
-
+def quiet_pillow() -> Iterator[None]:
+    """Silence Pillow's advice about odd but readable files."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
         yield
 
 
-def decode_image(path: str, size: tuple[int, int] | None = None) -> PillowImage:
-    """Return one upright image in mode L or RGB; its size must be (width, height) ``size``.
+def decode_image(
+    path: str,
+    size: tuple[int, int] | None = None,
+    *,
+    crop: tuple[int, int] | None = None,
+    max_image_pixels: int = MAX_IMAGE_PIXELS,
+) -> PillowImage:
+    """Return one upright image in mode L or RGB, of several frames or pages the first.
 
     Grey modes become L (16 bits keep the high byte), all others RGB; transparency is ignored.
+
+    size  (width, height) that the image must have
+    crop  (width, height) that it is brought to, see ``fit_image``
+
     Raises whatever Pillow raises, OSError if there is no such file.
     """
+    image = _open_image(_file_bytes(path, max_image_pixels), path, max_image_pixels)
+    lying = _orientation(image) in _LYING
+    if size and sorted(image.size) != sorted(size):  # before decoding what may be huge
+        raise _FaultyImage("size", _size_text(image.size[::-1] if lying else image.size))
+    if crop:  # a JPEG decodes much faster at 1/2, 1/4 or 1/8 of its size
+        width, height = crop[::-1] if lying else crop
+        image.draft(None, (_DRAFT * width, _DRAFT * height))
+    upright = _upright(image)
+    if size and upright.size != size:
+        raise _FaultyImage("size", _size_text(upright.size))
+    return fit_image(upright, *crop) if crop else upright
+
+
+def fit_image(image: PillowImage, width: int, height: int) -> PillowImage:
+    """Return the image at this size: scaled until it just covers it, then cropped to the centre.
+
+    For a square that is: the shorter side scaled to it, then the middle of the longer one.
+    """
+    from PIL import Image, ImageOps
+
+    return ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
+
+
+def inspect_image(path: str, max_image_pixels: int = MAX_IMAGE_PIXELS) -> Finding:
+    """Return what an image file is; it is decoded too, so that damage is found."""
+    size, mode, turned, digest = (0, 0), "", False, ""
+    try:
+        data = _file_bytes(path, max_image_pixels)
+        digest = hashlib.blake2b(data, digest_size=16).hexdigest()
+        image = _open_image(data, path, max_image_pixels)
+        mode, turned = image.mode, _orientation(image) > 1
+        size = image.size
+        size = _upright(image).size
+    except Exception as error:  # a damaged file can make a decoder raise anything
+        return Finding(*size, mode, turned, digest, reason(error))
+    return Finding(*size, mode, turned, digest, "")
+
+
+def _file_bytes(path: str, max_image_pixels: int) -> bytes:
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
+        raise _FaultyImage("unreadable", "not a file")
+    if not status.st_size:
+        raise _FaultyImage("unreadable", "an empty file")
+    if status.st_size > _FILE_BYTES + _PIXEL_BYTES * max_image_pixels:
+        raise _too_large(max_image_pixels)
+    with open(path, "rb", buffering=0) as file:
+        return file.read()
+
+
+def _open_image(data: bytes, path: str, max_image_pixels: int) -> PillowImage:
+    """Return the image with its header read; nothing is decoded yet."""
     from PIL import Image, UnidentifiedImageError
 
-    with open(path, "rb", buffering=0) as file:
-        stream = io.BytesIO(file.read())
+    Image.MAX_IMAGE_PIXELS = max_image_pixels  # Pillow also checks images within images by it
+    formats = _formats()
     usual = Image.EXTENSION.get(os.path.splitext(path)[1].lower())
     try:
-        image = Image.open(stream, formats=(usual,) if usual in Image.OPEN else None)
+        image = Image.open(io.BytesIO(data), formats=(usual,) if usual in formats else formats)
     except UnidentifiedImageError:
-        stream.seek(0)
-        image = Image.open(stream)
-    if size and sorted(image.size) != sorted(size):  # before decoding what may be huge
-        raise _FaultyImage("size", f"{image.width}x{image.height}")
+        image = Image.open(io.BytesIO(data), formats=formats)
+    if image.width * image.height > max_image_pixels:
+        raise _too_large(max_image_pixels)
+    return image
+
+
+def _too_large(max_image_pixels: int) -> _FaultyImage:
+    return _FaultyImage("unreadable", f"more pixels than --max-image-pixels {max_image_pixels}")
+
+
+def _size_text(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+def _orientation(image: PillowImage) -> int:
+    """Return how the pixels lie, 1 if upright (EXIF 2.3, tag 274); TIFF is upright once loaded."""
+    if not any(key in image.info for key in _ORIENTATION_SOURCES):
+        return 1
+    try:
+        return int(image.getexif().get(274) or 1)
+    except Exception:  # damaged EXIF can raise anything; the pixels are none the worse for it
+        return 1
+
+
+def _upright(image: PillowImage) -> PillowImage:
+    """Decode an image; return it upright and in mode L or RGB."""
     image.load()
-    upright: PillowImage = image
-    if hasattr(image, "tag_v2") or any(key in image.info for key in _ORIENTATION_SOURCES):
+    if hasattr(image, "tag_v2") or _orientation(image) > 1:
         from PIL import ImageOps
 
-        upright = ImageOps.exif_transpose(image)
-    if size and upright.size != size:
-        raise _FaultyImage("size", f"{upright.width}x{upright.height}")
-    return upright if upright.mode in ("L", "RGB") else _convert(upright)
+        image = ImageOps.exif_transpose(image)
+    return image if image.mode in ("L", "RGB") else _convert(image)
 
 
 def _convert(image: PillowImage) -> PillowImage:
@@ -105,20 +203,24 @@ def _convert(image: PillowImage) -> PillowImage:
     return image.convert("L" if image.mode in _GREY_MODES else "RGB")
 
 
-def decode_files(paths: Sequence[str], out: np.ndarray) -> list[Fault]:
+def decode_files(
+    paths: Sequence[str],
+    out: np.ndarray,
+    crop: bool = False,
+    max_image_pixels: int = MAX_IMAGE_PIXELS,
+) -> list[Fault]:
     """Write the images into ``out`` (k, h, w, c) uint8; return the faults, their slots undefined.
 
-    With c = 3 grey images are repeated; with c = 1 a colour image is a fault.
+    With c = 3 grey images are repeated; with c = 1 a colour image is a fault. Unless ``crop`` is
+    set, an image of another size is a fault too.
     """
-    from PIL import Image
-
-    Image.init()
     _, height, width, channels = out.shape
+    size = {"crop" if crop else "size": (width, height)}
     faults = []
-    with bombs_only():
+    with quiet_pillow():
         for position, path in enumerate(paths):
             try:
-                image = decode_image(path, (width, height))
+                image = decode_image(path, **size, max_image_pixels=max_image_pixels)
                 if channels == 1 and image.mode != "L":
                     raise _FaultyImage("colour", "a colour image")
                 pixels = np.asarray(image)
@@ -128,79 +230,22 @@ def decode_files(paths: Sequence[str], out: np.ndarray) -> list[Fault]:
     return faults
 
 
+def inspect_files(
+    paths: Sequence[str], out: None = None, max_image_pixels: int = MAX_IMAGE_PIXELS
+) -> list[Finding]:
+    """Return what each image file is."""
+    with quiet_pillow():
+        return [inspect_image(path, max_image_pixels) for path in paths]
+
+
 def reason(error: Exception) -> str:
     """Return in a few words why a file could not be decoded."""
-    from PIL import UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):
         return "not an image"
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return str(_too_large(Image.MAX_IMAGE_PIXELS or MAX_IMAGE_PIXELS))
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return " ".join(str(error).split()) or type(error).__name__
-
-
-class Decoder:
-    """A decoder process; its owner talks to it from one thread at a time."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", "from denet.dataset.decode import serve; serve()"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,
-            start_new_session=True,  # Ctrl-C is for the owner, who decides when to stop
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )
-
-    def decode(self, paths: Sequence[str], out: np.ndarray) -> list[Fault]:
-        """Do what ``decode_files`` does, for a contiguous ``out``; WorkerError if it died."""
-        request = json.dumps([list(paths), out.shape]).encode()
-        try:
-            self._send(len(request).to_bytes(8, "little") + request)
-            answer = bytearray(int.from_bytes(self._receive(bytearray(8)), "little"))
-            faults = json.loads(self._receive(answer))
-            self._receive(out.data.cast("B"))
-        except (OSError, EOFError):
-            status = self._process.wait()
-            how = f"by signal {-status}" if status < 0 else f"with status {status}"
-            raise WorkerError(
-                f"image decoder ended {how}: while reading {paths[0]} and the "
-                f"{len(paths) - 1} files after it: look for a damaged file or too little memory"
-            ) from None
-        return [Fault(*fault) for fault in faults]
-
-    def close(self) -> None:
-        """End the process."""
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe
-            pipe.close()
-        self._process.wait()
-
-    def _send(self, message: bytes) -> None:
-        assert self._process.stdin
-        view = memoryview(message)
-        while view:
-            view = view[self._process.stdin.write(view) or 0 :]
-
-    def _receive(self, buffer: Any) -> Any:
-        assert self._process.stdout
-        view = memoryview(buffer)
-        while view:
-            count = self._process.stdout.readinto(view)  # type: ignore[attr-defined]
-            if not count:
-                raise EOFError
-            view = view[count:]
-        return buffer
-
-
-def serve() -> None:
-    """Answer decode requests until standard input ends: the body of a decoder process."""
-    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints must not land among the pixels
-    while header := requests.read(8):
-        paths, shape = json.loads(requests.read(int.from_bytes(header, "little")))
-        out = np.zeros(shape, np.uint8)
-        faults = json.dumps(decode_files(paths, out)).encode()
-        answers.write(len(faults).to_bytes(8, "little") + faults)
-        answers.write(out.data.cast("B"))
-        answers.flush()

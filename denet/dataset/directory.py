@@ -4,49 +4,60 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
+import re
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
-from queue import SimpleQueue
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from denet.dataset.base import Dataset, choose_samples, class_ids, thread_count
+from denet.dataset.base import (
+    MAX_IMAGE_PIXELS,
+    BadDataError,
+    BadSample,
+    Dataset,
+    choose_samples,
+    class_ids,
+    listed,
+    printable,
+    thread_count,
+)
 from denet.dataset.decode import (
-    Decoder,
     Fault,
-    bombs_only,
-    decode_files,
     decode_image,
     image_suffixes,
+    quiet_pillow,
     reason,
 )
-from denet.errors import DataError, OutOfMemoryError
+from denet.dataset.decoder import in_blocks
+from denet.errors import DataError, OutOfMemoryError, UsageError
 
 logger = logging.getLogger(__name__)
 
-_BLOCK_FILES = 256  # files decoded at one go
-_BLOCK_BYTES = 1 << 22
-_DECODER_FILES = 1000  # fewer files than this do not pay for starting a further process
-
-_Decode = Callable[[Sequence[str], np.ndarray], list[Fault]]
+Size = tuple[int, int]  # (width, height)
 
 
 class DirectoryDataset(Dataset):
     """Images held in memory as one (N, h, w, c) uint8 array, c = 1 only if every image is grey."""
 
     def __init__(
-        self, class_labels: Sequence[str], labels: np.ndarray, names: list[str], pixels: np.ndarray
+        self,
+        class_labels: Sequence[str],
+        labels: np.ndarray,
+        names: list[str],
+        pixels: np.ndarray,
+        rows: np.ndarray | None = None,
+        bad: Sequence[BadSample] = (),
     ):
         _, height, width, channels = pixels.shape
-        super().__init__(class_labels, labels, names, (channels, height, width))
+        super().__init__(class_labels, labels, names, (channels, height, width), bad)
         self._pixels = pixels
+        self._rows = np.arange(len(names)) if rows is None else rows  # of the pixels
 
     def read(self, indices: np.ndarray) -> np.ndarray:
-        pixels: np.ndarray = self._pixels[indices]
+        pixels: np.ndarray = self._pixels[self._rows[indices]]
         return pixels
 
 
@@ -55,65 +66,133 @@ def open_directory(
     kind: str,
     *,
     class_labels: Sequence[str] | None = None,
+    class_owner: str = "",
     max_samples: int | None = None,
     seed: int = 0,
     thread_num: int | None = 1,
     progress: bool = True,
+    on_bad_data: str = "error",
+    max_image_pixels: int = MAX_IMAGE_PIXELS,
+    crop: str | bool | None = None,
 ) -> DirectoryDataset:
     """Read every image of format ``kind`` ("png", "jpg", ...; "image" is any) below ``path``.
 
-    Class ids follow the sorted directory names, or ``class_labels``. All images must have one
-    size; EXIF orientation is applied. Raises DataError naming the file, OutOfMemoryError.
+    Class ids follow the sorted directory names, or ``class_labels``. EXIF orientation is applied.
+    All images must have one size unless ``crop`` (N or WxH) brings them to one. Raises
+    BadDataError naming the files, DataError, OutOfMemoryError.
     """
     started = time.perf_counter()
-    files, file_classes, found = _scan(path, kind)
-    with_images = sorted(set(file_classes))
-    ids = class_ids(found if class_labels is None else with_images, class_labels, path)
-    chosen = choose_samples(len(files), max_samples, seed)
-    files = [files[index] for index in chosen]
-    labels = np.array([ids[file_classes[index]] for index in chosen], np.int32)
-    pixels = _read_pixels(files, thread_count(thread_num), progress)
-    dataset = DirectoryDataset(list(ids), labels, files, pixels)
+    size = None if crop is None else crop_size(crop)
+    listing = _find_images(path, kind)
+    found = listing.classes if class_labels is None else sorted(set(listing.file_classes))
+    ids = class_ids(found, class_labels, path, class_owner)
+    chosen = choose_samples(len(listing.files), max_samples, seed)
+    files = [listing.files[index] for index in chosen]
+    file_classes = [listing.file_classes[index] for index in chosen]
+    reader = _Reader(files, thread_count(thread_num), progress, max_image_pixels)
+    pixels, faults = reader.read(size)
+    good = np.setdiff1d(np.arange(len(files)), [fault.position for fault in faults])
+    if faults and (on_bad_data == "error" or not len(good)):
+        raise _bad_images(faults, files, pixels)
+    bad = _bad_samples(faults, files, pixels)
+    dataset = DirectoryDataset(
+        list(ids),
+        np.array([ids[file_classes[row]] for row in good], np.int32),
+        [files[row] for row in good],
+        pixels,
+        good,
+        bad,
+    )
     seconds = time.perf_counter() - started
     logger.info(
         "%s: %s, %.0f MB, %.1f s (%.0f files/s)",
         *(path, dataset.text(), pixels.nbytes / 1e6, seconds, len(files) / seconds),
     )
+    if bad:
+        logger.warning("%s: %d of %d images left out: %s", path, len(bad), len(files), listed(bad))
+        for name in sorted(set(file_classes) - {file_classes[row] for row in good}):
+            logger.warning("%s: class %r has lost all of its images", path, name)
     return dataset
 
 
-def _scan(path: str, kind: str) -> tuple[list[str], list[str], list[str]]:
-    """Return the sorted files, the class of each, and the names of all class directories."""
+def crop_size(crop: str | bool) -> Size:
+    """Return (width, height) of the option crop=N or crop=WxH."""
+    match = re.fullmatch(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?", str(crop))
+    if not match or max(sides := [int(side or match[1]) for side in match.groups()]) > 65536:
+        raise UsageError(
+            f"crop={'' if crop is True else crop}: --extension: give a size in pixels, crop=64 "
+            "or crop=WIDTHxHEIGHT, each from 1 to 65536"
+        )
+    return sides[0], sides[1]
+
+
+@dataclass
+class Listing:
+    """What lies in a directory of class directories, sorted; hidden names are passed over.
+
+    ``others`` counts the suffixes of files that are not images of the wanted formats, ``loose``
+    those of the files that lie beside the class directories.
+    """
+
+    classes: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    file_classes: list[str] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
+    loose: Counter[str] = field(default_factory=Counter)
+
+
+def list_directory(path: str, formats: dict[str, str]) -> Listing:
+    """Return the files below ``path`` whose suffix is a key of ``formats``, and their classes.
+
+    Raises DataError if there is no such directory or it cannot be read.
+    """
     where = os.path.abspath(path)
     if not os.path.isdir(path):
         what = "not a directory" if os.path.exists(path) else "no such directory"
         raise DataError(f"{what}: {where}: give the directory that holds one directory per class")
-    suffixes = image_suffixes()
-    if kind != "image":
-        suffixes = {key: name for key, name in suffixes.items() if name == suffixes["." + kind]}
-    files, file_classes, others = [], [], Counter[str]()
+    listing = Listing()
     try:
-        found = sorted(entry.name for entry in _entries(path) if entry.is_dir())
-        for name in found:
-            below = sorted(_files_below(os.path.join(path, name)))
-            images = [file for file in below if _suffix(file) in suffixes]
-            others.update(_suffix(file) for file in below if _suffix(file) not in suffixes)
-            files += images
-            file_classes += [name] * len(images)
-            if not images:
-                logger.warning("%s: class %r has no images", where, name)
+        entries = sorted(_entries(path), key=lambda entry: entry.name)
+        listing.loose.update(suffix(each.name) for each in entries if not each.is_dir())
+        for entry in entries:
+            if not entry.is_dir():
+                continue
+            below = sorted(_files_below(entry.path, set()))
+            images = [file for file in below if suffix(file) in formats]
+            listing.others.update(suffix(file) for file in below if suffix(file) not in formats)
+            listing.classes.append(entry.name)
+            listing.files += images
+            listing.file_classes += [entry.name] * len(images)
     except OSError as error:
         raise DataError(f"cannot list the directory: {error.filename}: {error.strerror}") from None
-    there = ", ".join(f"{suffix or 'no suffix'} ({n})" for suffix, n in others.most_common(5))
-    if not found:
+    return listing
+
+
+def suffixes_text(suffixes: Counter[str]) -> str:
+    """Return the most common suffixes and how often they occur."""
+    common = suffixes.most_common(5)
+    return ", ".join(f"{name or 'no suffix'} ({count})" for name, count in common)
+
+
+def _find_images(path: str, kind: str) -> Listing:
+    """Return the images of a kind; raise DataError if there are none."""
+    formats = image_suffixes()
+    if kind != "image":
+        formats = {key: name for key, name in formats.items() if name == formats["." + kind]}
+    listing, where = list_directory(path, formats), os.path.abspath(path)
+    there = suffixes_text(listing.others)
+    if not listing.classes:
         raise DataError(f"no class directories: {where}: put the images into {path}/CLASS/")
-    if not files:
+    if not listing.files:
         wanted = "images" if kind == "image" else f".{kind} images"
         mend = f"found {there}; give another --extension" if there else "all classes are empty"
-        raise DataError(f"no {wanted} in {len(found)} class directories: {where}: {mend}")
+        count = len(listing.classes)
+        raise DataError(f"no {wanted} in {count} class directories: {where}: {mend}")
+    for name in sorted(set(listing.classes) - set(listing.file_classes)):
+        logger.warning("%s: class %r has no images", where, name)
     if there:
         logger.warning("%s: left out files with other extensions: %s", where, there)
-    return files, file_classes, found
+    return listing
 
 
 def _entries(path: str) -> list[os.DirEntry[str]]:
@@ -122,103 +201,129 @@ def _entries(path: str) -> list[os.DirEntry[str]]:
         return [entry for entry in entries if not entry.name.startswith(".")]
 
 
-def _files_below(path: str) -> list[str]:
-    files = []
+def _files_below(path: str, above: set[str]) -> Iterator[str]:
+    """Yield all files below; ``above`` are the directories on the way, to which links may lead."""
+    above = above | {os.path.realpath(path)}
     for entry in _entries(path):
-        files += _files_below(entry.path) if entry.is_dir() else [entry.path]
-    return files
+        if not entry.is_dir():
+            yield entry.path
+        elif os.path.realpath(entry.path) not in above:
+            yield from _files_below(entry.path, above)
 
 
-def _suffix(file: str) -> str:
+def suffix(file: str) -> str:
+    """Return the suffix of a file in lower case, with its dot."""
     return os.path.splitext(file)[1].lower()
 
 
-def _read_pixels(files: list[str], threads: int, progress: bool) -> np.ndarray:
-    """Decode all files into one new (N, h, w, c) uint8 array."""
-    width, height, grey = _first_image(files)
-    for channels in (1, 3) if grey else (3,):
+@dataclass
+class _Reader:
+    """Decodes files into one array."""
+
+    files: list[str]
+    threads: int
+    progress: bool
+    max_image_pixels: int
+
+    def read(self, crop: Size | None) -> tuple[np.ndarray, list[Fault]]:
+        """Return new pixels (N, h, w, c) uint8, and the faults of files without, in file order.
+
+        All are brought to the size ``crop``; without it the most common size counts, and images of
+        another one are faults.
+        """
+        first, grey = self._first_image()
+        size, channels, tried = crop or first, 1 if grey else 3, set()
+        while True:
+            pixels = self._allocate(size, channels)
+            faults = self._decode(pixels, crop is not None)
+            if any(fault.kind == "colour" for fault in faults):
+                channels = 3  # the first image was grey, a later one is not: read again as colour
+            else:
+                tried.add(size)
+                size = _common_size(size, len(self.files), faults)
+                if size in tried:  # always so unless the first image has an unusual size
+                    return pixels, faults
+            del pixels
+
+    def _first_image(self) -> tuple[Size, bool]:
+        """Return size of the first readable image and whether it is grey."""
+        faults = []
+        with quiet_pillow():
+            for position, file in enumerate(self.files):
+                try:
+                    image = decode_image(file, max_image_pixels=self.max_image_pixels)
+                    return image.size, image.mode == "L"
+                except Exception as error:  # a damaged file can make a decoder raise anything
+                    faults.append(Fault(position, "unreadable", reason(error)))
+        raise _bad_images(faults, self.files)
+
+    def _allocate(self, size: Size, channels: int) -> np.ndarray:
         try:
-            pixels = np.empty((len(files), height, width, channels), np.uint8)
-        except MemoryError:
-            size = len(files) * height * width * channels / 1e9
+            return np.empty((len(self.files), size[1], size[0], channels), np.uint8)
+        except (MemoryError, ValueError):  # ValueError: more than any machine can address
+            gigabytes = len(self.files) * size[0] * size[1] * channels / 1e9
             raise OutOfMemoryError(
-                f"{len(files)} images of {width}x{height} need {size:.1f} GB of memory: "
-                f"{os.path.dirname(files[0])}: read fewer with --max-samples"
+                f"{len(self.files)} images of {size[0]}x{size[1]} need {gigabytes:.1f} GB of "
+                f"memory: {os.path.dirname(self.files[0])}: read fewer with --max-samples, or "
+                "smaller ones with --extension KIND,crop=64"
             ) from None
-        faults = _decode(files, pixels, threads, progress)
-        if not any(fault.kind == "colour" for fault in faults):
-            _raise_faults(files, faults, f"{width}x{height}")
-            return pixels
-        del pixels  # the first image was grey, a later one is not: read again as colour
-    raise AssertionError("unreachable")
+
+    def _decode(self, pixels: np.ndarray, crop: bool) -> list[Fault]:
+        """Fill ``pixels``; return the faults, or those up to a first colour fault."""
+        settings = {"crop": crop, "max_image_pixels": self.max_image_pixels}
+        blocks = in_blocks("decode", self.files, self.threads, self.progress, pixels, **settings)
+        faults: list[Fault] = []
+        with closing(blocks):
+            for start, found in blocks:
+                faults += [fault._replace(position=start + fault.position) for fault in found]
+                if any(fault.kind == "colour" for fault in found):
+                    break
+        return faults
 
 
-def _first_image(files: list[str]) -> tuple[int, int, bool]:
-    """Return (width, height, whether grey) of the first readable image."""
-    faults = []
-    with bombs_only():
-        for position, file in enumerate(files):
-            try:
-                image = decode_image(file)
-                return image.width, image.height, image.mode == "L"
-            except Exception as error:  # a damaged file can make a decoder raise anything
-                faults.append(Fault(position, "unreadable", reason(error)))
-    _raise_faults(files, faults, "")
-    raise AssertionError("unreachable")
+def _common_size(size: Size, file_num: int, faults: Sequence[Fault]) -> Size:
+    """Return the most common size, ``size`` for files without a fault."""
+    sizes = Counter({size: file_num - len(faults)})
+    for fault in faults:
+        if fault.kind == "size":
+            width, height = fault.text.split("x")
+            sizes[int(width), int(height)] += 1
+    return sizes.most_common(1)[0][0]
 
 
-def _decode(files: list[str], pixels: np.ndarray, threads: int, progress: bool) -> list[Fault]:
-    """Fill ``pixels``; return the faults in file order, or those up to a first colour fault."""
-    from tqdm import tqdm
+def _bad_samples(
+    faults: Sequence[Fault], files: Sequence[str], pixels: np.ndarray | None
+) -> list[BadSample]:
+    """Return the files with faults and the reasons; ``pixels`` have the size that they should."""
+    bad = []
+    for fault in faults:
+        text = fault.text
+        if fault.kind == "size":
+            assert pixels is not None
+            text = f"{text} instead of {pixels.shape[2]}x{pixels.shape[1]}"
+        bad.append(BadSample(files[fault.position], text))
+    return bad
 
-    block = max(1, min(_BLOCK_FILES, _BLOCK_BYTES // pixels[0].nbytes))
-    starts = range(0, len(files), block)
-    processes = min(threads, len(files) // _DECODER_FILES)
-    faults: list[Fault] = []
-    with ExitStack() as stack:
-        idle: SimpleQueue[_Decode] = SimpleQueue()
-        if processes < 2:
-            idle.put(decode_files)
-        else:
-            for _ in range(processes):
-                idle.put(stack.enter_context(closing(Decoder())).decode)
 
-        def run(start: int) -> list[Fault]:
-            decode = idle.get()
-            try:
-                found = decode(files[start : start + block], pixels[start : start + block])
-            finally:
-                idle.put(decode)
-            return [fault._replace(position=start + fault.position) for fault in found]
-
-        hidden = not progress or not sys.stderr.isatty()
-        bar = stack.enter_context(
-            tqdm(total=len(files), unit=" files", disable=hidden, leave=False)
+def _bad_images(
+    faults: Sequence[Fault], files: Sequence[str], pixels: np.ndarray | None = None
+) -> BadDataError:
+    """Return the error that tells of files with faults."""
+    bad = _bad_samples(faults, files, pixels)
+    first, count = bad[0], f"{len(bad)} of {len(files)} images"
+    skip = ", or leave it out with --on-bad-data skip" if len(bad) < len(files) else ""
+    skips = skip.replace("it out", "them out")
+    resize = f"resize them, which --extension {suffix(files[0])[1:]},crop=64 also does"
+    sizes = sum(fault.kind == "size" for fault in faults)
+    if sizes == len(bad):
+        what = f"image sizes differ: {printable(first.name)} is {first.reason} ({count}): {resize}"
+    elif sizes:
+        what = f"cannot use {count}: {listed(bad)}: repair or remove them; as to sizes, {resize}"
+    elif len(bad) > 1:
+        what = f"cannot read {count}: {listed(bad)}: repair or remove them"
+    else:
+        what = (
+            f"cannot read the image: {printable(first.name)}: {first.reason}; repair or remove it"
         )
-        pool = ThreadPoolExecutor(idle.qsize())
-        stack.callback(pool.shutdown, cancel_futures=True)
-        for start, found in zip(starts, pool.map(run, starts), strict=True):
-            faults += found
-            bar.update(min(block, len(files) - start))
-            if any(fault.kind == "colour" for fault in found):
-                break
-    return faults
-
-
-def _raise_faults(files: list[str], faults: list[Fault], size: str) -> None:
-    """Raise a DataError about files that cannot be read, else about sizes, else return."""
-    unreadable = [fault for fault in faults if fault.kind == "unreadable"]
-    if len(unreadable) == 1:
-        position, _, text = unreadable[0]
-        raise DataError(f"cannot read the image: {files[position]}: {text}; repair or remove it")
-    if unreadable:
-        first = ", ".join(f"{files[position]} ({text})" for position, _, text in unreadable[:5])
-        more = ", ..." if len(unreadable) > 5 else ""
-        count = f"{len(unreadable)} of {len(files)} images"
-        raise DataError(f"cannot read {count}: {first}{more}: repair or remove them")
-    if faults:
-        position, _, text = faults[0]
-        raise DataError(
-            f"image sizes differ: {files[position]} is {text} but {files[0]} is {size} "
-            f"({len(faults)} of {len(files)} differ from it): resize all images to one size"
-        )
+        skips = skip
+    return BadDataError(f"{what}{skips}", bad)

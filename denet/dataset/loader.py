@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import threading
@@ -66,34 +67,40 @@ class Loader:
         self._normalise = Normalise(dataset.shape, preprocessing)
         self._distortions = list(distortions)
         self._seed = seed
-        self._threads = thread_count(thread_num)
+        self.threads = thread_count(thread_num)
+        self.batches_ahead = self.threads + 2  # a few ahead smooth out slow ones
         self._shuffle = shuffle
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
         return -(-len(self.dataset) // self.batch_size)
 
-    def epoch(self, number: int) -> Generator[Batch, None, None]:
-        """Yield the batches of epoch ``number`` (0-based); errors of the background reach you.
+    @property
+    def batch_bytes(self) -> int:
+        """Bytes of the images of a batch."""
+        return 4 * self.batch_size * math.prod(self.dataset.shape)
 
-        Closing or dropping the iterator ends the threads.
+    def epoch(self, number: int, start: int = 0) -> Generator[Batch, None, None]:
+        """Yield the batches of epoch ``number`` (0-based) but the first ``start`` ones.
+
+        Errors of the background reach you. Closing or dropping the iterator ends the threads.
         """
         indices = np.arange(len(self.dataset))
         keys = sample_keys(self._seed, number, indices)
         if self._shuffle:
             indices = order(keys)
             keys = keys[indices]
-        starts = iter(range(0, len(indices), self.batch_size))
-        pool = ThreadPoolExecutor(self._threads, "loader", initializer=_yield_to_training)
+        starts = iter(range(start * self.batch_size, len(indices), self.batch_size))
+        pool = ThreadPoolExecutor(self.threads, "loader", initializer=_yield_to_training)
         waiting: deque[Future[Batch]] = deque()
 
         def ask() -> None:
-            if (start := next(starts, None)) is not None:
-                part = slice(start, start + self.batch_size)
+            if (first := next(starts, None)) is not None:
+                part = slice(first, first + self.batch_size)
                 waiting.append(pool.submit(self._batch, indices[part], keys[part]))
 
         try:
-            for _ in range(self._threads + 2):  # a few batches ahead smooth out slow ones
+            for _ in range(self.batches_ahead):
                 ask()
             while waiting:
                 started = time.perf_counter()

@@ -1,0 +1,79 @@
+"""How much memory this process holds, and how much more it can have."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+MEGABYTE, GIGABYTE = 1e6, 1e9
+
+
+def size_text(size: int) -> str:
+    """Return bytes in words: 87 MB, 1.25 GB."""
+    return f"{size / GIGABYTE:.2f} GB" if size >= GIGABYTE else f"{size / MEGABYTE:.0f} MB"
+
+
+def resident_bytes() -> int:
+    """Return the bytes of memory that this process holds; its peak where only that is known."""
+    resident = _fields(Path("/proc/self/status")).get("VmRSS")
+    return peak_bytes() if resident is None else resident * 1024
+
+
+def peak_bytes() -> int:
+    """Return the most bytes that this process has held so far; 0 where the system cannot tell."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def available_bytes() -> int | None:
+    """Return how many bytes this process can take in addition; None where nobody tells."""
+    return min(_limits(), default=None)
+
+
+def _limits() -> Iterator[int]:
+    """Yield what the machine, the process's limit and its control groups leave."""
+    machine = _fields(Path("/proc/meminfo"))
+    if "MemAvailable" in machine:
+        yield (machine["MemAvailable"] + machine.get("SwapFree", 0)) * 1024
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    held = _fields(Path("/proc/self/status")).get("VmSize")
+    if limit != resource.RLIM_INFINITY and held:
+        yield max(0, limit - held * 1024)
+    for group in _control_groups():
+        stat = _fields(group / "memory.stat")
+        try:
+            most = int((group / "memory.max").read_text())
+            taken = int((group / "memory.current").read_text()) - stat.get("inactive_file", 0)
+        except (OSError, ValueError):  # no such group, or no limit: "max"
+            continue
+        yield max(0, most - taken)
+
+
+def _control_groups() -> Iterator[Path]:
+    """Yield the directories of this process's control group (Linux, version 2) and those above."""
+    root = Path("/sys/fs/cgroup")
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    own = next((line[3:] for line in lines if line.startswith("0::")), "/").strip("/")
+    yield from (root.joinpath(*own.split("/")[:depth]) for depth in range(own.count("/") + 2))
+
+
+def _fields(path: Path) -> dict[str, int]:
+    """Return the whole numbers of a file of "name value" lines; none where there is no file."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return {}
+    words = (line.replace(":", " ").split() for line in lines)
+    return {each[0]: int(each[1]) for each in words if len(each) > 1 and each[1].isdigit()}

@@ -1,0 +1,109 @@
+"""A new user's day: a messy directory of images, what model-info says of it, and its advice run."""
+
+import os
+import shlex
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, Command
+from PIL import Image
+
+PNG = b"\x89PNG\r\n\x1a\n"
+RNG = np.random.default_rng(4)
+
+
+def picture(channel: int, width: int = 12, height: int = 12) -> Image.Image:
+    pixels = RNG.integers(0, 80, (height, width, 3))
+    pixels[..., channel] += 150
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+@pytest.fixture
+def messy(tmp_path: Path) -> Path:
+    """Lay out a set with most kinds of damage, strange names, sizes and modes."""
+    root = tmp_path / "my photos"
+    for split, number in (("train", 8), ("val", 3)):
+        for channel, label in enumerate(("Katze 猫", "dog's")):
+            folder = root / split / label
+            folder.mkdir(parents=True)
+            for index in range(number):
+                picture(channel, 12 + index % 2).save(folder / f"{index} ü.jpg")
+    cats = root / "train" / "Katze 猫"
+    (cats / "empty.jpg").write_bytes(b"")
+    (cats / "text.jpg").write_text("hello")
+    (cats / "cut.jpg").write_bytes((cats / "0 ü.jpg").read_bytes()[:-60])
+    picture(0).save(cats / "cut.png")
+    (cats / "cut.png").write_bytes((cats / "cut.png").read_bytes()[:-60])
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    (cats / "huge.png").write_bytes(PNG + chunk(b"IHDR", header) + chunk(b"IDAT", b""))
+    os.symlink("/nowhere", cats / "link.jpg")
+    picture(0).save(cats / "really.jpg", format="PNG")
+    Image.fromarray(np.arange(144, dtype=np.uint16).reshape(12, 12) * 400).save(cats / "16.png")
+    picture(0).convert("CMYK").save(cats / "ink.jpg")
+    picture(0).save(cats / "moving.gif", save_all=True, append_images=[picture(1)])
+    (cats / "directory.jpg").mkdir()
+    picture(0).save(cats / "directory.jpg" / "inside.jpg")
+    with open(os.fsencode(cats) + b"/\xff.jpg", "wb") as file:
+        picture(0).save(file, "JPEG")
+    (cats / "readme.txt").write_text("")
+    return root
+
+
+BAD = {
+    "cut.jpg": "image file is truncated",
+    "cut.png": "image file is truncated",
+    "empty.jpg": "an empty file",
+    "huge.png": "more pixels than --max-image-pixels 89478485",
+    "link.jpg": "no such file or directory",
+    "text.jpg": "not an image",
+}
+
+
+def test_messy_data(messy: Path, command: Command) -> None:
+    """The report tells all that is wrong, and the command line in it trains."""
+    told = command("model-info", "--data", "my photos")
+    assert told.returncode == 0, told.stderr
+    for line in ("my photos: 28 images in 2 classes", "6 of 34 images cannot be read", ".txt (1)"):
+        assert line in told.stdout
+    for name, reason in BAD.items():
+        assert f"    my photos/train/Katze 猫/{name}: {reason}" in told.stdout
+    advice = told.stdout[told.stdout.index("\nmodel-train") :]
+    assert "--on-bad-data skip" in advice and ",crop=12" in advice
+    bin_path = ROOT / "bin" / "model-train"
+    line = advice.strip().replace("model-train", shlex.join([sys.executable, str(bin_path)]), 1)
+    done = subprocess.run(
+        ["bash", "-c", f"{line} --epochs 1 --backend numpy"],
+        cwd=messy.parent,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (messy.parent / "run" / "my photos_best.mdl").exists()
+    assert "6 of 28 images left out" in done.stderr
+
+
+def test_nothing_to_train_on(tmp_path: Path, command: Command) -> None:
+    done = command("model-info", "--data", "nowhere")
+    assert (done.returncode, done.stdout) == (3, "") and "no such directory: /" in done.stderr
+    picture(0).save(tmp_path / "1.png")
+    done = command("model-info", "--data", ".")
+    assert done.returncode == 3 and "make one directory per class" in done.stderr
+
+
+def test_one_image_is_too_large(tmp_path: Path, command: Command) -> None:
+    for label in "ab":
+        (tmp_path / "set" / label).mkdir(parents=True)
+        picture(0).save(tmp_path / "set" / label / "1.png")
+    picture(0, 90, 90).save(tmp_path / "set/a/2.png")
+    done = command("model-info", "--data", "set", "--max-image-pixels", 1000)
+    assert "set/a/2.png: more pixels than --max-image-pixels 1000" in done.stdout
