@@ -6,17 +6,29 @@ import argparse
 import logging
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from denet.cli.command import Parser, run
-from denet.cli.options import COUNT, ENGINE, EXTENSION, THREAD_NUM, Option, engine
+from denet.cli.options import (
+    COUNT,
+    ENGINE,
+    EXTENSION,
+    MAX_IMAGE_PIXELS,
+    ON_BAD_DATA,
+    THREAD_NUM,
+    Option,
+    engine,
+)
 from denet.errors import DataError, UsageError
 from denet.layer.kind import Choice
 
 if TYPE_CHECKING:
-    from denet.predict.classify import Answer, BadImage
+    from denet.dataset import BadSample
+    from denet.evaluate.classifier import Classifier
+    from denet.model.model import Model
+    from denet.predict.classify import Answer
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +44,8 @@ INPUT = (
     Option("batch-size", "images computed together", COUNT, 100, metavar="N"),
     Option("predict-mode", "single: each image as a whole", Choice(("single",)), "single"),
     THREAD_NUM,
+    ON_BAD_DATA,
+    MAX_IMAGE_PIXELS,
 )
 OUTPUT = (
     Option(
@@ -42,8 +56,14 @@ OUTPUT = (
     ),
     Option("top", "classes told for each image", COUNT, 5, metavar="N"),
     Option("results", "file for the answers instead of stdout", metavar="FILE"),
+    Option(
+        "report",
+        "directory for the errors on a labelled dataset: per class, as a confusion matrix (tables "
+        "and picture), and the most confident mistakes as a picture",
+        metavar="DIR",
+    ),
     Option("draw", "draw the answer beside the image, for one image", metavar="FILE.png"),
-    Option("font", "TrueType font of the drawing, for names in any script", metavar="FILE.ttf"),
+    Option("font", "TrueType font of the drawings, for names in any script", metavar="FILE.ttf"),
 )
 
 
@@ -59,87 +79,138 @@ def parser() -> Parser:
 
 def predict(options: argparse.Namespace) -> int:
     """Print the likeliest classes of each image, or the errors where the classes are known."""
-    from denet.predict.output import write_answers
-    from denet.predict.tally import Tally
+    from denet.model.format import load_model
+    from denet.predict.classify import class_directories, unlabelled
 
     parser().require(options, "model", "input")
     if options.draw and not options.draw.lower().endswith(".png"):
         raise UsageError(f"--draw: {options.draw}: end the name in .png")
-    bad: list[BadImage] = []
-    images, labelled, answers = classify(options, bad)
-    if options.draw:
-        if len(images) != 1 or not Path(images[0]).is_file():
-            raise UsageError("--draw: needs one image: give --input one image file")
-        answers = drawn(answers, options)
-    tally = Tally()
-    answers = tally.follow(answers)
-    if labelled and not (options.format or options.results):
-        deque(answers, maxlen=0)
-    else:
-        write_answers(answers, options.format or "text", options.top, options.results)
-    if labelled:
-        print(tally, file=sys.stderr if options.format and not options.results else sys.stdout)
-    for image in bad[:-1]:
-        log.error("cannot read the image: %s: %s", image.name, image.reason)
-    if bad:
-        count = f" ({len(bad)} of {len(images)} cannot be read)" if len(images) > 1 else ""
-        raise DataError(f"cannot read the image: {bad[-1].name}: {bad[-1].reason}{count}")
-    return 0
-
-
-def classify(
-    options: argparse.Namespace, bad: list[BadImage]
-) -> tuple[list[str], bool, Iterable[Answer]]:
-    """Return the names of the images, whether their classes are known, and the answers.
-
-    Answers are made as they are asked for.
-    """
-    from denet.dataset import open_dataset
-    from denet.evaluate.classifier import Classifier
-    from denet.evaluate.topk import TOP
-    from denet.model.format import load_model
-    from denet.predict.classify import (
-        classify_dataset,
-        classify_files,
-        find_images,
-        is_labelled,
-    )
-
     backend, precision = engine(options)
     model = load_model(options.model)
 
     def classifier(image_num: int) -> Classifier:
+        from denet.evaluate.classifier import Classifier
+
         return Classifier(model, min(options.batch_size, image_num), backend, precision)
 
-    threads = options.thread_num
-    if not is_labelled(options.input, options.extension, model.class_labels):
-        paths = find_images(options.input)
-        answers = classify_files(classifier(len(paths)), paths, bad, options.top, threads)
-        return paths, False, answers
+    bad: list[BadSample] = []
+    why = unlabelled(options.input, options.extension, model.class_labels)
+    if why is None:
+        image_num = predict_dataset(options, model, classifier, bad)
+    elif options.report:
+        raise UsageError(f"--report: the true classes are not known: {why}")
+    else:
+        if not set(model.class_labels).isdisjoint(class_directories(options.input)):
+            log.warning("true classes not known: %s", why)
+        image_num = predict_files(options, classifier, bad)
+    tell_bad(bad, image_num, options.on_bad_data)
+    return 0
+
+
+def predict_dataset(
+    options: argparse.Namespace,
+    model: Model,
+    classifier: Callable[[int], Classifier],
+    bad: list[BadSample],
+) -> int:
+    """Print the errors on a labelled dataset, and what else is asked for; return its size."""
+    from denet.dataset import open_dataset
+    from denet.evaluate.confusion import doubt
+    from denet.evaluate.topk import TOP
+    from denet.predict.classify import classify_dataset
+    from denet.predict.report import ReportFiles, Review
+
     dataset = open_dataset(
         options.input,
         options.extension,
-        thread_num=threads,
+        thread_num=options.thread_num,
         class_labels=model.class_labels,
+        class_owner="the model",
         shape=model.input_shape,
         progress=not options.quiet,
+        on_bad_data="skip",  # the others are classified whatever the option says
+        max_image_pixels=options.max_image_pixels,
     )
-    top = max(options.top, TOP)
-    return dataset.names, True, classify_dataset(classifier(len(dataset)), dataset, top, threads)
+    bad += dataset.bad
+    files = None
+    if options.report:
+        files = ReportFiles(options.report, dataset, options.font, options.max_image_pixels)
+    review = Review(len(model.class_labels))
+    answers = classify_dataset(
+        classifier(len(dataset)), dataset, max(options.top, TOP), options.thread_num, review.add
+    )
+    write(drawn(answers, dataset.names, options), options, quiet=True)
+    onto_stdout = options.results or not options.format
+    print(review.errors.summary(), file=sys.stdout if onto_stdout else sys.stderr)
+    if sentence := doubt(review.errors, model.class_labels):
+        log.warning("%s: %s", options.input, sentence)
+    if files:
+        log.info("%s: %s", options.report, ", ".join(files.write(review)))
+    return len(dataset) + len(bad)
 
 
-def drawn(answers: Iterable[Answer], options: argparse.Namespace) -> Iterator[Answer]:
-    """Yield the answers; draw them into --draw."""
+def predict_files(
+    options: argparse.Namespace, classifier: Callable[[int], Classifier], bad: list[BadSample]
+) -> int:
+    """Print what the model says of each image file; return how many files there are."""
+    from denet.dataset.decode import quiet_pillow
+    from denet.predict.classify import classify_files, find_images
+
+    paths = find_images(options.input)
+    reading = (options.thread_num, options.max_image_pixels)
+    answers = classify_files(classifier(len(paths)), paths, bad, options.top, *reading)
+    with quiet_pillow():
+        write(drawn(answers, paths, options), options)
+    return len(paths)
+
+
+def write(answers: Iterable[Answer], options: argparse.Namespace, quiet: bool = False) -> None:
+    """Write the answers; if ``quiet``, only go through them unless --format or --results is set."""
+    from denet.predict.output import write_answers
+
+    if quiet and not (options.format or options.results):
+        deque(answers, maxlen=0)
+    else:
+        write_answers(answers, options.format or "text", options.top, options.results)
+
+
+def drawn(
+    answers: Iterable[Answer], names: Sequence[str], options: argparse.Namespace
+) -> Iterable[Answer]:
+    """Return the answers; with --draw the one that there must be is drawn as it passes."""
     from denet.dataset.decode import decode_image
     from denet.model.format.atomic import atomic_write
     from denet.report.drawing import draw_classes
 
-    for answer in answers:
-        image = decode_image(answer.name)
+    def draw(answer: Answer) -> Answer:
+        image = decode_image(answer.name, max_image_pixels=options.max_image_pixels)
         picture = draw_classes(image, answer.classes, answer.label, options.font)
         with atomic_write(options.draw) as temporary:
             picture.save(temporary, format="png")
-        yield answer
+        return answer
+
+    if not options.draw:
+        return answers
+    if len(names) != 1 or not Path(names[0]).is_file():
+        raise UsageError("--draw: needs one image: give --input one image file")
+    return map(draw, answers)
+
+
+def tell_bad(bad: Sequence[BadSample], image_num: int, on_bad_data: str) -> None:
+    """Log what could not be read; raise DataError for the last unless it may be skipped."""
+    from denet.dataset.base import printable
+
+    lines = [f"cannot read the image: {printable(name)}: {reason}" for name, reason in bad]
+    count = f"{len(bad)} of {image_num} cannot be read"
+    if on_bad_data == "skip" and len(bad) < image_num:
+        for line in lines:
+            log.warning(line)
+        if bad:
+            log.warning(count)
+    elif bad:
+        for line in lines[:-1]:
+            log.error(line)
+        raise DataError(f"{lines[-1]} ({count})" if image_num > 1 else lines[-1])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

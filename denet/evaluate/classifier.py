@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from denet.dataset import Dataset
+from denet.dataset.base import printable
 from denet.dataset.loader import Batch
 from denet.errors import DataError, UsageError
 from denet.evaluate.plan_set import PlanSet
 from denet.evaluate.topk import TopErrors
 from denet.graph.kernel import Backend
 from denet.model.model import Model
+
+SHOWN_NAMES = 5  # of the classes that differ
 
 
 class Classifier:
@@ -29,6 +32,11 @@ class Classifier:
         self.batch_size = batch_size
         self._plans = PlanSet(model.graph, batch_size, backend, "predict", precision)
         self.load(model.values())
+
+    @property
+    def arena_bytes(self) -> int:
+        """Bytes of the activations of a full batch."""
+        return self._plans.full.arena_bytes
 
     def load(self, values: Mapping[str, np.ndarray]) -> None:
         """Take over parameters and running statistics, plain float32 arrays by path."""
@@ -59,22 +67,31 @@ def check_fit(model: Model, dataset: Dataset) -> None:
         )
     if dataset.class_labels != model.class_labels:
         raise DataError(
-            f"dataset: {_listed(dataset.class_labels)}: the model has "
-            f"{_listed(model.class_labels)}{_first_difference(dataset, model)}: "
-            "use a dataset with the same classes, or model-modify --class-num"
+            f"dataset: its classes are not the model's: {_difference(dataset, model)}: "
+            "model-train --init-partial keeps the weights that fit, as does model-modify "
+            f"--class-num {len(dataset.class_labels)} first"
         )
 
 
-def _listed(labels: list[str]) -> str:
-    names = ", ".join(labels[:3]) + (", ..." if len(labels) > 3 else "")
-    return f"{len(labels)} classes ({names})"
+def _difference(dataset: Dataset, model: Model) -> str:
+    """Say how the two lists of classes differ."""
+    here, there = dataset.class_labels, model.class_labels
+    places = {
+        "only in the dataset": [name for name in here if name not in set(there)],
+        "only in the model": [name for name in there if name not in set(here)],
+    }
+    different = [f"{place}: {_listed(names)}" for place, names in places.items() if names]
+    if not different:
+        number = next(each for each, name in enumerate(here) if name != there[each])
+        one, other = printable(here[number]), printable(there[number])
+        return (
+            f"the same {len(here)} names in another order (class {number} is {one} in the "
+            f"dataset, {other} in the model)"
+        )
+    return "; ".join([f"{len(here)} where the model has {len(there)}", *different])
 
 
-def _first_difference(dataset: Dataset, model: Model) -> str:
-    def pairs() -> Iterator[str]:
-        both = zip(dataset.class_labels, model.class_labels, strict=False)
-        for number, (here, there) in enumerate(both):
-            if here != there:
-                yield f", class {number} is {here!r} here and {there!r} there"
-
-    return next(pairs(), "")
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - SHOWN_NAMES
+    shown = ", ".join(map(printable, names[:SHOWN_NAMES]))
+    return shown + (f" and {more} more" if more > 0 else "")

@@ -1,8 +1,9 @@
-"""Top-1 and top-5 errors of a classifier, over all samples and per class."""
+"""Answers of a classifier counted: top-1 and top-5 errors, and what was taken for what."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -31,35 +32,49 @@ def top_classes(probabilities: np.ndarray, count: int) -> np.ndarray:
 
 
 class TopErrors:
-    """Counts of wrong answers, gathered batch by batch.
+    """Answers counted by their true and their predicted class, gathered batch by batch.
 
-    count, wrong  (k,) samples and top-1 mistakes per class
-    wrong_top     samples whose class is not among the ``top`` likeliest
-    top           5, or the number of classes where there are fewer
+    pairs      samples per pair (true, predicted) of class ids, for the pairs that came;
+               predicted is -1 where the probabilities are not numbers
+    wrong_top  (k,) samples per class whose class is not among the ``top`` likeliest
+    top        5, or the number of classes where there are fewer
     """
 
     def __init__(self, class_num: int):
         self.top = min(TOP, class_num)
-        self.count = np.zeros(class_num, np.int64)
-        self.wrong = np.zeros(class_num, np.int64)
-        self.wrong_top = 0
+        self.pairs: Counter[tuple[int, int]] = Counter()
+        self.wrong_top = np.zeros(class_num, np.int64)
 
     def add(self, probabilities: np.ndarray, labels: np.ndarray) -> None:
         """Take the answers (n, k) for samples whose classes are ``labels`` (n,)."""
-        ranks = label_ranks(probabilities, labels)
-        self.count += np.bincount(labels, minlength=len(self.count))
-        self.wrong += np.bincount(labels[ranks > 0], minlength=len(self.wrong))
-        self.wrong_top += int((ranks >= self.top).sum())
+        predicted = np.where(np.isnan(probabilities).any(1), -1, probabilities.argmax(1))
+        self.pairs.update(zip(labels.tolist(), predicted.tolist(), strict=True))
+        missed = label_ranks(probabilities, labels) >= self.top
+        self.wrong_top += np.bincount(labels[missed], minlength=len(self.wrong_top))
+
+    @property
+    def count(self) -> np.ndarray:
+        """Samples per class (k,)."""
+        return self._by_class(self.pairs)
+
+    @property
+    def wrong(self) -> np.ndarray:
+        """Samples per class (k,) whose likeliest class is not the true one."""
+        return self._by_class(pair for pair in self.pairs if pair[0] != pair[1])
 
     @property
     def top1_error(self) -> float:
         """Per cent of samples whose likeliest class is not the true one; nan without samples."""
-        return percent(int(self.wrong.sum()), int(self.count.sum()))
+        return percent(int(self.wrong.sum()), self.pairs.total())
 
     @property
     def top_error(self) -> float:
         """Per cent of samples whose class is not among the ``top`` likeliest."""
-        return percent(self.wrong_top, int(self.count.sum()))
+        return percent(int(self.wrong_top.sum()), self.pairs.total())
+
+    def summary(self) -> str:
+        """Return both errors over all samples, a line each."""
+        return f"top-1 error {self.top1_error:.3f}%\ntop-{TOP} error {self.top_error:.3f}%"
 
     def report(self, class_labels: Sequence[str]) -> str:
         """Return the overall error and a line per class, as DeNet (2017) writes its .test files.
@@ -71,6 +86,12 @@ class TopErrors:
             error = _in_words(percent(int(wrong), int(count)))
             lines.append(f"Class {name}={error} ({count} samples)")
         return "\n".join(lines) + "\n"
+
+    def _by_class(self, pairs: Iterable[tuple[int, int]]) -> np.ndarray:
+        samples = np.zeros(len(self.wrong_top), np.int64)
+        for pair in pairs:
+            samples[pair[0]] += self.pairs[pair]
+        return samples
 
 
 def percent(part: int, whole: int) -> float:

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from denet.dataset import Dataset, parse_extension
-from denet.dataset.base import thread_count
-from denet.dataset.decode import decode_image, image_suffixes, reason
-from denet.dataset.loader import Loader, Normalise
+from denet.dataset import BadSample, Dataset, parse_extension
+from denet.dataset.base import MAX_IMAGE_PIXELS, class_ids, printable, thread_count
+from denet.dataset.decode import decode_image, image_suffixes, quiet_pillow, reason
+from denet.dataset.loader import Batch, Loader, Normalise
 from denet.errors import DataError
 from denet.evaluate.classifier import Classifier, check_fit
 from denet.evaluate.topk import TOP, top_classes
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -36,14 +28,6 @@ class Answer:
     name: str  # the file as it was given, or the dataset's name for the sample
     classes: list[tuple[str, float]]  # (class, probability), best first
     label: str | None = None  # the true class where it is known
-
-
-@dataclass(frozen=True)
-class BadImage:
-    """A file that could not be read, and why."""
-
-    name: str
-    reason: str
 
 
 def find_images(path: str | os.PathLike[str]) -> list[str]:
@@ -68,54 +52,73 @@ def find_images(path: str | os.PathLike[str]) -> list[str]:
     return [os.fspath(p) for p in found]
 
 
-def is_labelled(path: str, extension: str, class_labels: Sequence[str]) -> bool:
-    """Tell a dataset from loose images: arrays, or directories that are named as classes."""
+def unlabelled(path: str, extension: str, class_labels: Sequence[str]) -> str | None:
+    """Return why the true classes of what lies at ``path`` are not known; None where they are.
+
+    They are for arrays, and for directories that are named as classes of the model.
+    """
     if parse_extension(extension)[0] in ("npy", "npz"):
-        return True
+        return None
+    names = class_directories(path)
+    if not names:
+        wanted = Path(path, class_labels[0])
+        return (
+            f"no class directories: {path}: give one directory per class, named as in the model "
+            f"({wanted}, ...), or arrays with labels"
+        )
+    try:
+        class_ids(names, class_labels, path, "the model")
+    except DataError as error:
+        return str(error)
+    return None
+
+
+def class_directories(path: str) -> list[str]:
+    """Return the sorted names of the directories in ``path``, hidden ones left out."""
     root = Path(path)
     if not root.is_dir():
-        return False
-    names = {each.name for each in root.iterdir() if each.is_dir() and not _hidden(each)}
-    foreign = sorted(names - set(class_labels))
-    if foreign and len(foreign) < len(names):
-        log.warning("%s: true classes not known: the model has no class %r", root, foreign[0])
-    return bool(names) and not foreign
-
-
-def fit_image(image: Image, width: int, height: int) -> Image:
-    """Return the image at this size: scaled until it just covers it, then cropped to the centre.
-
-    For a square input that is: the shorter side scaled to it, then the middle of the longer one.
-    """
-    from PIL import Image, ImageOps
-
-    return ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
+        return []
+    return sorted(each.name for each in root.iterdir() if each.is_dir() and not _hidden(each))
 
 
 def classify_files(
     classifier: Classifier,
     paths: Sequence[str],
-    bad: list[BadImage],
+    bad: list[BadSample],
     top: int = TOP,
     thread_num: int | None = 1,
+    max_image_pixels: int = MAX_IMAGE_PIXELS,
 ) -> Iterator[Answer]:
     """Yield the ``top`` classes of each image file, in order; what cannot be read goes to ``bad``.
 
-    Any format and mode that Pillow knows will do; see ``fit_image`` for images of another size.
+    Any format and mode that Pillow knows will do, and any size: see ``fit_image``.
     """
     shape = classifier.model.input_shape
     normalise = Normalise(shape, classifier.model.preprocessing)
-    good = _readable(_read_ahead(paths, shape, thread_count(thread_num), classifier), bad)
-    while batch := list(islice(good, classifier.batch_size)):
-        names, images = zip(*batch, strict=True)
-        probabilities = classifier.probabilities(normalise(np.stack(images)))
-        yield from _answers(classifier, names, probabilities, top)
+
+    def read(path: str) -> np.ndarray | BadSample:
+        return _read(path, shape, max_image_pixels)
+
+    ahead = 2 * classifier.batch_size
+    good = _readable(_read_ahead(paths, read, thread_count(thread_num), ahead), bad)
+    with quiet_pillow():
+        while batch := list(islice(good, classifier.batch_size)):
+            names, images = zip(*batch, strict=True)
+            probabilities = _probabilities(classifier, normalise(np.stack(images)), names)
+            yield from _answers(classifier, names, probabilities, top)
 
 
 def classify_dataset(
-    classifier: Classifier, dataset: Dataset, top: int = TOP, thread_num: int | None = 1
+    classifier: Classifier,
+    dataset: Dataset,
+    top: int = TOP,
+    thread_num: int | None = 1,
+    each: Callable[[np.ndarray, Batch], None] = lambda probabilities, batch: None,
 ) -> Iterator[Answer]:
-    """Yield the ``top`` classes of each sample, in order, with its true class."""
+    """Yield the ``top`` classes of each sample, in order, with its true class.
+
+    ``each`` gets the class probabilities (n, k) of every batch, valid until it returns.
+    """
     check_fit(classifier.model, dataset)
     loader = Loader(
         dataset,
@@ -127,7 +130,21 @@ def classify_dataset(
     for batch in loader.epoch(0):
         names = [dataset.names[index] for index in batch.indices]
         labels = [dataset.class_labels[index] for index in batch.class_index]
-        yield from _answers(classifier, names, classifier.probabilities(batch.data), top, labels)
+        probabilities = _probabilities(classifier, batch.data, names)
+        each(probabilities, batch)
+        yield from _answers(classifier, names, probabilities, top, labels)
+
+
+def _probabilities(classifier: Classifier, data: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Return class probabilities (n, k) of normalised images; DataError unless all are numbers."""
+    probabilities = classifier.probabilities(data)
+    numbers = np.isfinite(probabilities).all(axis=1)
+    if not numbers.all():
+        raise DataError(
+            f"model: its answer is not a number: {printable(names[int(numbers.argmin())])}: the "
+            "weights are damaged or diverged in training: take the model of an earlier epoch"
+        )
+    return probabilities
 
 
 def _answers(
@@ -155,6 +172,8 @@ def _hidden(path: Path) -> bool:
 
 
 def _lines(path: Path) -> list[str]:
+    if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+        raise DataError(f"input: cannot read the list {path}: not a file")
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
@@ -165,16 +184,19 @@ def _lines(path: Path) -> list[str]:
 
 
 def _read_ahead(
-    paths: Sequence[str], shape: tuple[int, int, int], threads: int, classifier: Classifier
-) -> Iterator[tuple[str, np.ndarray | BadImage]]:
-    """Decode by ``threads`` threads, at most two batches ahead of the consumer."""
-    waiting: deque[tuple[str, Future[np.ndarray | BadImage]]] = deque()
+    paths: Sequence[str],
+    read: Callable[[str], np.ndarray | BadSample],
+    threads: int,
+    ahead: int,
+) -> Iterator[tuple[str, np.ndarray | BadSample]]:
+    """Read by ``threads`` threads, at most ``ahead`` images before the consumer."""
+    waiting: deque[tuple[str, Future[np.ndarray | BadSample]]] = deque()
     rest = iter(paths)
     with ThreadPoolExecutor(threads) as pool:
         try:
             while True:
-                for path in islice(rest, 2 * classifier.batch_size - len(waiting)):
-                    waiting.append((path, pool.submit(_read, path, shape)))
+                for path in islice(rest, ahead - len(waiting)):
+                    waiting.append((path, pool.submit(read, path)))
                 if not waiting:
                     return
                 path, future = waiting.popleft()
@@ -183,22 +205,22 @@ def _read_ahead(
             pool.shutdown(cancel_futures=True)
 
 
-def _read(path: str, shape: tuple[int, int, int]) -> np.ndarray | BadImage:
+def _read(path: str, shape: tuple[int, int, int], max_image_pixels: int) -> np.ndarray | BadSample:
     """Return pixels (h, w, c) uint8 of the model's input shape (c, h, w)."""
     channels, height, width = shape
     try:
-        image = decode_image(path).convert("L" if channels == 1 else "RGB")
-        pixels = np.asarray(fit_image(image, width, height))
+        image = decode_image(path, crop=(width, height), max_image_pixels=max_image_pixels)
+        pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
     except Exception as error:  # a damaged file can make a decoder raise anything
-        return BadImage(path, reason(error))
+        return BadSample(path, reason(error))
     return pixels.reshape(height, width, channels)
 
 
 def _readable(
-    images: Iterable[tuple[str, np.ndarray | BadImage]], bad: list[BadImage]
+    images: Iterable[tuple[str, np.ndarray | BadSample]], bad: list[BadSample]
 ) -> Iterator[tuple[str, np.ndarray]]:
     for path, image in images:
-        if isinstance(image, BadImage):
+        if isinstance(image, BadSample):
             bad.append(image)
         else:
             yield path, image

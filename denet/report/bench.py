@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from statistics import median
@@ -12,6 +11,7 @@ import numpy as np
 
 from denet.graph.kernel import Backend
 from denet.graph.plan import Plan
+from denet.memory import peak_bytes
 from denet.model.model import Model
 
 WARM_UP = 3  # steps before the clock runs: caches, page faults, processor frequency
@@ -62,7 +62,7 @@ def measure(
         "images_per_second_max": batch_size / min(seconds),
         "ms_per_step": 1000 * median(seconds),
         "build_seconds": build_seconds,
-        "peak_memory_mb": peak_memory() / MEGABYTE,
+        "peak_memory_mb": peak_bytes() / MEGABYTE,
         "arena_mb": plan.arena_bytes / MEGABYTE,
         "parameters": model.parameter_count(),
         "flops_per_image": flops,
@@ -96,16 +96,6 @@ def bench_text(result: dict[str, Any]) -> str:
     lines += ["", f"{'kind of step':<{width}}  {'ms':>9}  share"]
     lines += [f"{kind:<{width}}  {ms:9.3f}  {ms / total:5.1%}" for kind, ms in kinds]
     return "\n".join(lines)
-
-
-def peak_memory() -> int:
-    """Return the most bytes that this process has held so far; 0 where the system cannot tell."""
-    try:
-        import resource
-    except ModuleNotFoundError:  # Windows
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _seconds_by_kind(plan: Plan, update: Callable[[], None] | None) -> dict[str, float]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
+from statistics import median
 from typing import TYPE_CHECKING
 
 from denet.errors import DataError, UsageError
@@ -13,15 +15,32 @@ from denet.report.metrics import read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MISSING = "curves: matplotlib is not installed: pip install 'denet[plots]'"
 
-# panel title: {column: label of its line}
-PANELS: dict[str, dict[str, str]] = {
-    "Training cost": {"cost": "cost"},
-    "Test error (%)": {"test_error": "top-1", "test_top5_error": "top-5"},
-    "Learn rate": {"learn_rate": "learn rate"},
-}
+LOG_RATIO = (50, 1e5)  # of the largest value to the least: the axis is logarithmic
+SPIKE_RATIO = 20  # of a value to those around it: the axis leaves it out
+AROUND = 3  # epochs on each side
+MARKED = 40  # points at most that have a marker each
+DENSE = 500  # points from which the line is thin
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes: which columns it shows, and how."""
+
+    title: str
+    lines: dict[str, str]  # {column: name in the legend}; the title names a single one
+    from_zero: bool = False  # else logarithmic where the values ask for it
+    spikes: bool = False  # may have values far above all others
+
+
+PANELS = (
+    Panel("Training cost", {"cost": ""}, spikes=True),
+    Panel("Test error (%)", {"test_error": "top-1", "test_top5_error": "top-5"}, from_zero=True),
+    Panel("Learn rate", {"learn_rate": ""}),
+)
 
 
 def can_draw() -> bool:
@@ -37,41 +56,89 @@ def draw_curves(metrics: str | os.PathLike[str], picture: str | os.PathLike[str]
     columns = read_metrics(metrics)
     if "epoch" not in columns:
         raise DataError(f"metrics: {metrics} has no column 'epoch': give the metrics.csv of a run")
+    curves_figure(columns).savefig(picture, format="png")
+
+
+def curves_figure(columns: Mapping[str, Sequence[float]]) -> Figure:
+    """Return the picture of these columns, a pair of axes for each panel that has a value."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
     except ImportError as error:
         raise UsageError(f"{MISSING} ({error})") from error
-    panels = {title: lines for title, lines in PANELS.items() if _has_values(columns, lines)}
-    figure = Figure(figsize=(4.8 * max(1, len(panels)), 3.6), dpi=120, layout="constrained")
+    panels = [panel for panel in PANELS if any(points(columns, name)[1] for name in panel.lines)]
+    count = max(1, len(panels))
+    figure = Figure(figsize=(4.8 * count, 3.6), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
-    for number, (title, lines) in enumerate(panels.items(), 1):
-        axes = figure.add_subplot(1, len(panels), number)
-        for column, label in lines.items():
-            _draw_line(axes, columns["epoch"], columns.get(column, []), label)
-        axes.set_title(title, fontsize=11)
+    row = figure.subplots(1, count, sharex=True, squeeze=False)[0]
+    for axes, panel in zip(row, panels, strict=False):
+        _draw_panel(axes, panel, columns)
+    for axes in row:
         axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-        if len(lines) > 1:
-            axes.legend(frameon=False)
-        if title != "Training cost":
-            axes.set_ylim(bottom=0)
-    figure.savefig(picture, format="png")
+    return figure
 
 
-def _has_values(columns: Mapping[str, Sequence[float]], lines: Mapping[str, str]) -> bool:
-    return any(math.isfinite(value) for name in lines for value in columns.get(name, []))
+def points(
+    columns: Mapping[str, Sequence[float]], name: str
+) -> tuple[Sequence[float], Sequence[float]]:
+    """Return the epochs that have a value in a column, and the values."""
+    pairs = zip(columns["epoch"], columns.get(name, []), strict=False)
+    found = [(epoch, value) for epoch, value in pairs if math.isfinite(value)]
+    return [epoch for epoch, _ in found], [value for _, value in found]
 
 
-def _draw_line(axes: Axes, epochs: Sequence[float], values: Sequence[float], label: str) -> None:
-    """Join the epochs that have a value; epochs without a test are left out."""
-    points = [
-        (epoch, value) for epoch, value in zip(epochs, values, strict=False) if math.isfinite(value)
+def spikes(values: Sequence[float]) -> list[int]:
+    """Return the places of values that stand far above the epochs around them."""
+    return [
+        place
+        for place, value in enumerate(values)
+        if (near := [*values[max(place - AROUND, 0) : place], *values[place + 1 :][:AROUND]])
+        and value > SPIKE_RATIO * median(near) > 0
     ]
-    if points:
-        marker = "o" if len(points) <= 40 else ""
-        line = zip(*points, strict=True)
-        axes.plot(*line, marker=marker, markersize=3.5, label=label, clip_on=False)
+
+
+def _draw_panel(axes: Axes, panel: Panel, columns: Mapping[str, Sequence[float]]) -> None:
+    title = panel.title
+    shown: list[float] = []  # the values that the axis has to hold
+    for name, label in panel.lines.items():
+        epochs, values = points(columns, name)
+        if not values:
+            continue
+        high = spikes(values) if panel.spikes else []
+        shown += [value for place, value in enumerate(values) if place not in high]
+        axes.plot(
+            epochs,
+            values,
+            marker="o" if len(values) <= MARKED else "",
+            markersize=3.5,
+            linewidth=1.5 if len(values) < DENSE else 0.8,
+            clip_on=bool(high),
+            label=f"{label} {values[-1]:.2f}" if label else "",
+        )
+        title += "" if label else f": {values[-1]:.4g}"
+        if high:
+            most = max(values[place] for place in high)
+            _mark_spikes(axes, [epochs[place] for place in high], most)
+    low, top = min(shown), max(shown)
+    if panel.from_zero:
+        axes.set_ylim(0, max(1.05 * top, 1))
+    elif low > 0 and LOG_RATIO[0] <= top / low <= LOG_RATIO[1]:
+        axes.set_yscale("log")
+        axes.set_ylim(low / 1.2, top * 1.2)
+    else:
+        margin = 0.05 * (top - low) or 0.5 * abs(top) or 1
+        axes.set_ylim(low - margin, top + margin)
+    axes.set_title(title, fontsize=11)
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(loc="upper right", edgecolor="none")
+
+
+def _mark_spikes(axes: Axes, epochs: Sequence[float], most: float) -> None:
+    """Point at what lies above the axis."""
+    above = axes.get_xaxis_transform()  # 1 is the upper end of the axis
+    ones, label = [0.98] * len(epochs), f"above: up to {most:.3g}"
+    axes.plot(epochs, ones, "^", color="tab:red", transform=above, label=label)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PAPER, INK, PALE = "#ffffff", "#24292f", "#eceef1"
-BLUE, GREEN, RED, GREY = "#3b78d8", "#2e9e55", "#d1443c", "#a9b1ba"
+BLUE, GREEN, RED, GREY, SLATE = "#3b78d8", "#2e9e55", "#d1443c", "#a9b1ba", "#6a737d"
 SMALLEST, LARGEST = 320, 900  # px: the image is shown with a longer side between these
 
 
@@ -39,7 +39,7 @@ def draw_classes(
     """
     from PIL import Image, ImageDraw
 
-    shown = _resized(image.convert("RGB"))
+    shown = resized(image.convert("RGB"), SMALLEST, LARGEST)
     size = max(15, max(shown.size) // 26)
     names = [name for name, _ in classes] + ([label] if label is not None else [])
     font = load_font(size, "".join(names), font_file)
@@ -83,7 +83,8 @@ class _Chart:
 
     def text(self, top: int, text: str, colour: str) -> None:
         """Write one line."""
-        self._draw.text((self._left, top), self._fitted(text, self._width), colour, self._font)
+        text = fitted(self._draw, text, self._width, self._font)
+        self._draw.text((self._left, top), text, colour, self._font)
 
     def bar(self, top: int, name: str, probability: float, colour: str) -> None:
         """Draw the name, the per cent at the right end, and the bar under them."""
@@ -91,7 +92,7 @@ class _Chart:
         share = f"{100 * probability:.1f}%"
         share_width = self._draw.textlength(share, self._font)
         self._draw.text((right - share_width, top), share, INK, self._font)
-        name = self._fitted(name, self._width - share_width - size)
+        name = fitted(self._draw, name, self._width - share_width - size, self._font)
         self._draw.text((left, top), name, INK, self._font)
         low, high = top + round(1.45 * size), top + round(1.9 * size)
         radius = (high - low) // 2
@@ -100,28 +101,38 @@ class _Chart:
         if filled > left:
             self._draw.rounded_rectangle((left, low, max(filled, left + 2), high), radius, colour)
 
-    def _fitted(self, text: str, width: float) -> str:
-        """Return the text, shortened by dots where it is wider than ``width`` px."""
-        if self._draw.textlength(text, self._font) <= width:
-            return text
-        while text and self._draw.textlength(text + "...", self._font) > width:
-            text = text[:-1]
-        return text.rstrip() + "..."
+
+def fitted(draw: ImageDraw, text: str, width: float, font: Font) -> str:
+    """Return the text on one line, shortened by dots where it is wider than ``width`` px."""
+    text = one_line(text)
+    if draw.textlength(text, font) <= width:
+        return text
+    while text and draw.textlength(text + "...", font) > width:
+        text = text[:-1]
+    return text.rstrip() + "..."
 
 
-def _resized(image: Image) -> Image:
-    """Return the image with its longer side between SMALLEST and LARGEST.
+def one_line(text: str) -> str:
+    """Return the text with ? for line ends and whatever else has no letter: names may hold any."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def resized(image: Image, smallest: int, largest: int) -> Image:
+    """Return the image with its longer side between ``smallest`` and ``largest`` px.
 
     Small images grow by a whole factor without smoothing, so that every pixel can be seen.
     """
     from PIL import Image
 
     longer = max(image.size)
-    if longer < SMALLEST:
-        factor = -(-SMALLEST // longer)
-        return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
-    if longer > LARGEST:
-        width, height = (max(1, round(side * LARGEST / longer)) for side in image.size)
+    if longer < smallest:
+        factor = -(-smallest // longer)
+        image = image.resize(
+            (image.width * factor, image.height * factor), Image.Resampling.NEAREST
+        )
+    longer = max(image.size)
+    if longer > largest:
+        width, height = (max(1, round(side * largest / longer)) for side in image.size)
         return image.resize((width, height), Image.Resampling.LANCZOS)
     return image
 

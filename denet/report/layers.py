@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from denet.graph.graph import Node
+from denet.model.desc import layer_tokens
 from denet.model.model import Model
 
 BYTES = {"real": 4, "float32": 4, "int32": 4, "uint8": 1}
@@ -29,21 +30,24 @@ def layer_rows(model: Model, batch_size: int) -> list[LayerRow]:
     graph = model.graph(batch_size)
     channels, height, width = model.input_shape
     shape: tuple[int, ...] = (batch_size, height, width, channels)
+    nodes_of: list[list[Node]] = [[] for _ in model.layers]
+    for node in graph.nodes:
+        nodes_of[_number(node.name) - 1].append(node)
+    parameters = [0] * len(model.layers)
+    for path, tensor in graph.parameters.items():
+        parameters[_number(path) - 1] += tensor.type.size
+    tokens = [text for text, count in layer_tokens(model.layers) for _ in range(count)]
     rows = []
-    for number, prefix in enumerate(model.prefixes(), 1):
-        nodes = [node for node in graph.nodes if node.name.startswith(prefix)]
+    for number, nodes in enumerate(nodes_of, 1):
         maps = [node.outputs[0].shape for node in nodes if len(node.outputs[0].shape) == 4]
         shape = maps[-1] if maps else shape
-        sizes = [
-            each.type.size for path, each in graph.parameters.items() if path.startswith(prefix)
-        ]
         rows.append(
             LayerRow(
                 number,
                 model.layers[number - 1].type_name,
-                model.token(number),
+                tokens[number - 1],
                 (shape[3], shape[1], shape[2]),
-                sum(sizes),
+                parameters[number - 1],
                 sum(_flops(node) for node in nodes) // batch_size,
                 sum(
                     tensor.type.size * BYTES[tensor.type.dtype]
@@ -79,6 +83,11 @@ def layers_report(model: Model, batch_size: int) -> str:
             *lines,
         ]
     )
+
+
+def _number(path: str) -> int:
+    """Return the number of the layer that a node or parameter belongs to."""
+    return int(path.split(".")[0])
 
 
 def _flops(node: Node) -> int:

@@ -1,41 +1,35 @@
-"""metrics.csv: one row per epoch, on the disk as soon as the epoch is over."""
+"""metrics.csv: one row per epoch; the whole table is on the disk as soon as an epoch is over."""
 
 from __future__ import annotations
 
 import csv
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from denet.errors import DataError
+from denet.model.format.atomic import atomic_write
 
 
-def append_metrics(path: str | os.PathLike[str], row: Mapping[str, float]) -> None:
-    """Add a row; the first one writes the header. A value that is not a number stays empty.
+def write_metrics(path: str | os.PathLike[str], rows: Sequence[Mapping[str, float]]) -> None:
+    """Write the table whole or not at all, a column for each name that any row has.
 
-    Every row of a file has the same columns. Raises DataError with path and reason.
+    A value that a row lacks or that is not a number stays empty. Raises DataError.
     """
-    try:
-        with open(path, "a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            if file.tell() == 0:
-                writer.writerow(row)
-            writer.writerow([_text(value) for value in row.values()])
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise DataError(f"cannot write: {path}: {error.strerror or error}") from error
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    cells = [[_text(row.get(name, math.nan)) for name in columns] for row in rows]
+    with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([columns, *cells])
 
 
 def read_metrics(path: str | os.PathLike[str]) -> dict[str, list[float]]:
-    """Return the columns by name, nan where a cell is empty; a last row cut short is left out.
+    """Return the columns by name, nan where a cell is empty.
 
     Raises DataError if the file cannot be read or holds anything but numbers.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines(keepends=True)
-        header, *rows = csv.reader(line for line in lines if line.endswith("\n"))
+        header, *rows = csv.reader(Path(path).read_text(encoding="utf-8").splitlines())
         cells = [[_number(cell) for cell in row] for row in rows]
         columns = zip(*cells, strict=True) if cells else [()] * len(header)
         return {name: list(column) for name, column in zip(header, columns, strict=True)}
@@ -46,9 +40,10 @@ def read_metrics(path: str | os.PathLike[str]) -> dict[str, list[float]]:
 
 
 def _text(value: float) -> str:
-    if isinstance(value, int):
-        return str(value)
-    return "" if math.isnan(value) else f"{value:.7g}"
+    if math.isnan(value):
+        return ""
+    whole = abs(value) < 2**53 and value == int(value)
+    return str(int(value)) if whole else f"{value:.7g}"
 
 
 def _number(cell: str) -> float:

@@ -42,12 +42,36 @@ def test_a_network_without_probabilities_is_told():
         Classifier(model, 1, NumpyBackend())
 
 
-def test_a_dataset_that_does_not_fit_is_told():
+def test_images_of_another_shape_are_told():
     model, dataset = tiny_model(2), tiny_set(2)
     check_fit(model, dataset)
-    dataset.class_labels = ["a", "z"]
-    with pytest.raises(DataError, match="class 1 is 'z' here and 'b' there"):
-        check_fit(model, dataset)
-    dataset.class_labels, dataset.shape = ["a", "b"], (3, 9, 6)
+    dataset.shape = (3, 9, 6)
     with pytest.raises(DataError, match="images of 3x9x6 .*the model takes 3x6x6"):
         check_fit(model, dataset)
+
+
+# classes of the dataset, of the model, how they differ
+DIFFERENCES = [
+    ("ac", "ab", "2 where the model has 2; only in the dataset: c; only in the model: b"),
+    ("abc", "ab", "3 where the model has 2; only in the dataset: c"),
+    ("b", "abc", "1 where the model has 3; only in the model: a, c"),
+    ("a", "abcdefghij", "1 where the model has 10; only in the model: b, c, d, e, f and 4 more"),
+    (
+        "acb",
+        "abc",
+        "the same 3 names in another order (class 1 is c in the dataset, b in the model)",
+    ),
+    (["a", "\n"], "a", r"2 where the model has 1; only in the dataset: \n"),
+]
+
+
+@pytest.mark.parametrize("here, there, difference", DIFFERENCES)
+def test_other_classes_are_told_and_how_to_go_on(here, there, difference):
+    model, dataset = tiny_model(len(there)), tiny_set(2)
+    model.class_labels, dataset.class_labels = list(there), list(here)
+    with pytest.raises(DataError) as caught:
+        check_fit(model, dataset)
+    assert str(caught.value) == (
+        f"dataset: its classes are not the model's: {difference}: model-train --init-partial keeps "
+        f"the weights that fit, as does model-modify --class-num {len(here)} first"
+    )

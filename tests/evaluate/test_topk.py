@@ -54,6 +54,37 @@ def test_fewer_than_five_classes(class_num, top):
     assert errors.top_error == (100.0 if class_num > 5 else 0.0)
 
 
+def test_what_was_taken_for_what_is_counted():
+    errors = TopErrors(3)
+    answers = np.array([[8, 1, 1], [1, 8, 1], [1, 8, 1], [4, 4, 2], [NAN, 1, 0]], np.float32)
+    errors.add(answers, np.array([0, 0, 2, 1, 0], np.int32))
+    errors.add(answers[:1], np.array([2], np.int32))
+    assert errors.pairs == {(0, 0): 1, (0, 1): 1, (2, 1): 1, (1, 0): 1, (0, -1): 1, (2, 0): 1}
+    assert errors.count.tolist() == [3, 1, 2]
+    assert errors.wrong.tolist() == [2, 1, 2]
+    assert errors.wrong_top.tolist() == [1, 0, 0]  # no number is among no top
+
+
+@pytest.mark.parametrize("class_num", [3, 12])
+def test_pairs_agree_with_ranks(class_num):
+    rng = np.random.default_rng(class_num)
+    answers = rng.integers(0, 4, (200, class_num)).astype(np.float32)  # many are equal
+    answers[::7, 1] = NAN
+    labels = rng.integers(0, class_num, 200).astype(np.int32)
+    errors = TopErrors(class_num)
+    errors.add(answers, labels)
+    ranks = label_ranks(answers, labels)
+    wrong = np.bincount(labels, (ranks > 0) | np.isnan(answers).any(axis=1), class_num)
+    assert errors.wrong.tolist() == wrong.tolist()
+    assert errors.wrong_top.tolist() == np.bincount(labels, ranks >= errors.top, class_num).tolist()
+
+
+def test_summary_is_two_lines():
+    errors = TopErrors(8)
+    errors.add(np.tile(np.arange(8, 0, -1, dtype=np.float32), (4, 1)), np.array([0, 1, 2, 7]))
+    assert errors.summary() == "top-1 error 75.000%\ntop-5 error 25.000%"
+
+
 def test_report_counts_samples_and_divides_by_none():
     errors = TopErrors(3)
     errors.add(np.eye(3, dtype=np.float32)[[0, 0, 1]], np.array([0, 1, 1], np.int32))

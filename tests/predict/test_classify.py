@@ -8,6 +8,7 @@ from PIL import Image
 from train.tiny import tiny_model, tiny_set
 
 from denet.backend.numpy.backend import NumpyBackend
+from denet.dataset.decode import fit_image
 from denet.errors import DataError
 from denet.evaluate.classifier import Classifier
 from denet.model.model import Model
@@ -15,7 +16,7 @@ from denet.predict.classify import (
     classify_dataset,
     classify_files,
     find_images,
-    fit_image,
+    unlabelled,
 )
 
 
@@ -81,6 +82,53 @@ def test_any_mode_and_size(mode, channels, tmp_path):
     model = Model.create("C[4,3] A P.A R", (channels, 6, 6), ["a", "b"], seed=0)
     bad = []
     assert len(list(classify_files(classifier(1, model), [str(path)], bad))) == 1, bad
+
+
+def test_images_of_too_many_pixels_are_bad(images):
+    bad = []
+    answers = classify_files(classifier(), images, bad, max_image_pixels=35)  # they have 36
+    assert list(answers) == [] and len(bad) == 8
+    assert "--max-image-pixels 35" in bad[0].reason
+
+
+def test_every_batch_is_shown_with_its_probabilities():
+    rows, sums = [], []
+
+    def each(probabilities, batch):
+        rows.extend(batch.indices.tolist())
+        sums.extend(probabilities.sum(axis=1).tolist())
+
+    answers = list(classify_dataset(classifier(5), tiny_set(), each=each))
+    assert rows == list(range(len(answers)))
+    np.testing.assert_allclose(sums, 1, rtol=1e-6)
+
+
+def test_answers_that_are_no_numbers_are_told(images):
+    model = tiny_model()
+    model.parameters[0]["weight"][:] = np.nan
+    with pytest.raises(DataError, match=r"not a number: row 0: the weights are damaged"):
+        list(classify_dataset(classifier(model=model), tiny_set()))
+    with pytest.raises(DataError, match=r"not a number: .*0\.png"):
+        list(classify_files(classifier(model=model), images, []))
+
+
+# class directories, classes of the model, words that say why nothing is known of true classes
+LABELLED = [
+    (["cat", "dog"], ["cat", "dog"], None),
+    (["dog"], ["cat", "dog"], None),
+    (["cat", "cow", "owl"], ["cat", "dog"], "only here: cow, owl; only in the model: dog"),
+    ([], ["cat", "dog"], "no class directories"),
+    ([".cat"], ["cat", "dog"], "no class directories"),
+]
+
+
+@pytest.mark.parametrize("directories, class_labels, words", LABELLED)
+def test_true_classes_are_known_by_the_directories(directories, class_labels, words, tmp_path):
+    for name in directories:
+        (tmp_path / name).mkdir()
+    why = unlabelled(str(tmp_path), "png", class_labels)
+    assert why is None if words is None else words in why
+    assert unlabelled(str(tmp_path / "x"), "npy", class_labels) is None
 
 
 # image width and height, network width and height, the part that remains (left, top, right, bottom)

@@ -1,22 +1,25 @@
 """curves.png from metrics.csv."""
 
+import math
 import sys
 
 import pytest
 
 from denet.errors import DataError, UsageError
-from denet.report import curves
-from denet.report.curves import draw_curves
+from denet.report.curves import curves_figure, draw_curves, spikes
 
+# a table and how many panels it fills
 TABLES = [
-    "epoch,cost,test_error,test_top5_error,learn_rate\n1,2.3,50,10,0.1\n2,1.1,,,0.01\n",
-    "epoch,cost,test_error,learn_rate\n1,2.3,,0.1\n",
-    "epoch,cost\n",
+    ("epoch,cost,test_error,test_top5_error,learn_rate\n1,2.3,50,10,0.1\n2,1.1,,,0.01\n", 3),
+    ("epoch,cost,test_error,learn_rate\n1,2.3,,0.1\n", 2),
+    ("epoch,cost\n", 1),
+    ("epoch,cost\n1,0\n", 1),
+    ("epoch,cost,learn_rate\n" + "".join(f"{n},{9 / n},0.1\n" for n in range(1, 3000)), 2),
 ]
 
 
-@pytest.mark.parametrize("table", TABLES)
-def test_picture_is_drawn(table, tmp_path):
+@pytest.mark.parametrize("table, panels", TABLES)
+def test_picture_is_drawn(table, panels, tmp_path):
     pytest.importorskip("matplotlib")
     from PIL import Image
 
@@ -24,19 +27,73 @@ def test_picture_is_drawn(table, tmp_path):
     draw_curves(tmp_path / "metrics.csv", tmp_path / "curves.png")
     with Image.open(tmp_path / "curves.png") as picture:
         assert picture.format == "PNG"
-        panels = sum(title.split("(")[0] != "" for title in shown_panels(table))
         # 4.8 inches of 120 dots; releases of matplotlib round differently
-        assert abs(picture.width - max(1, panels) * 576) <= 2
+        assert abs(picture.width - panels * 576) <= 2
 
 
-def shown_panels(table):
-    header, *rows = (line.split(",") for line in table.splitlines())
-    columns = {name for row in rows for name, cell in zip(header, row, strict=True) if cell}
-    return [title for title, lines in curves.PANELS.items() if columns & set(lines)]
+def panels_of(**columns):
+    """Return the axes by title, the value in it left out."""
+    pytest.importorskip("matplotlib")
+    count = len(next(iter(columns.values())))
+    figure = curves_figure({"epoch": list(range(1, count + 1)), **columns})
+    return {axes.get_title().split(":")[0]: axes for axes in figure.axes}
+
+
+def test_a_spike_is_pointed_at_and_the_rest_stays_readable():
+    cost = [2 / number for number in range(1, 21)]
+    cost[7] = 1e6
+    axes = panels_of(cost=cost)["Training cost"]
+    assert axes.get_yscale() == "linear"
+    assert 2 < axes.get_ylim()[1] < 2.5
+    _, marks = axes.get_lines()
+    assert list(marks.get_xdata()) == [8] and marks.get_label() == "above: up to 1e+06"
+
+
+SPIKES = [
+    ([], []),
+    ([2.3], []),
+    ([9e4, 2.3, 2.0], [0]),
+    ([2.3, 9e4], [1]),
+    ([2.3, 2.0, 9e4, 8e4, 1.5, 1.4, 1.3], [2, 3]),
+    ([2.3, 2.0, 1.0, 25.0, 0.8, 0.6], [3]),
+    ([2.3, 0.6, 0.15, 0.04, 0.01], []),  # fast, but steady
+    ([2.3, 2.0, 1e4, 2e4, 3e4, 4e4, 5e4, 6e4], []),  # no spike: it never came back
+    ([0.0, 0.0, 1.0], []),
+]
+
+
+@pytest.mark.parametrize("values, places", SPIKES)
+def test_spikes(values, places):
+    assert spikes(values) == places
+
+
+STAGES = [
+    ([0.1] * 3 + [0.01] * 3 + [0.001] * 3, "log"),
+    ([0.1, 0.1, 0.05], "linear"),
+    ([0.1, 0.05, 2e-8], "linear"),  # the end of a cosine
+    ([0.1, 0.05, 0.0], "linear"),
+    ([0.1], "linear"),
+]
+
+
+@pytest.mark.parametrize("rates, scale", STAGES)
+def test_stages_of_the_learn_rate_are_told_apart(rates, scale):
+    axes = panels_of(learn_rate=rates)["Learn rate"]
+    low, high = axes.get_ylim()
+    assert axes.get_yscale() == scale and low < min(rates) and max(rates) < high
+
+
+def test_epochs_without_a_test_are_joined_and_all_panels_show_the_same_epochs():
+    errors = [math.nan if number % 5 else 90.0 - number for number in range(1, 21)]
+    axes = panels_of(test_error=errors, cost=[1.0] * 20)
+    (line,) = axes["Test error (%)"].get_lines()
+    assert list(line.get_xdata()) == [5, 10, 15, 20] and line.get_label() == "top-1 70.00"
+    assert axes["Test error (%)"].get_xlim() == axes["Training cost"].get_xlim()
+    assert axes["Test error (%)"].get_ylim()[0] == 0
 
 
 def test_missing_matplotlib_is_told_with_the_extra(tmp_path, monkeypatch):
-    (tmp_path / "metrics.csv").write_text(TABLES[0])
+    (tmp_path / "metrics.csv").write_text(TABLES[0][0])
     for name in ("matplotlib.figure", "matplotlib.backends.backend_agg"):
         monkeypatch.setitem(sys.modules, name, None)  # importing it raises ImportError
     with pytest.raises(UsageError, match=r"pip install 'denet\[plots\]'"):

@@ -68,3 +68,8 @@ def test_a_font_that_cannot_be_read_is_told(tmp_path):
     (tmp_path / "a.ttf").write_text("no font")
     with pytest.raises(UsageError, match=r"a\.ttf.*TrueType"):
         draw_classes(Image.new("L", (64, 64)), CLASSES, font_file=str(tmp_path / "a.ttf"))
+
+
+def test_names_that_are_no_words_are_drawn():
+    for name in ("a\nb", "a\x00", "\udcff", ""):
+        draw_classes(Image.new("L", (64, 64)), [(name, 0.5)], name)

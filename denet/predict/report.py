@@ -1,0 +1,167 @@
+"""What a labelled dataset tells of a model: its errors, its most confident mistakes, as files."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from heapq import nlargest
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TextIO
+
+import numpy as np
+
+from denet.dataset import Dataset
+from denet.dataset.base import MAX_IMAGE_PIXELS, printable
+from denet.dataset.decode import decode_image, quiet_pillow
+from denet.dataset.loader import Batch
+from denet.errors import DataError
+from denet.evaluate.confusion import confusion_matrix, write_class_errors, write_confusion
+from denet.evaluate.topk import TopErrors
+from denet.model.format.atomic import atomic_write
+from denet.report.confusion import MISSING, draw_confusion
+from denet.report.contact_sheet import FONT_SIZE, Line, contact_sheet
+from denet.report.curves import can_draw
+from denet.report.drawing import GREEN, INK, RED, SLATE, load_font, one_line
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+log = logging.getLogger(__name__)
+
+SHOWN = 32  # mistakes on the contact sheet
+
+
+class Mistake(NamedTuple):
+    """The index of a sample, the class ids of truth and answer, and what both were given."""
+
+    sample: int
+    true: int
+    answer: int
+    true_probability: float
+    probability: float
+
+
+class Review:
+    """The errors of a model on a dataset and its most confident mistakes, batch by batch."""
+
+    def __init__(self, class_num: int):
+        self.errors = TopErrors(class_num)
+        self.mistakes: list[Mistake] = []  # the most confident first
+
+    def add(self, probabilities: np.ndarray, batch: Batch) -> None:
+        """Take the answers (n, k) for a batch."""
+        self.errors.add(probabilities, batch.class_index)
+        answers = probabilities.argmax(axis=1)
+        wrong = [
+            Mistake(int(index), int(true), int(answer), float(row[true]), float(row[answer]))
+            for index, true, answer, row in zip(
+                batch.indices, batch.class_index, answers, probabilities, strict=True
+            )
+            if answer != true
+        ]
+        self.mistakes = nlargest(SHOWN, self.mistakes + wrong, key=lambda each: each.probability)
+
+
+class ReportFiles:
+    """The files of a report on ``dataset`` in a directory, which is made.
+
+    Made before the answers are, so that what is in the way of them is told early: UsageError for
+    the font, DataError for the directory, a warning where the picture of the matrix is left out.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        dataset: Dataset,
+        font_file: str | None = None,
+        max_image_pixels: int = MAX_IMAGE_PIXELS,
+    ):
+        self.directory = Path(directory)
+        self._dataset, self._font_file = dataset, font_file
+        self._max_image_pixels = max_image_pixels
+        letters = set().union(*map(one_line, dataset.class_labels), *map(printable, dataset.names))
+        self._font = load_font(FONT_SIZE, "".join(sorted(letters)), font_file)
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            why = error.strerror or error
+            raise DataError(
+                f"cannot make the directory: {directory}: {why}: give another"
+            ) from None
+        if not can_draw():
+            log.warning("%s is left out: %s", self.directory / "confusion.png", MISSING)
+
+    def write(self, review: Review) -> list[str]:
+        """Write class_errors.csv, confusion.csv, confusion.png and mistakes.png; return which."""
+        errors, labels = review.errors, self._dataset.class_labels
+        matrix = confusion_matrix(errors)
+        tables: dict[str, Callable[[TextIO], None]] = {
+            "class_errors.csv": lambda file: write_class_errors(file, errors, labels),
+            "confusion.csv": lambda file: write_confusion(file, matrix, labels),
+        }
+        pictures: dict[str, Callable[[Path], None]] = {
+            "confusion.png": lambda path: draw_confusion(errors, labels, path, self._font_file),
+            "mistakes.png": lambda path: self._sheet(review).save(path, format="png"),
+        }
+        if not can_draw():
+            del pictures["confusion.png"]
+        for name, write in tables.items():
+            with (
+                atomic_write(self.directory / name) as temporary,
+                # class names need not be text
+                temporary.open(
+                    "w", encoding="utf-8", errors="backslashreplace", newline=""
+                ) as file,
+            ):
+                write(file)
+        for name, draw in pictures.items():
+            with atomic_write(self.directory / name) as temporary:
+                draw(temporary)
+        return [*tables, *pictures]
+
+    def _sheet(self, review: Review) -> Image:
+        """Return the picture of the most confident mistakes."""
+        total, wrong = review.errors.pairs.total(), int(review.errors.wrong.sum())
+        title: list[Line] = [(f"No mistakes among {total:,} images", INK)]
+        if wrong:
+            which = f"The {len(review.mistakes)} most confident of" if wrong > SHOWN else "All"
+            title = [(f"{which} {wrong:,} mistakes among {total:,} images:  ", INK)]
+            title += [("answer", RED), ("  instead of  ", INK), ("true class", GREEN)]
+        return contact_sheet(title, self._tiles(review.mistakes), self._font)
+
+    def _tiles(self, mistakes: list[Mistake]) -> Iterator[tuple[Image, list[Line]]]:
+        labels = self._dataset.class_labels
+        for mistake in mistakes:
+            name = self._dataset.names[mistake.sample]
+            yield (
+                self._image(mistake.sample),
+                [
+                    (f"{mistake.probability:.1%} {labels[mistake.answer]}", RED),
+                    (f"{mistake.true_probability:.1%} {labels[mistake.true]}", GREEN),
+                    (printable(os.path.basename(name)), SLATE),
+                ],
+            )
+
+    def _image(self, index: int) -> Image:
+        """Return what the file of a sample shows, or the row of an array as a picture."""
+        file = self._dataset.names[index]
+        if os.path.isfile(file):
+            with quiet_pillow():
+                return decode_image(file, max_image_pixels=self._max_image_pixels)
+        return array_image(self._dataset.images(np.array([index]))[0])
+
+
+def array_image(values: np.ndarray) -> Image:
+    """Return (h, w, c) as a picture: bytes as they are, else the least black, the most white.
+
+    Three channels are colours, of any other number the mean is shown.
+    """
+    from PIL import Image
+
+    if values.dtype != np.uint8:
+        low, high = values.min(), values.max()
+        values = (values - low) * (255 / (high - low) if high > low else 0)
+    if values.shape[2] != 3:
+        values = values.mean(axis=2)
+    return Image.fromarray(values.round().astype(np.uint8))

@@ -1,0 +1,74 @@
+"""The rows of metrics.csv as TensorBoard events: ``tensorboard --logdir DIRECTORY`` shows them."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from denet.errors import DataError, UsageError
+
+MISSING = "tensorboard: tensorboardX is not installed: pip install 'denet[tensorboard]'"
+
+
+class EventWriter:
+    """Writes the metrics of each epoch, on the disk at once, to a new event file in a directory.
+
+    Epochs that earlier files of the directory hold too are shown as this one has them. Raises
+    UsageError where tensorboardX is missing, DataError where the file cannot be written.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str]):
+        try:
+            # its SummaryWriter writes in the background and hangs when the disk is full
+            from tensorboardX.proto.event_pb2 import Event
+            from tensorboardX.record_writer import RecordWriter
+        except ImportError as error:
+            raise UsageError(f"{MISSING} ({error})") from error
+        # files are read in the order of their names
+        self._path = os.path.join(directory, f"events.out.tfevents.{time.time_ns()}")
+        self._event, self._begun = Event, False
+        with self._told():
+            self._records = RecordWriter(self._path)
+            self._write(file_version="brain.Event:2")
+
+    def add(self, row: Mapping[str, float]) -> None:
+        """Write a row with its "epoch" as the step; what is not a number is left out."""
+        step = int(row["epoch"])
+        values = [
+            {"tag": tag(name), "simple_value": value}
+            for name, value in row.items()
+            if name != "epoch" and not math.isnan(value)
+        ]
+        with self._told():
+            if not self._begun:  # let this step and later ones of earlier files be forgotten
+                self._write(step=step, session_log={"status": "START"})
+                self._begun = True
+            self._write(step=step, summary={"value": values})
+            self._records.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        with suppress(OSError):  # every row has been flushed
+            self._records.close()
+
+    def _write(self, **what: Any) -> None:
+        self._records.write(self._event(wall_time=time.time(), **what).SerializeToString())
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn an error of the file into a DataError that names it."""
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise DataError(f"cannot write: {self._path}: {reason}") from error
+
+
+def tag(name: str) -> str:
+    """Return the tag of a metric; TensorBoard makes a group of those with the same first part."""
+    group, _, rest = name.partition("_")
+    return f"{group}/{rest}" if rest and group in ("train", "test") else f"train/{name}"
