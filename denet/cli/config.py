@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from typing import Any
 
 from denet.cli.options import Option
 from denet.errors import UsageError, nearest_hint
 from denet.layer.kind import Flag
+
+MAX_CHARACTERS = 1 << 18  # of a file; YAML takes a second for so many
+SHOWN_LENGTH = 80  # characters of the file that an error repeats
+UNNAMEABLE = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")  # no name of a file can hold them
+OPTION = re.compile(r"-(?![0-9.])")  # what the command line takes for one
 
 
 def config_text(options: Sequence[Option], values: Namespace) -> str:
@@ -31,7 +38,7 @@ def config_arguments(path: str, options: Sequence[Option]) -> Iterator[tuple[lis
     seen: set[str] = set()
     for key_node, value_node in _entries(path):
         place = f"{path} line {key_node.start_mark.line + 1}"
-        key = str(key_node.value)
+        key = str(key_node.value)[:SHOWN_LENGTH]
         name = key.replace("_", "-")
         if name not in known:
             hint = nearest_hint(name, list(known)).strip(" ()")
@@ -52,33 +59,52 @@ def _entries(path: str) -> list:
     import yaml
 
     try:
-        text = Path(path).read_text(encoding="utf-8")
-        root = yaml.compose(text, yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise UsageError(f"cannot read the configuration: {path}: {reason}") from None
+        root = yaml.compose(_text(path), yaml.SafeLoader)
+    except RecursionError:
+        raise UsageError(f"not YAML: {path}: too deeply nested") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path} line {mark.line + 1}" if mark else path
-        problem = getattr(error, "problem", None) or "unreadable"
-        raise UsageError(f"not YAML: {place}: {problem}") from None
+        problem = getattr(error, "problem", None) or getattr(error, "reason", "unreadable")
+        raise UsageError(f"not YAML: {place}: {problem:.{SHOWN_LENGTH}}") from None
     if root is None:
         return []
-    if not isinstance(root, yaml.MappingNode):
-        raise UsageError(f"not a list of 'option: value' lines: {path}: see --print-config")
-    return list(root.value)
+    if isinstance(root, yaml.MappingNode):
+        entries = list(root.value)
+        if all(isinstance(key, yaml.ScalarNode) for key, _ in entries):
+            return entries
+    raise UsageError(f"not a list of 'option: value' lines: {path}: see --print-config")
 
 
-def _words(node: object, place: str) -> list[str] | None:
+def _text(path: str) -> str:
+    """Return what a file holds, if that is text of a sensible length."""
+    try:
+        if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+            raise UsageError(f"cannot read the configuration: {path}: a device or pipe, not a file")
+        with open(path, encoding="utf-8") as file:
+            text = file.read(MAX_CHARACTERS + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise UsageError(f"cannot read the configuration: {path}: {reason}") from None
+    if len(text) > MAX_CHARACTERS:
+        raise UsageError(f"configuration of more than {MAX_CHARACTERS} characters: {path}")
+    return text
+
+
+def _words(node: Any, place: str) -> list[str] | None:
     """Return the scalars of a value as they were typed; None for null."""
     import yaml
 
-    if isinstance(node, yaml.ScalarNode):
-        return None if node.tag == "tag:yaml.org,2002:null" else [node.value]
-    items: list = node.value if isinstance(node, yaml.SequenceNode) else [None]
-    if all(isinstance(item, yaml.ScalarNode) for item in items):
-        return [item.value for item in items]
-    raise UsageError(f"{place}: must be a value or a list of values")
+    if isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null":
+        return None
+    items = node.value if isinstance(node, yaml.SequenceNode) else [node]
+    if not all(isinstance(item, yaml.ScalarNode) for item in items):
+        raise UsageError(f"{place}: must be a value or a list of values")
+    words = [item.value for item in items]
+    for word in words:
+        if UNNAMEABLE.search(word):
+            raise UsageError(f"{place}: cannot take {word!r:.{SHOWN_LENGTH}}")
+    return words
 
 
 def _arguments(option: Option, words: list[str]) -> list[str]:
@@ -86,4 +112,7 @@ def _arguments(option: Option, words: list[str]) -> list[str]:
         return [f"--{option.name}" if Flag().read(" ".join(words)) else f"--no-{option.name}"]
     if option.count is None:
         return [f"--{option.name}={' '.join(words)}"]
+    for word in words:
+        if OPTION.match(word):
+            raise ValueError(f"takes no options; got {word!r:.{SHOWN_LENGTH}}")
     return [f"--{option.name}", *words]

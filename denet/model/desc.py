@@ -16,7 +16,10 @@ from denet.layer.options import LayerOptions
 from denet.layer.registry import layer_types
 from denet.layer.text import TokenError, read_layer, write_layer
 
+MAX_LAYERS = 4000  # of a network; some steps of building one take the square of it
 SHOWN_WIDTH = 96  # columns of the line that an error repeats
+SHOWN_LENGTH = 40  # characters of a wrong symbol that an error repeats
+BLANK = r"[\s\x00-\x1f\x7f-\x9f]"  # shown as a space: a terminal obeys control characters
 
 TOKEN = re.compile(
     r"(?P<symbol>[^.\[\]]*)(?P<dot>\.(?P<tags>[^\[\]]*))?(\[(?P<arguments>[^\[\]]*)\])?"
@@ -62,6 +65,8 @@ def parse_desc(text: str) -> list[LayerDesc]:
     for start, end in token_spans(text):
         desc = parse_token(text, start, end, number)
         number += len(read_desc(desc, LayerOptions()))
+        if number > MAX_LAYERS + 1:
+            raise desc.error(f"the network has more than {MAX_LAYERS} layers")
         descs.append(desc)
     if not descs:
         raise DescriptionError("empty network: nothing to build; give layers such as C[64,3] A R")
@@ -141,6 +146,7 @@ def parse_token(source: str, start: int, end: int, number: int) -> LayerDesc:
 def unknown_layer(symbol: str) -> str:
     """Return the message for a symbol that no layer has."""
     known = list(layer_types())
+    symbol = symbol[:SHOWN_LENGTH]
     same_letters = [each for each in known if each.lower() == symbol.lower()]
     hint = f" (did you mean {same_letters[0]!r}?)" if same_letters else nearest_hint(symbol, known)
     return f"unknown layer {symbol!r}{hint}; known: {', '.join(known)}"
@@ -178,10 +184,10 @@ def token_error(
     start, end = span
     caret = start + place
     first = max(0, min(caret - SHOWN_WIDTH // 2, len(source) - SHOWN_WIDTH))
-    shown = re.sub(r"\s", " ", source[first : first + SHOWN_WIDTH])
+    shown = re.sub(BLANK, " ", source[first : first + SHOWN_WIDTH])
     before, after = "..." * (first > 0), "..." * (first + SHOWN_WIDTH < len(source))
     indent = " " * (4 + len(before) + caret - first)
-    token = re.sub(r"\s+", " ", source[start:end])
+    token = re.sub(f"{BLANK}+", " ", source[start:end])
     if len(token) > SHOWN_WIDTH // 2:
         token = token[: SHOWN_WIDTH // 2] + "..."
     return DescriptionError(

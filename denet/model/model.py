@@ -12,6 +12,7 @@ from denet.errors import DescriptionError, OutOfMemoryError, UsageError
 from denet.graph.graph import Graph, Tensor
 from denet.layer.base import Layer
 from denet.layer.options import LayerOptions
+from denet.memory import available_bytes
 from denet.model.desc import build_layers, layer_tokens, layers_text, parse_desc
 from denet.model.preprocessing import Preprocessing
 
@@ -124,6 +125,9 @@ class Model:
         """
         if seed < 0:
             raise UsageError(f"seed: must be 0 or more; got {seed}")
+        available = available_bytes()
+        if available is not None and 4 * self.parameter_count() > available:
+            raise self._too_large()
         try:
             self.parameters = [
                 {
@@ -136,23 +140,22 @@ class Model:
                 for number, tensors in enumerate(self.tensors(), 1)
             ]
         except MemoryError:
-            raise OutOfMemoryError(
-                f"model: its {self.parameter_count():,} parameters do not fit into memory: use "
-                "fewer filters or smaller windows, or pool the map before R"
-            ) from None
+            raise self._too_large() from None
+
+    def _too_large(self) -> OutOfMemoryError:
+        return OutOfMemoryError(
+            f"model: its {self.parameter_count():,} parameters do not fit into memory: use "
+            "fewer filters or smaller windows, or pool the map before R"
+        )
 
     def tensors(self) -> list[dict[str, Tensor]]:
         """Return the parameters and states of each layer as graph tensors, by local name."""
         graph = self.graph(batch_size=1)
-        everything = graph.parameters | graph.states
-        return [
-            {
-                path.removeprefix(prefix): tensor
-                for path, tensor in everything.items()
-                if path.startswith(prefix)
-            }
-            for prefix in self.prefixes()
-        ]
+        found: list[dict[str, Tensor]] = [{} for _ in self.layers]
+        for path, tensor in (graph.parameters | graph.states).items():
+            number, _, name = path.split(".", 2)
+            found[int(number) - 1][name] = tensor
+        return found
 
     def prefixes(self) -> Iterator[str]:
         """Yield what the path of a parameter starts with, for each layer."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from denet.errors import DataError, UsageError
+from denet.errors import DataError, OutOfMemoryError, UsageError
 from denet.model.format import mdl, mdl_gz
+from denet.model.format.content import open_file
 from denet.model.model import Model
 
 Read = Callable[[str], Model]
@@ -44,16 +45,17 @@ def save_model(model: Model, path: str | os.PathLike[str]) -> None:
 
 
 def load_model(path: str | os.PathLike[str]) -> Model:
-    """Return the model in a file; raise DataError if it holds none.
+    """Return the model in a file; raise DataError if it holds none, OutOfMemoryError.
 
     Files of strangers cannot run code, and what they make us allocate is bounded by their size
     (for .mdl.gz by MAX_TEXT_BYTES).
     """
     source = os.fspath(path)
     try:
-        with open(source, "rb") as file:
+        with open_file(source) as file:
             start = file.read(SIGNATURE_BYTES)
-        suffix = model_suffix(source)
+        # the state of a training is its model, and more
+        suffix = ".mdl" if source.endswith(".state") else model_suffix(source)
         check_content(start, suffix, source)
         read, _ = FORMATS[suffix]
         return read(source)
@@ -62,6 +64,11 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         raise DataError(f"model file not found: {source}{looked}") from None
     except OSError as error:
         raise DataError(f"cannot read model: {source}: {error.strerror or error}") from error
+    except MemoryError:
+        raise OutOfMemoryError(
+            f"model: {source}: it does not fit into memory: stop other programs, or take a "
+            "machine with more"
+        ) from None
 
 
 def check_content(start: bytes, suffix: str, source: str) -> None:

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from denet.errors import DataError, UsageError
 from denet.layer.base import Layer
 from denet.layer.registry import layer_from_fields
-from denet.model.format.record import Record
+from denet.model.format.record import SHOWN_LENGTH, Record
 from denet.model.model import Model, Shape
 from denet.model.preprocessing import Preprocessing
 
 MAX_CLASSES = 1_000_000
 MAX_LENGTH = 65536  # of an axis of the input
 SHOWN_FAULTS = 3  # of many tensors that do not fit
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # a terminal obeys them
+
+
+def open_file(source: str) -> BinaryIO:
+    """Open a file to read; DataError for a device or pipe, which may never end or never begin."""
+    if os.path.exists(source) and not (os.path.isfile(source) or os.path.isdir(source)):
+        raise DataError(f"cannot read model: {source}: a device or pipe, not a file")
+    return open(source, "rb")
 
 
 def layer_json(layer: Layer) -> dict[str, Any]:
@@ -27,10 +37,30 @@ def layer_json(layer: Layer) -> dict[str, Any]:
 def make_layer(values: Mapping[str, Any], where: str) -> Layer:
     """Return the layer of ``layer_json``; DataError where it is not one this version knows."""
     fields = dict(values)
+    type_name = f"{fields.pop('type', None)!s:.80}"
     try:
-        return layer_from_fields(str(fields.pop("type", None)), fields)
+        return layer_from_fields(type_name, fields)
     except (UsageError, ValueError, TypeError) as error:
-        raise DataError(f"cannot read model: {where}: {error}") from error
+        raise DataError(f"cannot read model: {where}: {told(error)}") from error
+
+
+def told(error: Exception) -> str:
+    """Return what an error says as one short line, fit for a terminal."""
+    return CONTROL.sub(" ", str(error)[:SHOWN_LENGTH])
+
+
+def check_labels(class_labels: Sequence[str], source: str) -> None:
+    """Raise DataError unless the labels differ and each can be shown in a line."""
+    faulty = [label for label in class_labels if not label or CONTROL.search(label)]
+    if faulty:
+        fault = f"{faulty[0]!r:.80} is empty or has control characters"
+    elif not 1 <= len(class_labels) <= MAX_CLASSES:
+        fault = f"there are {len(class_labels)}, not 1 to {MAX_CLASSES}"
+    elif len(set(class_labels)) < len(class_labels):
+        fault = "one of them stands twice"
+    else:
+        return
+    raise DataError(f"wrong class labels: {source}: {fault}; rename the classes")
 
 
 def make_model(
@@ -47,13 +77,12 @@ def make_model(
     channels, height, width = input_shape
     if not all(1 <= length <= MAX_LENGTH for length in input_shape):
         raise DataError(f"damaged model file: {source}: input shape {list(input_shape)}")
-    if not 1 <= len(class_labels) == len(set(class_labels)):
-        raise DataError(f"damaged model file: {source}: no class labels, or one of them twice")
+    check_labels(class_labels, source)
     try:
         own = Preprocessing(preprocessing.numbers("mean"), preprocessing.numbers("std"))
         own.check(channels)
     except UsageError as error:
-        raise DataError(f"damaged model file: {source}: {error}") from error
+        raise DataError(f"damaged model file: {source}: {told(error)}") from error
     shape: Shape = (channels, height, width)
     return Model(layers, shape, class_labels, own, summary=summary)
 
@@ -78,7 +107,7 @@ def fill(
     try:
         tensors = model.tensors()
     except UsageError as error:
-        raise DataError(f"damaged model file: {source}: {error}") from error
+        raise DataError(f"damaged model file: {source}: {told(error)}") from error
     expected = {
         prefix + name: tensor.shape
         for prefix, own in zip(model.prefixes(), tensors, strict=True)
@@ -86,7 +115,7 @@ def fill(
     }
     faults = [f"tensor {name!r} is missing" for name in expected if name not in shapes]
     faults += [
-        f"tensor {name!r} has shape {list(shapes[name])}, the network needs {list(shape)}"
+        f"tensor {name!r} has shape {list(shapes[name])!s:.80}, the network needs {list(shape)}"
         for name, shape in expected.items()
         if name in shapes and tuple(shapes[name]) != shape
     ]

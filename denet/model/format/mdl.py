@@ -7,35 +7,61 @@ random order, and the same model must give the same bytes.
 from __future__ import annotations
 
 import json
+import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from denet.errors import DataError
 from denet.model.format.atomic import atomic_write
-from denet.model.format.content import fill, layer_json, make_layer, make_model, preprocessing_json
+from denet.model.format.content import (
+    check_labels,
+    fill,
+    layer_json,
+    make_layer,
+    make_model,
+    open_file,
+    preprocessing_json,
+)
 from denet.model.format.json_text import parse_object
 from denet.model.format.record import Record
 from denet.model.model import Model
 
 FORMAT_VERSION = 1
-MAX_HEADER_BYTES = 16 << 20  # a tensor takes some hundred bytes
+MAX_HEADER_BYTES = 64 << 20  # a tensor takes some hundred bytes, a million labels 20 MB
+MAX_AXES = 32  # that NumPy 1 knows
+ATTACHED = "attached/"  # what the names of attached tensors start with
 
 
-def write(model: Model, path: str | os.PathLike[str]) -> None:
+class Attachment(NamedTuple):
+    """What a file may hold beside the model: tensors, and a record of JSON values."""
+
+    tensors: Mapping[str, np.ndarray]
+    record: dict[str, Any]
+
+
+NOTHING = Attachment({}, {})
+
+
+def write(model: Model, path: str | os.PathLike[str], attachment: Attachment = NOTHING) -> None:
     """Save a model atomically; DataError if the disk does not hold what was written."""
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
+    check_labels(model.class_labels, os.fspath(path))
     # safetensors 0.8 writes wrong elements for arrays that are not in C order
+    attached = {ATTACHED + name: value for name, value in attachment.tensors.items()}
     values = {
-        name: np.ascontiguousarray(value, np.float32) for name, value in model.values().items()
+        name: np.ascontiguousarray(value, np.float32)
+        for name, value in {**model.values(), **attached}.items()
     }
+    metadata = _metadata(model) | ({"attached": attachment.record} if attachment.record else {})
     with atomic_write(path) as temporary:
         try:
-            save_file(values, temporary, {"denet": json.dumps(_metadata(model))})
+            save_file(values, temporary, {"denet": json.dumps(metadata)})
         except SafetensorError as error:
             raise DataError(f"cannot write: {os.fspath(path)}: {error}") from error
         _verify(values, temporary, path)
@@ -54,9 +80,14 @@ def _metadata(model: Model) -> dict[str, Any]:
 
 
 def _verify(values: dict[str, np.ndarray], written: Path, path: str | os.PathLike[str]) -> None:
-    """Compare the written tensors bit by bit."""
+    """Compare the written tensors bit by bit, and make sure that the header will be read."""
     from safetensors import safe_open
 
+    try:
+        with written.open("rb") as stream:
+            _read_header(stream, os.fspath(written))
+    except DataError as error:
+        raise DataError(f"cannot write: {os.fspath(path)}: {error}") from error
     with safe_open(written, framework="np") as file:
         for name, value in values.items():
             if file.get_tensor(name).tobytes() != value.tobytes():
@@ -65,38 +96,56 @@ def _verify(values: dict[str, np.ndarray], written: Path, path: str | os.PathLik
 
 def read(path: str | os.PathLike[str]) -> Model:
     """Return the model in a file; no tensor is read before all shapes fit the network."""
-    from safetensors import SafetensorError, safe_open
+    return read_attached(path)[0]
 
+
+def read_attached(path: str | os.PathLike[str]) -> tuple[Model, Attachment]:
+    """Return the model in a file, and what the file holds beside it.
+
+    NumPy reads the tensors, not the library that writes them: it maps the file into memory, and
+    takes the whole process down where that is not to be had or the file is cut meanwhile.
+    """
     source = os.fspath(path)
-    header = _read_header(source)
-    metadata = header.record("__metadata__")
-    model = _read_model(Record(parse_object(metadata.text("denet").encode(), source), source))
-    tensors = {name: header.record(name) for name in header.values if name != "__metadata__"}
-    for tensor in tensors.values():
-        if tensor.text("dtype") != "F32":
-            raise tensor.fault(f"elements are {tensor.text('dtype')!r:.20}, not F32")
-    try:
-        with safe_open(source, framework="np") as file:
-            shapes = {name: tensor.get("shape") for name, tensor in tensors.items()}
-            fill(model, shapes, file.get_tensor, source)
-    except (SafetensorError, OSError) as error:
-        raise DataError(f"damaged model file: {source}: {error}") from error
-    return model
+    with open_file(source) as file:
+        header = _read_header(file, source)
+        begin = file.tell()
+        metadata = header.record("__metadata__").text("denet")
+        record = Record(parse_object(metadata.encode("utf-8", "surrogatepass"), source), source)
+        model = _read_model(record)
+        tensors = {name: header.record(name) for name in header.values if name != "__metadata__"}
+        shapes = {name: _shape(tensor) for name, tensor in tensors.items()}
+
+        def fetch(name: str) -> np.ndarray:
+            start, end = tensors[name].integers("data_offsets", 2)
+            file.seek(begin + start)
+            elements = np.fromfile(file, "<f4", (end - start) // 4)
+            return elements.astype(np.float32, copy=False).reshape(shapes[name])
+
+        own = {name: shape for name, shape in shapes.items() if not name.startswith(ATTACHED)}
+        try:
+            fill(model, own, fetch, source)
+            attached = {
+                name.removeprefix(ATTACHED): fetch(name) for name in shapes if name not in own
+            }
+        except ValueError as error:  # fewer elements than a moment ago
+            raise DataError(f"damaged model file: {source}: {error}") from error
+    return model, Attachment(attached, record.record("attached").values)
 
 
-def _read_header(source: str) -> Record:
-    """Return the header of a safetensors file: 8 bytes of length, then JSON."""
+def _read_header(file: BinaryIO, source: str) -> Record:
+    """Return the header of a safetensors file, 8 bytes of length, then JSON; stay behind it."""
     size = os.path.getsize(source)
-    with open(source, "rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if length > MAX_HEADER_BYTES:
-            raise DataError(f"damaged model file: {source}: {length} bytes of header are too many")
-        _check_size(size, 8 + length, source)
-        header = Record(parse_object(file.read(length), source), source)
+    length = int.from_bytes(file.read(8), "little")
+    if length > MAX_HEADER_BYTES:
+        raise DataError(f"damaged model file: {source}: {length} bytes of header are too many")
+    _check_size(size, 8 + length, source)
+    header = Record(parse_object(file.read(length), source), source)
+    needed = file.tell()
     for name in header.values:
-        if name != "__metadata__":
-            _, end = header.record(name).integers("data_offsets", 2)
-            _check_size(size, 8 + length + end, source)
+        if name != "__metadata__":  # the sum: tensors that share bytes would multiply them
+            start, end = header.record(name).integers("data_offsets", 2)
+            needed += max(0, end - start)
+    _check_size(size, needed, source)
     return header
 
 
@@ -106,6 +155,18 @@ def _check_size(size: int, needed: int, source: str) -> None:
             f"damaged model file: {source}: cut short, {size} bytes of at least {needed}; "
             "take another copy"
         )
+
+
+def _shape(tensor: Record) -> tuple[int, ...]:
+    """Return the shape of a tensor, once its type is F32 and its offsets allow for the shape."""
+    dtype, shape = tensor.text("dtype"), tensor.integers("shape")
+    if dtype != "F32":
+        raise tensor.fault(f"elements are {dtype!r:.20}, not F32")
+    start, end = tensor.integers("data_offsets", 2)
+    within = len(shape) <= MAX_AXES and min(start, end, *shape) >= 0
+    if not within or end - start != 4 * math.prod(shape):
+        raise tensor.fault(f"offsets {start} to {end} for the shape {list(shape)}")
+    return shape
 
 
 def _read_model(metadata: Record) -> Model:

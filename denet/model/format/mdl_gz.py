@@ -22,6 +22,7 @@ from denet.layer.base import Layer
 from denet.model.format.atomic import atomic_write
 from denet.model.format.content import (
     MAX_CLASSES,
+    check_labels,
     fill,
     layer_json,
     make_layer,
@@ -171,6 +172,7 @@ def _read_layer(records: list[Record], number: int) -> Entry:
 
 def write(model: Model, path: str | os.PathLike[str]) -> None:
     """Save a model atomically."""
+    check_labels(model.class_labels, os.fspath(path))
     layers = [
         _WRITERS[layer.type_name](layer, arrays, shape)
         for layer, arrays, shape in zip(

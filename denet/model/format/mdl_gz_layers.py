@@ -61,8 +61,9 @@ def read_kernel(record: Record) -> Parts:
     if not record.flag("enabled", True):
         raise record.fault("a disabled convolution has no counterpart")
     weight = record.array("weight")
-    if weight.ndim != 4 or list(weight.shape) != list(record.get("shape", weight.shape)):
-        raise record.fault(f"'weight' has shape {list(weight.shape)}, 'shape' says otherwise")
+    shape = list(weight.shape)
+    if len(shape) != 4 or record.get("shape", shape) != shape:
+        raise record.fault(f"'weight' has shape {shape!s:.80}, 'shape' says otherwise")
     use_bias = record.flag("useBias", "bias" in record)
     fields = {
         "filters": weight.shape[0],

@@ -14,10 +14,12 @@ from denet.errors import DataError
 
 CLASS_NAME = "numpy.ndarray"
 # magic, version 1.0, length of the header, the header as NumPy writes it for floats; NumPy's own
-# reader evaluates the header and unpickles objects
+# reader evaluates the header and unpickles objects. 32 axes take 400 characters; the product of
+# more and longer ones could take for ever
 NPY = re.compile(
     rb"\x93NUMPY\x01\x00.."
-    rb"\{'descr': '([<>]f[248])', 'fortran_order': (True|False), 'shape': \(([0-9, ]*)\), \} *\n",
+    rb"\{'descr': '([<>]f[248])', 'fortran_order': (True|False), "
+    rb"'shape': \(([0-9, ]{0,400})\), \} *\n",
     re.DOTALL,
 )
 
@@ -36,7 +38,7 @@ def decode_array(value: Any, where: str) -> np.ndarray:
         raise DataError(f"damaged model file: {where}: {type(value).__name__} is not an array")
     try:
         return _decode_npy(binascii.a2b_base64(value["__value__"]))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(f"damaged model file: {where}: not a .npy array: {error}") from error
 
 

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from denet.errors import DataError
+from denet.model.desc import MAX_LAYERS
 from denet.model.format.npy import decode_array
 
+SHOWN_LENGTH = 400  # characters of a fault that may repeat what the file holds
 _REQUIRED: Any = object()
 
 
@@ -23,7 +25,7 @@ class Record:
 
     def fault(self, what: str) -> DataError:
         """Return the error that says ``what`` is wrong here."""
-        return DataError(f"damaged model file: {self.where}: {what}")
+        return DataError(f"damaged model file: {self.where}: {what:.{SHOWN_LENGTH}}")
 
     def __contains__(self, key: str) -> bool:
         return self.values.get(key) is not None
@@ -63,12 +65,14 @@ class Record:
         value: str = self._typed(key, default, (str,), "text")
         return value
 
-    def integers(self, key: str, length: int, default: Any = _REQUIRED) -> tuple[int, ...]:
-        """Return ``length`` whole numbers; a single one stands for all of them."""
+    def integers(
+        self, key: str, length: int | None = None, default: Any = _REQUIRED
+    ) -> tuple[int, ...]:
+        """Return ``length`` whole numbers, any number of them without it; one stands for all."""
         value = self.get(key, default)
-        values = list(value) if isinstance(value, list | tuple) else [value] * length
-        if len(values) != length or any(type(item) is not int for item in values):
-            raise self.fault(f"{key!r} is not {length} whole numbers")
+        values = list(value) if isinstance(value, list | tuple) else [value] * (length or 1)
+        if length not in (None, len(values)) or any(type(item) is not int for item in values):
+            raise self.fault(f"{key!r} is not {length or 'a list of'} whole numbers")
         return tuple(values)
 
     def numbers(self, key: str) -> tuple[float, ...]:
@@ -87,16 +91,22 @@ class Record:
 
     def array(self, key: str) -> np.ndarray:
         """Return an array as float32."""
-        return decode_array(self.get(key), f"{self.where}, {key}")
+        return decode_array(self.get(key), self._below(key))
 
     def record(self, key: str) -> Record:
         """Return the object under ``key``; an empty one if absent."""
-        return Record(self.get(key, {}), f"{self.where}, {key}")
+        return Record(self.get(key, {}), self._below(key))
 
     def layers(self) -> list[Record]:
         """Return the objects under "layers", each with its number and type in messages."""
         values = self._typed("layers", [], (list,), "a list")
+        if len(values) > MAX_LAYERS:
+            raise self.fault(f"more than {MAX_LAYERS} layers")
         found = [Record(value, f"{self.where}, a layer") for value in values]
         for number, layer in enumerate(found, 1):
-            layer.where = f"{self.where}, layer {number} ({layer.get('type', '?')!s:.40})"
+            layer.where = self._below(f"layer {number} ({layer.get('type', '?')})")
         return found
+
+    def _below(self, name: str) -> str:
+        """Return the place called ``name`` in this one; names come from the file."""
+        return f"{self.where}, {ascii(name)[1:-1]:.80}"

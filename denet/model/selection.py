@@ -1,0 +1,41 @@
+"""Layers of a model chosen by words: numbers, ranges, paths and types."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from denet.errors import UsageError, nearest_hint
+from denet.model.model import Model
+
+RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?", re.ASCII)
+
+
+def layer_numbers(
+    model: Model, words: Sequence[str], option: str = "skip-layer-updates"
+) -> frozenset[int]:
+    """Return the numbers, from 1, of the layers that any of the words of an option names.
+
+    A word is a number "3", a range "1-4", a path as model-info shows it "5.resnet", or a type,
+    "batchnorm" for all layers of that type. Raises UsageError for a word that names no layer.
+    """
+    count = len(model.layers)
+    types = [layer.type_name for layer in model.layers]
+    named = {f"{number}.{name}": {number} for number, name in enumerate(types, 1)}
+    for number, name in enumerate(types, 1):
+        named.setdefault(name, set()).add(number)
+    chosen: set[int] = set()
+    for word in words:
+        if match := RANGE.fullmatch(word):
+            first, last = int(match[1]), int(match[2] or match[1])
+            found = set(range(first, last + 1)) if 1 <= first <= last <= count else set()
+        else:
+            found = named.get(word, set())
+        if not found:
+            raise UsageError(
+                f"{option}: {word!r} names no layer{nearest_hint(word, list(named))}: give numbers "
+                f"from 1 to {count}, ranges such as 1-{count}, paths such as 1.{types[0]}, or "
+                f"types: {', '.join(dict.fromkeys(types))}"
+            )
+        chosen |= found
+    return frozenset(chosen)

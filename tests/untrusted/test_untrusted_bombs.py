@@ -1,0 +1,180 @@
+"""Small files that ask for much, given to real commands with 2 GB of memory: one line, no more."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from denet.model.format import save_model
+from denet.model.model import Model
+
+MEMORY = 2_000_000  # KiB of address space
+SECONDS = 60  # they take some; a hang takes for ever
+MEGABYTE, GIGABYTE = 1 << 20, 1 << 30
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="ulimit -v is of Linux")
+
+
+def deflated(start: bytes, filling: bytes, times: int) -> bytes:
+    """Return a raw deflate stream of ``start`` and ``filling`` so many times."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    head = packer.compress(start) + packer.flush(zlib.Z_FULL_FLUSH)
+    block = packer.compress(filling) + packer.flush(zlib.Z_FULL_FLUSH)
+    return head + block * times + packer.flush()
+
+
+def gzipped(start: bytes, filling: bytes, times: int) -> bytes:
+    checksum = zlib.crc32(start)
+    for _ in range(min(times, GIGABYTE // len(filling))):  # of what is longer nobody sees the end
+        checksum = zlib.crc32(filling, checksum)
+    size = (len(start) + times * len(filling)) % 2**32
+    end = checksum.to_bytes(4, "little") + size.to_bytes(4, "little")
+    return gzip.compress(b"")[:10] + deflated(start, filling, times) + end
+
+
+def write_noise_of_gzip(path: Path) -> None:
+    path.write_bytes(gzipped(b"", bytes(MEGABYTE), 2000))
+
+
+def write_long_text(path: Path) -> None:
+    """JSON of just less text than is read."""
+    path.write_bytes(gzipped(b'{"version": 3, "a": "', b"x" * MEGABYTE, 1000))
+
+
+def write_many_elements(path: Path) -> None:
+    path.write_bytes(gzipped(b'{"version": 3, "a": [', b"[]," * MEGABYTE, 100))
+
+
+def write_many_members(path: Path) -> None:
+    path.write_bytes(gzip.compress(b"") * 200_000)
+
+
+def write_sparse_weights(path: Path) -> None:
+    """A file whose header tells the truth of 800 GB that no disk holds."""
+    save_model(Model.create("P.A R", (3, 1024, 1024), ["a", "b"]), path)
+    content = path.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    document = json.loads(header["__metadata__"]["denet"])
+    document["layers"].insert(
+        0, {"type": "conv", "filters": 65536, "size": [1024, 1024], "bias": False}
+    )
+    tensors = {
+        "1.conv.weight": [65536, 3, 1024, 1024],
+        "3.class-conv.weight": [2, 65536, 1, 1],
+    }
+    header, end = {"__metadata__": {"denet": json.dumps(document)}}, 0
+    for name, shape in tensors.items():
+        start, end = end, end + 4 * int(np.prod(shape, dtype=np.int64))
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text)
+    os.truncate(path, 8 + len(text) + end)
+
+
+MODELS = {
+    "noise.mdl.gz": (write_noise_of_gzip, {3, 5}),
+    "text.mdl.gz": (write_long_text, {5}),
+    "elements.mdl.gz": (write_many_elements, {3}),
+    "members.mdl.gz": (write_many_members, {3}),
+    "sparse.mdl": (write_sparse_weights, {3, 5}),
+}
+
+
+def run(directory: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command with little memory."""
+    limited = f'ulimit -v {MEMORY}; exec "$@"'
+    return subprocess.run(
+        ["bash", "-c", limited, "bash", sys.executable, str(ROOT / "bin" / name), *arguments],
+        cwd=directory,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+
+
+def check(done: subprocess.CompletedProcess[str], codes: set[int], name: str) -> None:
+    assert done.returncode in codes, done
+    *_, last = done.stderr.splitlines()
+    assert last.startswith("error: ") and name in last, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model(tmp_path: Path, name: str) -> None:
+    write, codes = MODELS[name]
+    write(tmp_path / name)
+    check(run(tmp_path, "model-info", "--model", name), codes, name)
+
+
+def write_zip_bomb(path: Path) -> None:
+    """An archive of 3 GB of zeros, as NumPy would compress them."""
+    shape, size = "(3, 1024, 1024, 1024)", 3 * GIGABYTE
+    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    start = b"\x93NUMPY\1\0" + len(text).to_bytes(2, "little") + text
+    content = deflated(start, bytes(MEGABYTE), size // MEGABYTE)
+    labels = io.BytesIO()
+    np.save(labels, np.zeros(3, np.int32))
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("data.npy", content)
+        archive.writestr("labels.npy", labels.getvalue())
+        info = archive.getinfo("data.npy")
+        info.compress_type, info.file_size = zipfile.ZIP_DEFLATED, len(start) + size
+
+
+def write_long_headers(path: Path) -> None:
+    """Lengths of some thousand digits; their product would take for ever."""
+    axes = ", ".join(["9" * 4000] * 5000)
+    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({axes}), }}\n".encode()
+    start = b"\x93NUMPY\2\0" + len(text).to_bytes(4, "little") + text
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("data.npy", start)
+        archive.writestr("labels.npy", start)
+
+
+ARRAYS = {"zeros.npz": (write_zip_bomb, {5}), "digits.npz": (write_long_headers, {3})}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_arrays(tmp_path: Path, name: str) -> None:
+    write, codes = ARRAYS[name]
+    write(tmp_path / name)
+    data = ("--extension", "npz", "--train", name, "--test", name)
+    check(run(tmp_path, "model-train", *data, "--model-desc", "P.A R"), codes, name)
+
+
+ENDLESS = {
+    "model-info --model /dev/zero": (3, "/dev/zero"),
+    "model-info --model pipe": (3, "pipe"),
+    "model-info --config /dev/zero": (2, "/dev/zero"),
+    "model-info --config pipe": (2, "pipe"),
+    "model-predict --model good.mdl --input pipe": (3, "pipe"),
+    "model-predict --model good.mdl --input /dev/zero": (3, "/dev/zero"),
+    "model-predict --model good.mdl --input list.txt": (3, "pipe"),
+    "model-train --extension npy --train x --test x": (3, "x_data.npy"),
+    "model-train --extension npz --train x --test x": (3, "x.npz"),
+    "model-info --model-desc nRSN[1000,65536,1023] R": (5, "parameters"),
+    "model-info --model-desc C[65536,1024] R --image-size 65536 65536": (5, "parameters"),
+}
+
+
+@pytest.mark.parametrize("line", ENDLESS)
+def test_what_never_ends(tmp_path: Path, line: str) -> None:
+    code, words = ENDLESS[line]
+    save_model(Model.create("P.A R", (3, 8, 8), ["a", "b"]), tmp_path / "good.mdl")
+    for name in ("pipe", "x_data.npy", "x.npz"):
+        os.mkfifo(tmp_path / name)
+    (tmp_path / "list.txt").write_text("pipe\n")
+    check(run(tmp_path, *line.split()), {code}, words)
