@@ -19,6 +19,9 @@ model-info --env
 say "2. Draw a picture set: six shapes, 2400 pictures to train, 600 to test"
 python examples/make_shapes.py "$dir/shapes"
 
+say "   Look at it: classes, sizes, problems, and a command to start with"
+model-info --data "$dir/shapes"
+
 say "3. Train a small residual network for $epochs epochs"
 model-train --border-mode half --activation relu \
     --model-desc 'C.B[16,3] BN A RSN.O[16,3] RSN.O[32,3,2] RSN.O[64,3,2] RSN.O[64,3,2] P.A R' \
@@ -28,9 +31,9 @@ model-train --border-mode half --activation relu \
     --output-prefix "$dir/run/shapes" --overwrite
 
 model=$(ls "$dir"/run/shapes_epoch*_final.mdl)
-say "4. Test it"
+say "4. Test it, and see where it errs"
 model-predict --model "$model" --input "$dir/shapes/test" --extension png \
-    --format csv --results "$dir/answers.csv"
+    --format csv --results "$dir/answers.csv" --report "$dir/report"
 
 say "5. Ask it about one picture"
 picture=$dir/shapes/test/star/0000.png
@@ -39,6 +42,7 @@ model-predict --model "$model" --input "$picture" --draw "$dir/star.png"
 say "Done. Look at
    $dir/run/curves.png      training cost, test error and learning rate
    $dir/run/metrics.csv     the same as numbers
+   $dir/report/             errors per class, confusion matrix, most confident mistakes
    $dir/answers.csv         what the network says of each test picture
    $dir/star.png            the picture beside its most probable classes
    $model

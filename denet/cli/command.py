@@ -48,21 +48,29 @@ class Parser(argparse.ArgumentParser):
         group.add_argument("--version", action="version", version=f"denet {denet.__version__}")
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
-        """Return the values of all options; raise UsageError."""
+        """Return the values of all options, and as ``typed`` the names of those that were given.
+
+        Raises UsageError.
+        """
         values = argparse.Namespace()
-        config = self._parse(arguments, argparse.Namespace()).config
+        config = self.config_file(self._filled(self._parse(arguments, argparse.Namespace())))
         if config:
             for words, place in config_arguments(config, self.options):
                 try:
                     self._parse(words, values)
                 except UsageError as error:
                     raise UsageError(f"{error}: {place}") from None
-        self._parse(arguments, values)
+        self._filled(self._parse(arguments, values))
         for option in self.options:
             value = getattr(values, option.key)
             if isinstance(option.kind, Words) and isinstance(value, list):
                 setattr(values, option.key, " ".join(value))
         return values
+
+    def config_file(self, values: argparse.Namespace) -> str | None:
+        """Return the file of options that the ``values`` typed ask for."""
+        config: str | None = values.config
+        return config
 
     def config_text(self, values: argparse.Namespace) -> str:
         """Return the values of all options as YAML that --config takes."""
@@ -78,6 +86,14 @@ class Parser(argparse.ArgumentParser):
         """Raise UsageError (in the place of argparse's usage text and exit)."""
         raise UsageError(message.removeprefix("argument "))
 
+    def _filled(self, values: argparse.Namespace) -> argparse.Namespace:
+        """Give the options that are not typed their defaults."""
+        values.typed = frozenset(vars(values))
+        for option in self.options:
+            if option.key not in values.typed:
+                setattr(values, option.key, option.default)
+        return values
+
     def _parse(self, arguments: Sequence[str], values: argparse.Namespace) -> argparse.Namespace:
         values, rest = self.parse_known_args(arguments, values)
         if not rest:
@@ -92,7 +108,7 @@ class Parser(argparse.ArgumentParser):
 
 def _add(group: argparse._ArgumentGroup, option: Option) -> None:
     """Add one row to a group; a flag also gets its opposite, --no-NAME."""
-    settings: dict[str, Any] = {"dest": option.key, "default": option.default}
+    settings: dict[str, Any] = {"dest": option.key, "default": argparse.SUPPRESS}
     text = option.full_help.replace("%", "%%")
     if isinstance(option.kind, Flag):
         group.add_argument(f"--{option.name}", action="store_true", help=text, **settings)
@@ -165,7 +181,8 @@ def explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, MemoryError):
         return "out of memory: try a smaller --batch-size", OutOfMemoryError.exit_code
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("denet"):
-        return f"{error.name} is not installed: pip install {error.name}", UsageError.exit_code
+        package = "pillow" if error.name == "PIL" else error.name
+        return f"{error.name} is not installed: pip install {package}", UsageError.exit_code
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename or 'standard output'}", DataError.exit_code
     what = f"{type(error).__name__}: {error}".rstrip(": ")
@@ -185,9 +202,10 @@ def start_log(values: argparse.Namespace) -> None:
     log.addHandler(MemoryHandler(capacity=1 << 16, flushLevel=logging.CRITICAL + 1))
 
 
-def log_to_file(path: Path) -> None:
+def log_to_file(path: Path, append: bool = False) -> None:
     """Write all messages into a file too, first those that came before it could exist."""
-    handler = logging.FileHandler(path, "w", encoding="utf-8", errors="backslashreplace")
+    mode = "a" if append else "w"
+    handler = logging.FileHandler(path, mode, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log = logging.getLogger("denet")
     for earlier in [each for each in log.handlers if isinstance(each, MemoryHandler)]:

@@ -15,9 +15,9 @@ import numpy as np
 
 from denet.graph import fuse
 from denet.graph.graph import Graph, Node, Tensor
-from denet.graph.kernel import Backend, Kernel, Layout
+from denet.graph.kernel import Backend, Call, Kernel, Layout
 from denet.graph.lower import Lowering
-from denet.graph.memory import ELEMENT_TYPES, plan_memory
+from denet.graph.memory import ELEMENT_TYPES, Step, Value, plan_memory
 from denet.graph.op.base import Run
 from denet.graph.store import ParameterStore, RunningAverages
 
@@ -28,7 +28,8 @@ class Plan:
     ``mode`` is train (forward, costs, backward, running averages) or predict (batch norm folded,
     outputs only). ``precision`` is f32 or bf16 (activations and their gradients; weights, sums,
     statistics and costs stay f32). ``share`` names another plan of the same network in the same
-    mode with another batch size: both then work on the same parameters.
+    mode with another batch size: both then work on the same parameters. Memory for activations is
+    taken by ``prepare``, which the first run calls: how much it will be is known before.
     """
 
     def __init__(
@@ -57,7 +58,12 @@ class Plan:
         self._results = costs if self.training else self._graph.outputs
         self.outputs = self._arrays(self._results)
         self._averages = RunningAverages(self._graph.updates, self._store)
-        self._bind(share)
+        self._share = share
+        self._steps = self._lower()
+        self._arena_bytes = plan_memory(self._steps)
+        self._arena: np.ndarray | None = None
+        self._calls: list[Call] = []
+        self._kinds: list[str] = []
 
     def load(self, values: Mapping[str, np.ndarray]) -> None:
         """Take over parameters and states: plain float32 arrays by name."""
@@ -77,6 +83,14 @@ class Plan:
         """The gradient of ``weights``, element by element, left by the last training run."""
         return self._store.gradients
 
+    def unpack(self, flat: np.ndarray) -> dict[str, np.ndarray]:
+        """Return new plain float32 arrays, by name, of an array that is laid out as ``weights``."""
+        return self._store.unpack(flat)
+
+    def pack(self, values: Mapping[str, np.ndarray], flat: np.ndarray) -> None:
+        """Write plain float32 arrays into an array that is laid out as ``weights``."""
+        self._store.pack(values, flat)
+
     @property
     def decay_size(self) -> int:
         """Number of leading elements of ``weights`` to which L2 decay applies by default."""
@@ -85,7 +99,27 @@ class Plan:
     @property
     def arena_bytes(self) -> int:
         """Bytes of activations, their gradients and scratch memory."""
-        return self._arena.nbytes
+        return self._arena_bytes
+
+    def prepare(self) -> None:
+        """Take the memory for activations and bind every kernel to it, once. MemoryError."""
+        if self._arena is not None:
+            return
+        # plans that share parameters run one after the other and may share the arena too
+        if self._share and self._share.arena_bytes >= self._arena_bytes:
+            self._share.prepare()
+            self._arena = self._share._arena
+        else:
+            self._arena = self._backend.allocate(self._arena_bytes)
+        assert self._arena is not None
+        for step in self._steps:
+            call = step.bind(self._arena)
+            if call:
+                self._calls.append(call)
+                self._kinds.append(step.kind)
+        if self._graph.updates:
+            self._calls.append(self._averages.step)
+            self._kinds.append("running averages")
 
     def run(
         self, batch: Mapping[str, np.ndarray], sample_keys: np.ndarray | None = None
@@ -94,10 +128,30 @@ class Plan:
 
         ``sample_keys`` (n,) uint64 are the sources of randomness of each sample (dropout, crops).
         """
+        self.prepare()
         self._take(batch, sample_keys)
         for call in self._calls:
             call()
         return self.outputs
+
+    def first_not_finite(self) -> tuple[str, str] | None:
+        """Run the last batch once more, looking at every array; None if all numbers are finite.
+
+        Else return the name of the node where the first one is not, and what there is not finite:
+        data, parameters, output or gradient. Running averages stay as they are.
+        """
+        assert self._arena is not None
+        data = [id(array) for array in self.inputs.values()]
+        for step in self._steps:
+            for value in step.reads:
+                if value.array is not None and not _is_finite(value, self._arena):
+                    return step.name, "data" if id(value.array) in data else "parameters"
+            call = step.bind(self._arena)
+            if call:
+                call()
+            if not all(_is_finite(value, self._arena) for value in step.writes):
+                return step.name, "output" if step.kind.endswith("forward") else "gradient"
+        return None
 
     def profile(self) -> dict[str, float]:
         """Run the batch that was last given once more; return seconds by kind of step."""
@@ -174,8 +228,8 @@ class Plan:
                     fixed[tensor] = self._store.view(tensor.name)
         return {**fixed, **self._averages.arrays}
 
-    def _bind(self, share: Plan | None) -> None:
-        """Emit the steps, lay out the arena and bind every kernel to its memory."""
+    def _lower(self) -> list[Step]:
+        """Return the steps in running order."""
         gradients = {
             tensor: self._store.gradient(tensor.name)
             for node, wanted in self._wanted.items()
@@ -194,21 +248,7 @@ class Plan:
         lowering.forward()
         if self.training:
             lowering.backward()
-        nbytes = plan_memory(lowering.steps)
-        # plans that share parameters run one after the other and may share the arena too
-        if share and share._arena.nbytes >= nbytes:
-            self._arena: np.ndarray = share._arena
-        else:
-            self._arena = self._backend.allocate(nbytes)
-        self._calls, self._kinds = [], []
-        for step in lowering.steps:
-            call = step.bind(self._arena)
-            if call:
-                self._calls.append(call)
-                self._kinds.append(step.kind)
-        if self._graph.updates:
-            self._calls.append(self._averages.step)
-            self._kinds.append("running averages")
+        return lowering.steps
 
 
 def _gradient_inputs(node: Node) -> tuple[int, ...]:
@@ -217,3 +257,11 @@ def _gradient_inputs(node: Node) -> tuple[int, ...]:
 
 def _is_trained(tensor: Tensor, needs: set[Tensor]) -> bool:
     return (tensor.kind == "parameter" and tensor.trainable) or tensor in needs
+
+
+def _is_finite(value: Value, arena: np.ndarray) -> bool:
+    """Look at the numbers of an array; bytes hold none (masks, scratch memory)."""
+    array = value.view(arena)
+    if array.dtype == np.uint16:  # bfloat16: infinity and NaN have all bits of the exponent
+        return not ((array & 0x7F80) == 0x7F80).any()
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())

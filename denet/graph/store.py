@@ -24,7 +24,7 @@ class ParameterStore:
         self._allocate = allocate
         self.layouts: dict[str, Layout] = {}
         self.stored: dict[str, np.ndarray] = {}  # 1-D, by tensor name
-        self.gradient_of: dict[str, np.ndarray] = {}
+        self.part_of: dict[str, slice] = {}  # of ``weights``, by name of a trained tensor
         self.weights: np.ndarray = np.zeros(0, np.float32)
         self.gradients: np.ndarray = np.zeros(0, np.float32)
         self.decay_size = 0
@@ -53,9 +53,8 @@ class ParameterStore:
         self.weights = self._allocate(4 * total).view(np.float32)
         self.gradients = self._allocate(4 * total).view(np.float32)
         for name, start in starts.items():
-            part = slice(start, start + layouts[name].size)
+            part = self.part_of[name] = slice(start, start + layouts[name].size)
             self.stored[name] = self.weights[part]
-            self.gradient_of[name] = self.gradients[part]
         self._lay_out_apart(frozen)
 
     def lay_out_fixed(self, tensors: Iterable[Tensor], layouts: Mapping[str, Layout]) -> None:
@@ -106,7 +105,16 @@ class ParameterStore:
 
     def gradient(self, name: str) -> Any:
         """Return where a kernel writes the gradient of this parameter."""
-        return self.layouts[name].view(self.gradient_of[name])
+        return self.layouts[name].view(self.gradients[self.part_of[name]])
+
+    def unpack(self, flat: np.ndarray) -> dict[str, np.ndarray]:
+        """Return new plain float32 arrays, by name, of an array that is laid out as ``weights``."""
+        return {name: self.layouts[name].unpack(flat[part]) for name, part in self.part_of.items()}
+
+    def pack(self, values: Mapping[str, np.ndarray], flat: np.ndarray) -> None:
+        """Write plain float32 arrays into an array that is laid out as ``weights``."""
+        for name, part in self.part_of.items():
+            self.layouts[name].pack(np.ascontiguousarray(values[name], np.float32), flat[part])
 
 
 class RunningAverages:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from denet.errors import DataError, UsageError
 from denet.model.format import FORMATS
 from denet.model.format.atomic import atomic_write
+from denet.train.state import State, read_state
+
+log = logging.getLogger(__name__)
 
 
 class RunFiles:
@@ -44,9 +50,9 @@ class RunFiles:
         return self._file(f"_best{self._suffix}")
 
     @property
-    def interrupted(self) -> Path:
-        """The model as it was when the user stopped the run."""
-        return self._file(f"_interrupted{self._suffix}")
+    def state(self) -> Path:
+        """All that going on with the training needs."""
+        return self._file(".state")
 
     @property
     def metrics(self) -> Path:
@@ -58,19 +64,35 @@ class RunFiles:
         """The picture of that table."""
         return self.directory / "curves.png"
 
+    @property
+    def options(self) -> Path:
+        """All options and versions, as YAML that --config takes."""
+        return self.directory / "run.yaml"
+
+    @property
+    def log(self) -> Path:
+        """What was said."""
+        return self.directory / "log.txt"
+
+    @property
+    def bad_data(self) -> Path:
+        """What was left out of the data, with the reason."""
+        return self.directory / "bad_data.txt"
+
+    @property
+    def diverged(self) -> Path:
+        """The batch that training diverged on."""
+        return self.directory / "diverged.txt"
+
     def existing(self) -> list[Path]:
         """Return, sorted, what an earlier run has left in the directory."""
-        pattern = re.compile(
-            re.escape(self._name)
-            + r"_(epoch\d+(_final)?|best|interrupted)\.(mdl|mdl\.gz|test)"
-            + f"|{self.metrics.name}|{self.curves.name}"
-        )
-        return sorted(p for p in self.directory.glob("*") if pattern.fullmatch(p.name))
+        own = self._own_names()
+        return sorted(p for p in self.directory.glob("*") if own.fullmatch(p.name))
 
-    def check(self, overwrite: bool = False) -> None:
+    def prepare(self) -> None:
         """Make the directory and prove that it can be written, before any time is spent.
 
-        Raises DataError if it cannot; UsageError if it holds a run, unless ``overwrite``.
+        Raises DataError if it cannot.
         """
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
@@ -82,7 +104,34 @@ class RunFiles:
                 probe.write(b"\0")
         except OSError as error:
             raise self._unwritable(error) from error
-        self.check_new(overwrite)
+
+    @contextmanager
+    def temporary(self) -> Iterator[Path]:
+        """Yield a prefix in a new directory below this one; both vanish with what is in them."""
+        made = [each for each in (self.directory, *self.directory.parents) if not each.exists()]
+        try:
+            self.prepare()
+            with tempfile.TemporaryDirectory(prefix=".dry-run-", dir=self.directory) as directory:
+                yield Path(directory, self._name)
+        finally:
+            for each in made:
+                with suppress(OSError):
+                    each.rmdir()
+
+    def read_state(self) -> State | None:
+        """Return where the run stopped; None if it never came to save anything.
+
+        Raises UsageError where the directory holds models but no state, DataError.
+        """
+        if self.state.exists():
+            return read_state(self.state)
+        found = [path for path in self.existing() if ".mdl" in path.suffixes]
+        if found:
+            raise UsageError(
+                f"resume: no {self.state.name} beside {found[0]}: start a new run with --model"
+            )
+        log.info("nothing to resume in %s: starting", self.directory)
+        return None
 
     def check_new(self, overwrite: bool = False) -> None:
         """Raise UsageError if the directory holds a run, unless ``overwrite``."""
@@ -90,16 +139,38 @@ class RunFiles:
         if found and not overwrite:
             raise UsageError(
                 f"output: {self.directory} already holds a run ({found[0].name}): "
-                "give another --output-prefix, or --overwrite to lose that run"
+                "give --resume to go on with it, --overwrite to lose it, or another "
+                "--output-prefix"
             )
 
     def clear(self) -> None:
         """Remove the files of an earlier run. Raises DataError."""
+        self._remove([*self.existing(), self.diverged, self.bad_data, self.options])
+        self.clear_leftovers()
+
+    def clear_leftovers(self) -> None:
+        """Remove the half-written files of a process that was killed. Raises DataError."""
+        own = self._own_names()
+        self._remove(
+            path
+            for path in self.directory.glob(".*.tmp")
+            if own.fullmatch(path.name[1:].rsplit(".", 2)[0])
+        )
+
+    def _remove(self, paths: Iterable[Path]) -> None:
         try:
-            for path in self.existing():
-                path.unlink()
+            for path in paths:
+                path.unlink(missing_ok=True)
         except OSError as error:
             raise self._unwritable(error) from error
+
+    def _own_names(self) -> re.Pattern[str]:
+        return re.compile(
+            re.escape(self._name)
+            + r"(_(epoch\d+(_final)?|best)\.(mdl|mdl\.gz|test)|\.state)"
+            + rf"|{re.escape(self.metrics.name)}|{re.escape(self.curves.name)}"
+            + r"|events\.out\.tfevents\.\d+"
+        )
 
     def _unwritable(self, error: OSError) -> DataError:
         reason = "not a directory" if isinstance(error, FileExistsError) else error.strerror

@@ -19,7 +19,12 @@ OF_THE_RUN = {
     "disable_intermediate",
     "test_epochs",
     "thread_num",
+    "model_save_dt",
+    "log_every",
+    "tensorboard",
 }
+# what a resumed run cannot change: the order of the images, and what the solver averages
+OF_THE_STATE = ("seed", "batch_size", "batch_size_factor", "solver", "skip_layer_updates")
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,7 @@ class TrainSettings:
     output_prefix, model_suffix, overwrite      files of the run, see RunFiles
     disable_intermediate                        save no model but the best and the final one
     epochs, batch_size                          the last batch of an epoch may be shorter
+    batch_size_factor                           batches whose gradients make one step
     test_epochs                                 test after every so many epochs, and at the end
     solver, learn_momentum, learn_decay         see solver.py
     learn_decay_all                             L2 decay of biases and scales too
@@ -36,10 +42,15 @@ class TrainSettings:
     learn_rate ... learn_warmup                 see schedule.py
     label_smoothing                             share of the target spread over all classes
     cost_factors                                one per cost of the network, none = all 1
-    skip_layer_updates                          numbers of layers whose parameters stay as they are
+    skip_layer_updates                          layers whose parameters stay as they are, see
+                                                denet.model.selection
     distort_mode                                random distortions of training images: o4, m50, ...
     seed                                        of order, distortions and dropout
     thread_num                                  threads that prepare batches
+    model_save_dt                               minutes between two saves of the state within an
+                                                epoch, 0 = only after each epoch
+    log_every                                   seconds between two log lines within an epoch
+    tensorboard                                 write the metrics as TensorBoard events too
     """
 
     output_prefix: str = "./model"
@@ -48,6 +59,7 @@ class TrainSettings:
     disable_intermediate: bool = False
     epochs: int = 30
     batch_size: int = 32
+    batch_size_factor: int = 1
     test_epochs: int = 1
     solver: str = "nesterov"
     learn_momentum: Sequence[float] = (0.0, 0.0)
@@ -61,13 +73,16 @@ class TrainSettings:
     learn_warmup: float = 0.0
     label_smoothing: float = 0.0
     cost_factors: Sequence[float] = ()
-    skip_layer_updates: Sequence[int] = ()
+    skip_layer_updates: Sequence[str] = ()
     distort_mode: Sequence[str] = ()
     seed: int = 23455
     thread_num: int = 1
+    model_save_dt: float = 30.0
+    log_every: float = 60.0
+    tensorboard: bool = False
 
     def __post_init__(self) -> None:
-        for option in ("epochs", "batch_size", "test_epochs"):
+        for option in ("epochs", "batch_size", "batch_size_factor", "test_epochs"):
             if getattr(self, option) < 1:
                 name = option.replace("_", "-")
                 raise UsageError(f"{name}: {getattr(self, option)}: give at least 1")

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from denet.errors import DataError, UsageError, nearest_hint
+from denet.errors import UsageError, nearest_hint
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,8 @@ class Chunk(NamedTuple):
 class Solver:
     """What all rules share: chunks, threads, L2 decay (g += decay * p), clipping, state.
 
+    All that continuing needs are the running averages ``kept`` and ``iteration``.
+
     size        elements of the flat arrays
     decay_size  leading elements that decay (weights; biases and scales come after them)
     momentum    the rule's averaging factors, each in [0, 1)
@@ -62,7 +64,6 @@ class Solver:
 
     def __init__(
         self,
-        name: str,
         size: int,
         decay_size: int,
         momentum: Sequence[float],
@@ -70,7 +71,7 @@ class Solver:
         clip: float,
         threads: int,
     ):
-        self.name, self.size, self.momentum, self.clip = name, size, tuple(momentum), clip
+        self.size, self.momentum, self.clip = size, tuple(momentum), clip
         self.iteration = 0  # updates made so far
         self.kept = {average: np.zeros(size, np.float32) for average in self.averages}
         chunks = [(part, decay) for part in _chunks(0, decay_size)]
@@ -102,27 +103,6 @@ class Solver:
     def step(self, chunk: Chunk) -> None:
         """Apply the rule: change weights and averages of the chunk, leave its gradient alone."""
         raise AssertionError("abstract")
-
-    def state(self) -> dict[str, Any]:
-        """Return all that continuing needs; the arrays are the solver's own, not copies."""
-        return {"solver": self.name, "iteration": self.iteration, **self.kept}
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Continue from a ``state()``; DataError if it is another rule's or network's."""
-        if state.get("solver") != self.name:
-            raise DataError(
-                f"solver state: of solver {state.get('solver')!r}, not {self.name!r}: "
-                f"resume with --solver {state.get('solver')}"
-            )
-        for name, average in self.kept.items():
-            if name not in state or state[name].shape != average.shape:
-                raise DataError(
-                    f"solver state: {name!r} does not fit {self.size} parameters: "
-                    "resume with the network and momentum it was saved with"
-                )
-        for name, average in self.kept.items():
-            average[...] = state[name]
-        self.iteration = int(state["iteration"])
 
     def _clip_scale(self, gradients: np.ndarray) -> float:
         """Return the factor that brings the gradient's Euclidean norm down to ``clip``."""
@@ -255,7 +235,7 @@ def make_solver(
         kind = GradientDescent
     if issubclass(kind, Adam) and not any(momentum):
         log.warning("%s without momenta sees signs only: usual is --learn-momentum 0.9 0.999", name)
-    return kind(name, size, size if decay_all else decay_size, momentum, decay, clip, threads)
+    return kind(size, size if decay_all else decay_size, momentum, decay, clip, threads)
 
 
 def check_solver(name: str, momentum: Sequence[float], decay: float, clip: float) -> None:

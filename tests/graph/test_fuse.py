@@ -70,7 +70,7 @@ def test_training_step(text, activation):
     np.testing.assert_allclose(cost, evaluate(graph, values, batch, run)[name], rtol=1e-4)
 
     store = plan._store
-    direction = {key: store.gradient(key).astype(np.float64) for key in store.gradient_of}
+    direction = {key: store.gradient(key).astype(np.float64) for key in store.part_of}
     length = np.sqrt(sum((part**2).sum() for part in direction.values()))
     costs = []
     for step in (1e-7, -1e-7):

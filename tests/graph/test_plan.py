@@ -21,7 +21,7 @@ def training_plan(graph, values) -> Plan:
 
 
 def gradients(plan: Plan) -> dict[str, np.ndarray]:
-    return {name: plan._store.gradient(name).copy() for name in plan._store.gradient_of}
+    return {name: plan._store.gradient(name).copy() for name in plan._store.part_of}
 
 
 def test_cost_equals_the_unfused_float64_graph():
@@ -78,10 +78,65 @@ def test_splits_of_a_deep_network_save_most_of_its_memory():
 def test_what_backward_does_not_read_is_not_computed_twice():
     layers = build_layers(parse_desc("C.B[4,3] A C.B[4,3] SPLIT C.B[4,3] A R"))
     plan = Plan(Model(layers, (3, 9, 9), ["a", "b"]).graph(2), NumpyBackend(), "train")
+    plan.prepare()
     assert [kind for kind in plan._kinds if "recompute" in kind] == [
         "Conv recompute",
         "Activation recompute",
     ]
+
+
+def spoil_data(values, batch):
+    batch["data"][1, 2, 3, 0] = np.nan
+
+
+def spoil_weight(values, batch):
+    values["4.conv.weight"][0, 0, 0, 0] = np.inf
+
+
+def overflow(values, batch):
+    values["1.conv.weight"][...] = 3e38
+    batch["data"][...] = 100
+
+
+DATA = ("", "data")
+SPOILT = [
+    (spoil_data, DATA),
+    (spoil_weight, ("4.conv.conv", "parameters")),
+    (overflow, ("1.conv.conv", "output")),
+    (lambda values, batch: None, None),
+]
+
+
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+@pytest.mark.parametrize("spoil, expected", SPOILT)
+def test_the_first_number_that_is_not_finite_is_found(spoil, expected, precision):
+    model = Model.create("C.B[4,3] BN A C[4,3] A P.A R", (3, 9, 9), ["a", "b"])
+    values = {name: value.copy() for name, value in model.values().items()}
+    graph = model.graph(4)
+    batch = batch_of(graph)
+    spoil(values, batch)
+    plan = Plan(graph, NumpyBackend(), "train", precision)
+    plan.load(values)
+    with np.errstate(all="ignore"):
+        plan.run(batch, KEYS)
+        states = {name: value.copy() for name, value in plan.values().items()}
+        found = plan.first_not_finite()
+    if expected == DATA:
+        assert found and found[1] == "data"  # where it is first read depends on the precision
+    else:
+        assert found == expected
+    for name, value in plan.values().items():
+        np.testing.assert_array_equal(value, states[name])
+
+
+def test_a_flat_array_can_be_taken_apart_and_put_together():
+    graph = residual_network()
+    plan = training_plan(graph, start_values(graph))
+    values = plan.unpack(plan.weights)
+    assert values.keys() == graph.parameters.keys()
+    again = np.zeros_like(plan.weights)
+    plan.pack({name: 2 * value for name, value in values.items()}, again)
+    np.testing.assert_array_equal(again, 2 * plan.weights)
 
 
 def test_cost_factors_weight_the_gradient_and_not_the_cost():

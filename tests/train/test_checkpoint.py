@@ -32,31 +32,57 @@ def test_unknown_suffix_is_told():
 
 
 def test_directory_is_made(tmp_path):
-    RunFiles(tmp_path / "a" / "b" / "model").check()
+    RunFiles(tmp_path / "a" / "b" / "model").prepare()
     assert list((tmp_path / "a" / "b").iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    "name", ["m_epoch001.mdl", "m_epoch012_final.mdl.gz", "m_epoch001.test", "metrics.csv"]
+    "name",
+    ["m_epoch001.mdl", "m_epoch012_final.mdl.gz", "m_epoch001.test", "metrics.csv", "m.state"],
 )
 def test_an_earlier_run_is_not_overwritten_unasked(name, tmp_path):
     files = RunFiles(tmp_path / "m")
     (tmp_path / name).write_text("old")
     with pytest.raises(UsageError, match=f"{name}.*--overwrite"):
-        files.check()
-    files.check(overwrite=True)
+        files.check_new()
+    files.check_new(overwrite=True)
     assert (tmp_path / name).exists()  # a check removes nothing
     files.clear()
     assert not (tmp_path / name).exists()
 
 
-@pytest.mark.parametrize("name", ["m.mdl", "mm_epoch001.mdl", "m_epoch001.mdl.bak", "m_epoch.mdl"])
+@pytest.mark.parametrize(
+    "name", ["m.mdl", "mm_epoch001.mdl", "m_epoch001.mdl.bak", "m_epoch.mdl", ".n.state.0f.tmp"]
+)
 def test_files_of_others_stay(name, tmp_path):
     (tmp_path / name).write_text("mine")
     files = RunFiles(tmp_path / "m")
-    files.check()
+    files.check_new()
     files.clear()
     assert (tmp_path / name).read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", [".m.state.0f1e2d3c.tmp", ".m_epoch001.mdl.0f1e2d3c.tmp"])
+def test_what_a_killed_process_was_writing_goes(name, tmp_path):
+    (tmp_path / name).write_text("half")
+    (tmp_path / "m.state").write_text("whole")
+    RunFiles(tmp_path / "m").clear_leftovers()
+    assert [path.name for path in tmp_path.iterdir()] == ["m.state"]
+
+
+def test_temporary_files_vanish_with_the_directories_made_for_them(tmp_path):
+    files = RunFiles(tmp_path / "a" / "b" / "m")
+    with files.temporary() as prefix:
+        assert prefix.name == "m"
+        (prefix.parent / "m.state").write_text("")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_models_without_a_state_cannot_be_resumed(tmp_path):
+    (tmp_path / "m_epoch001.mdl").write_text("")
+    with pytest.raises(UsageError, match="no m.state beside .*m_epoch001.mdl"):
+        RunFiles(tmp_path / "m").read_state()
+    assert RunFiles(tmp_path / "other").read_state() is None
 
 
 def test_unwritable_output_is_told_with_path_and_reason(tmp_path):
@@ -64,7 +90,7 @@ def test_unwritable_output_is_told_with_path_and_reason(tmp_path):
     with pytest.raises(
         DataError, match=f"{tmp_path}/file.*(not a directory|Not a directory)"
     ) as caught:
-        RunFiles(tmp_path / "file" / "model").check()
+        RunFiles(tmp_path / "file" / "model").prepare()
     assert caught.value.exit_code == 3
 
 

@@ -4,12 +4,11 @@ import json
 import logging
 import math
 import os
-import signal
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from train.tiny import NETWORK, TinySet, tiny_model, tiny_set
+from train.tiny import NETWORK, tiny_model, tiny_set
 
 from denet.backend.numpy.backend import NumpyBackend
 from denet.errors import DataError, DivergedError, UsageError
@@ -81,6 +80,7 @@ def test_files_of_a_run(tmp_path):
     names = {name for name in os.listdir(tmp_path / "run") if name != "curves.png"}
     assert names == {
         "metrics.csv",
+        "model.state",
         "model_best.mdl",
         "model_epoch001.mdl",
         "model_epoch002.mdl",
@@ -126,24 +126,37 @@ def test_best_model_is_the_first_with_the_lowest_error(tmp_path):
     assert saved[0].read_bytes() == saved[1].read_bytes()
 
 
-def test_skipped_layers_stay_as_they_are(tmp_path):
+@pytest.mark.parametrize("words", [("1", "2"), ("1-2",), ("conv", "2.batchnorm")])
+def test_skipped_layers_stay_as_they_are(words, tmp_path):
     model = tiny_model(text="C.B[6,3] BN A P.A R")
     before = {name: value.copy() for name, value in model.values().items()}
-    trainer(tmp_path, model, skip_layer_updates=(1, 2)).run()
+    trainer(tmp_path, model, skip_layer_updates=words).run()
     for name, value in model.values().items():
         frozen = name.split(".")[0] in ("1", "2")
         assert np.array_equal(value, before[name]) == frozen, name
 
 
 def test_divergence_is_told_with_place_rate_and_costs(tmp_path):
-    place = r"epoch \d/3, iteration \d: learn rate 1e\+30, costs: 5\.regression\.\w+ (nan|inf)"
+    place = (
+        r"epoch \d/3, iteration \d, learn rate 1e\+30, costs: 5\.regression\.\w+ (nan|inf), "
+        r"first not finite: the \w+ of layer \d \"[CRAP].*\", batch of 1 images \(row \d, all in "
+    )
     with pytest.raises(DivergedError, match=place) as caught:
         trainer(tmp_path, learn_rate=1e30, batch_size=1).run()
     assert caught.value.exit_code == 4
+    lines = (tmp_path / "run" / "diverged.txt").read_text().splitlines()
+    assert lines[1] == "images of the batch:" and lines[2].startswith("row ") and len(lines) == 3
+
+
+def test_a_layer_whose_weights_are_no_numbers_is_found(tmp_path):
+    model = tiny_model(text="C.B[6,3] BN A C[4,3] A P.A R")
+    model.parameters[3]["weight"][0, 0, 0, 0] = math.inf
+    with pytest.raises(DivergedError, match=r'the parameters of layer 4 "C\[4,3\]"'):
+        trainer(tmp_path, model).run()
 
 
 def test_weights_that_are_no_numbers_are_never_saved(tmp_path):
-    with pytest.raises(DivergedError, match=r"end of epoch 1: \d\..* is not finite"):
+    with pytest.raises(DivergedError, match=r"epoch 1/1, iteration 1: \d\..* is not finite"):
         trainer(tmp_path, epochs=1, batch_size=8, learn_rate=1e38, learn_decay=10.0).run()
     assert os.listdir(tmp_path / "run") == []
 
@@ -152,19 +165,41 @@ def test_weights_are_not_updated_by_a_cost_that_is_no_number(tmp_path):
     model = tiny_model()
     model.parameters[0]["weight"][0, 0, 0, 0] = math.nan
     run = trainer(tmp_path, model)
-    before = run._plans.full.weights.copy()
+    before = run._learner.plan.weights.copy()
     with pytest.raises(DivergedError):
         run.run()
-    np.testing.assert_array_equal(run._plans.full.weights, before)
+    np.testing.assert_array_equal(run._learner.plan.weights, before)
+
+
+def test_batches_add_up_to_the_gradient_of_one_large_batch(tmp_path):
+    weights = []
+    for name, size, factor in (("large", 6, 1), ("parts", 3, 2), ("single", 1, 6)):
+        model = tiny_model(text="C.B[12,3] A P.A R")
+        trainer(tmp_path / name, model, batch_size=size, batch_size_factor=factor).run()
+        weights.append(model.values())
+    start = tiny_model(text="C.B[12,3] A P.A R").values()
+    for path, large in weights[0].items():
+        moved = np.abs(large - start[path]).max()
+        assert moved > 1e-3
+        for parts in weights[1:]:
+            np.testing.assert_allclose(parts[path], large, atol=1e-4 * moved)
 
 
 BAD = [
     ({"cost_factors": (1.0, 2.0)}, UsageError, r"cost-factors: 2 given: the network has 1 \(5\."),
-    ({"skip_layer_updates": (9,)}, UsageError, "skip-layer-updates: 9: give numbers from 1 to 5"),
+    (
+        {"skip_layer_updates": ("9",)},
+        UsageError,
+        "skip-layer-updates: '9' names no layer: give numbers from 1 to 5",
+    ),
     ({"solver": "adm"}, UsageError, "did you mean 'adam'"),
     ({"distort_mode": ("z4",)}, UsageError, "z4"),
-    ({"train_set": tiny_set(3)}, DataError, "3 classes .a, b, c.: the model has 2"),
-    ({"test_set": tiny_set(3)}, DataError, "3 classes"),
+    (
+        {"train_set": tiny_set(3)},
+        DataError,
+        "3 where the model has 2; only in the dataset: c: model-train --init-partial",
+    ),
+    ({"test_set": tiny_set(3)}, DataError, "only in the dataset: c"),
 ]
 
 
@@ -191,46 +226,6 @@ SETTING_ERRORS = [
 def test_wrong_settings_are_told(change, message):
     with pytest.raises(UsageError, match=message):
         replace(SETTINGS, **change)
-
-
-class SignallingSet(TinySet):
-    """Sends a signal to this process when it is read for the ``at``-th time."""
-
-    def __init__(self, number: int, at: int):
-        source = tiny_set()
-        super().__init__(source.images_read, list(source.labels), 2)
-        self._number, self._left = number, at
-
-    def read(self, indices):
-        self._left -= 1
-        if self._left == 0:
-            os.kill(os.getpid(), self._number)
-        return super().read(indices)
-
-
-class Terminated(Exception):
-    """What the handler below makes of SIGTERM."""
-
-
-@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_the_model_first(number, tmp_path, caplog):
-    def terminate(number, frame):
-        raise Terminated
-
-    model = tiny_model()
-    run = trainer(tmp_path, model, SignallingSet(number, at=6), epochs=1000)
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        with caplog.at_level(logging.WARNING), pytest.raises((KeyboardInterrupt, Terminated)):
-            run.run()
-        assert signal.getsignal(signal.SIGTERM) is terminate
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    saved = load_model(tmp_path / "run" / "model_interrupted.mdl")
-    for name, value in run._plans.full.values().items():
-        np.testing.assert_array_equal(saved.values()[name], value)
-    assert "model_interrupted.mdl" in caplog.text
 
 
 def test_log_has_a_line_per_epoch_and_no_control_characters(tmp_path, caplog, capfd):

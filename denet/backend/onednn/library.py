@@ -28,7 +28,7 @@ STATUS = {
     5: "runtime error",
     6: "not required",
 }
-UNIMPLEMENTED, LAST_IMPLEMENTATION = 3, 4
+OUT_OF_MEMORY, UNIMPLEMENTED, LAST_IMPLEMENTATION = 1, 3, 4
 
 _PD = POINTER(c_void_p)  # a created handle is written here
 _DIMS = POINTER(c_int64)
@@ -121,6 +121,11 @@ class OneDnnError(Exception):
         self.status = status
 
 
+def failure(call: str, status: int) -> Exception:
+    """Return the error that a status other than success stands for."""
+    return MemoryError(call) if status == OUT_OF_MEMORY else OneDnnError(call, status)
+
+
 class _Version(ctypes.Structure):
     _fields_ = [
         ("major", c_int),
@@ -198,7 +203,7 @@ class Library:
 
         def check(status: int, *_: Any) -> int:
             if status:
-                raise OneDnnError(f"dnnl_{name}", status)
+                raise failure(f"dnnl_{name}", status)
             return status
 
         function.errcheck = check

@@ -10,7 +10,13 @@ from weakref import finalize
 
 import numpy as np
 
-from denet.backend.onednn.library import LAST_IMPLEMENTATION, UNIMPLEMENTED, OneDnnError, load
+from denet.backend.onednn.library import (
+    LAST_IMPLEMENTATION,
+    UNIMPLEMENTED,
+    OneDnnError,
+    failure,
+    load,
+)
 from denet.backend.onednn.memory import Memory, MemoryDesc, dims
 from denet.graph.kernel import Call
 
@@ -133,7 +139,7 @@ class Primitive:
         def call() -> None:
             status = execute(handle, stream, count, arguments)
             if status:
-                raise OneDnnError(f"dnnl_primitive_execute {self.implementation}", status)
+                raise failure(f"dnnl_primitive_execute {self.implementation}", status)
 
         return call
 

@@ -1,0 +1,171 @@
+"""What the options of a training name, opened: the model and the datasets."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from denet.cli.options import layer_options
+from denet.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from denet.dataset import Dataset
+    from denet.dataset.base import BadSample
+    from denet.model.model import Model
+    from denet.model.preprocessing import Preprocessing
+    from denet.train.state import State
+
+log = logging.getLogger(__name__)
+
+
+def model_and_training_set(
+    options: argparse.Namespace, state: State | None
+) -> tuple[Model, Dataset]:
+    """Return the model to train, read or new, and the training set opened for it."""
+    from denet.model.format import load_model
+
+    if state:
+        check_network(options, state.model)
+        return state.model, open_training_set(options, state.model)
+    if not options.model:
+        return new_model(options)
+    source = load_model(options.model)
+    if options.init_partial:
+        return partial_model(options, source)
+    return trained_model(options, source)
+
+
+def new_model(
+    options: argparse.Namespace, preprocessing: Preprocessing | None = None
+) -> tuple[Model, Dataset]:
+    """Return a network of --model-desc with random weights, and the training set."""
+    from denet.model.desc import build_layers, parse_desc
+    from denet.model.model import Model
+    from denet.model.preprocessing import Preprocessing
+
+    layers = layer_options(options)
+    build_layers(parse_desc(options.model_desc), layers)  # a wrong text ends before data is read
+    train_set = open_training_set(options)
+    if preprocessing is None:
+        statistics = train_set.channel_statistics() if options.normalise == "dataset" else ()
+        preprocessing = Preprocessing(*statistics)
+    model = Model.create(
+        options.model_desc,
+        train_set.shape,
+        train_set.class_labels,
+        layers,
+        options.seed,
+        preprocessing,
+    )
+    return model, train_set
+
+
+def trained_model(options: argparse.Namespace, model: Model) -> tuple[Model, Dataset]:
+    """Return the model of a file, its classes named after the training set if they have no name."""
+    from denet.dataset.base import ForeignClassError
+    from denet.evaluate.classifier import check_fit
+    from denet.model.model import nameless
+
+    if model.class_labels != nameless(len(model.class_labels)):
+        try:
+            return model, open_training_set(options, model)
+        except ForeignClassError as error:
+            raise DataError(f"{error}, or give the network these classes: --init-partial") from None
+    train_set = open_training_set(options)
+    if len(train_set.class_labels) == len(model.class_labels):
+        model.class_labels = train_set.class_labels
+    check_fit(model, train_set)  # before the test set is read
+    return model, train_set
+
+
+def partial_model(options: argparse.Namespace, source: Model) -> tuple[Model, Dataset]:
+    """Return a network for the classes of the training set that holds what fits of ``source``.
+
+    Pixels are normalised as ``source`` has learned them.
+    """
+    from denet.model import surgery
+    from denet.model.transfer import transfer
+
+    if "model_desc" in options.typed:
+        model, train_set = new_model(options, source.preprocessing)
+    else:
+        options.model_desc = None  # run.yaml must not name another network
+        train_set = open_training_set(options)
+        _, height, width = train_set.shape
+        model = surgery.set_class_num(source, train_set.class_labels, options.seed)
+        model = surgery.set_image_size(model, width, height, options.seed)
+    log.info("%s: %s", options.model, transfer(model, source).text())
+    return model, train_set
+
+
+def check_network(options: argparse.Namespace, model: Model) -> None:
+    """Raise UsageError if --model-desc is another network than that of the run resumed."""
+    from denet.model.desc import build_layers, layers_text, parse_desc
+
+    if "model_desc" in options.typed and not options.model:
+        wanted = layers_text(build_layers(parse_desc(options.model_desc), layer_options(options)))
+        if wanted != model.text():
+            raise UsageError(
+                f"resume: --model-desc is {wanted} but the run trains {model.text()}: leave it out"
+            )
+
+
+def open_training_set(options: argparse.Namespace, model: Model | None = None) -> Dataset:
+    """Open --train; with a model, for that model's classes and image shape."""
+    training = {"max_samples": options.max_samples, "mirror": options.augment_mirror}
+    return open_set(options, options.train, model, "the model", **training)
+
+
+def open_test_set(options: argparse.Namespace, model: Model) -> Dataset:
+    """Open --test for a model's classes and image shape."""
+    has_own_classes = options.model and not options.init_partial
+    return open_set(
+        options, options.test, model, "the model" if has_own_classes else "the training set"
+    )
+
+
+def open_set(
+    options: argparse.Namespace,
+    path: str,
+    model: Model | None = None,
+    class_owner: str = "the model",
+    **settings: Any,
+) -> Dataset:
+    """Open a dataset; with a model, one that has the model's classes and image shape.
+
+    Under --on-bad-data error the files that cannot be read are listed in bad_data.txt.
+    """
+    from denet.dataset import open_dataset
+    from denet.dataset.base import BadDataError
+
+    try:
+        return open_dataset(
+            path,
+            options.extension,
+            thread_num=options.thread_num,
+            class_labels=model.class_labels if model else None,
+            class_owner=class_owner,
+            shape=model.input_shape if model else None,
+            seed=options.seed,
+            progress=not options.quiet,
+            on_bad_data=options.on_bad_data,
+            max_image_pixels=options.max_image_pixels,
+            **settings,
+        )
+    except BadDataError as error:
+        listed = write_bad_data(options, error.bad)
+        raise DataError(f"{error}; all of them are listed in {listed}") from error
+
+
+def write_bad_data(options: argparse.Namespace, bad: Sequence[BadSample]) -> Path:
+    """Write what cannot be used, one file and its reason per line; return where."""
+    from denet.train.checkpoint import RunFiles, write_text
+
+    files = RunFiles(options.output_prefix)
+    files.prepare()
+    write_text(files.bad_data, "".join(f"{name}\t{reason}\n" for name, reason in bad))
+    return files.bad_data

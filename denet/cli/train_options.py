@@ -1,0 +1,171 @@
+"""The options of model-train."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from denet.cli.options import (
+    BELOW_ONE,
+    COUNT,
+    EXTENSION,
+    LAYER_OPTIONS,
+    MAX_IMAGE_PIXELS,
+    MODEL_DESC,
+    NOT_NEGATIVE,
+    ON_BAD_DATA,
+    POSITIVE,
+    THREAD_NUM,
+    Option,
+)
+from denet.layer.kind import Choice, Flag
+
+NETWORK = (
+    Option(
+        "model",
+        "model file to start from, instead of --model-desc; for other classes see --init-partial",
+        metavar="FILE",
+    ),
+    MODEL_DESC,
+    Option(
+        "init-partial",
+        "give the network of --model, or that of a --model-desc beside it, the classes of the "
+        "training set; take from --model the weights that fit, and tell which do not",
+        Flag(),
+        False,
+    ),
+    *LAYER_OPTIONS,
+    Option(
+        "normalise",
+        "pixels the network sees: dataset gives each channel mean 0 and deviation 1 over the "
+        "training set, none leaves 0 to 1",
+        Choice(("dataset", "none")),
+        "dataset",
+    ),
+)
+DATA = (
+    Option(
+        "train",
+        "training set: directory of class directories, or NAME of arrays NAME_data.npy and "
+        "NAME_labels.npy",
+        metavar="PATH",
+    ),
+    Option("test", "test set", metavar="PATH"),
+    replace(EXTENSION, default="ppm"),
+    Option("max-samples", "train on at most N samples, chosen at random", COUNT, metavar="N"),
+    Option("augment-mirror", "append a mirrored copy of every training image", Flag(), False),
+    Option(
+        "distort-mode",
+        "random distortions of training images: oN offset in pixels, sN scale in %, rN rotation "
+        "in degrees, mN mirror in % of images",
+        default=[],
+        count="*",
+        metavar="MODE",
+    ),
+    THREAD_NUM,
+    ON_BAD_DATA,
+    MAX_IMAGE_PIXELS,
+)
+LEARNING = (
+    Option("epochs", "passes over the training set", COUNT, 30, metavar="N"),
+    Option("batch-size", "images computed together", COUNT, 32, metavar="N"),
+    Option(
+        "batch-size-factor",
+        "batches whose gradients are added up to one step: M times larger steps in the same memory",
+        COUNT,
+        1,
+        metavar="M",
+    ),
+    Option(
+        "solver",
+        "update rule of the weights",
+        Choice(("sgd", "nesterov", "torch", "adam", "adamw")),
+        "nesterov",
+    ),
+    Option("learn-rate", "size of the steps at the start", POSITIVE, 0.1),
+    Option(
+        "learn-momentum",
+        "momentum, usually 0.9, or the two of adam, usually 0.9 0.999",
+        BELOW_ONE,
+        [0.0, 0.0],
+        "+",
+    ),
+    Option(
+        "learn-anneal", "factor of the learn rate after an epoch", POSITIVE, 1.0, metavar="FACTOR"
+    ),
+    Option(
+        "learn-anneal-epochs", "epochs after which to anneal, none for every one", COUNT, [], "*"
+    ),
+    Option("learn-cosine", "let the learn rate fall to 0 as a cosine", Flag(), False),
+    Option(
+        "learn-warmup",
+        "epochs in which the learn rate grows from 0",
+        NOT_NEGATIVE,
+        0.0,
+        metavar="EPOCHS",
+    ),
+    Option("learn-decay", "L2 decay of the weights", NOT_NEGATIVE, 0.0),
+    Option("learn-decay-all", "let biases and scales decay too", Flag(), False),
+    Option(
+        "gradient-clip",
+        "largest norm of the whole gradient, 0 for any",
+        NOT_NEGATIVE,
+        0.0,
+        metavar="NORM",
+    ),
+    Option(
+        "label-smoothing",
+        "share of the target spread over all classes",
+        BELOW_ONE,
+        0.0,
+        metavar="SHARE",
+    ),
+    Option("cost-factors", "factor of each cost of the network, none for 1", NOT_NEGATIVE, [], "*"),
+    Option(
+        "skip-layer-updates",
+        "layers to leave as they are: numbers or ranges (1-4), names as in model-info (5.resnet), "
+        "or types (batchnorm)",
+        default=[],
+        count="*",
+        metavar="LAYER",
+    ),
+    Option("test-epochs", "test after every N epochs", COUNT, 1, metavar="N"),
+    Option("skip-train", "only test the model on the test set", Flag(), False),
+)
+OUTPUT = (
+    Option("output-prefix", "start of the path of all files written", default="./model"),
+    Option("model-format", "format of model files", Choice(("mdl", "mdl.gz")), "mdl"),
+    Option("disable-intermediate", "save only the best and the final model", Flag(), False),
+    Option(
+        "model-save-dt",
+        "minutes between two saves of the state within an epoch, 0 for only after each epoch",
+        NOT_NEGATIVE,
+        30.0,
+        metavar="MINUTES",
+    ),
+    Option(
+        "log-every",
+        "seconds between two lines of the log where there is no terminal for a bar",
+        POSITIVE,
+        60.0,
+        metavar="SECONDS",
+    ),
+    Option("tensorboard", "write TensorBoard events too", Flag(), False),
+    Option(
+        "resume",
+        "go on with the run at --output-prefix where it stopped, with the options of its run.yaml "
+        "but for those typed here",
+        Flag(),
+        False,
+        recorded=False,
+    ),
+    Option(
+        "overwrite", "write over the run that the directory holds", Flag(), False, recorded=False
+    ),
+    Option(
+        "dry-run",
+        "try everything on two steps, a short test and a save; leave nothing but bad_data.txt",
+        Flag(),
+        False,
+        recorded=False,
+    ),
+)

@@ -1,0 +1,78 @@
+"""What a training tells of each epoch: the log, metrics.csv, curves.png, TensorBoard events."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Sequence
+
+from denet.model.format.atomic import atomic_write
+from denet.report.curves import MISSING, can_draw, draw_curves
+from denet.report.metrics import write_metrics
+from denet.report.tensorboard import EventWriter
+from denet.train.checkpoint import RunFiles
+from denet.train.progress import duration, speed_text
+from denet.train.settings import TrainSettings
+from denet.train.state import Metrics
+
+log = logging.getLogger(__name__)
+
+CURVE_SECONDS = 30.0  # between two pictures: short epochs need not wait for each
+WAIT_SHARE = 0.3  # of an epoch spent waiting for data: more is worth a warning
+WAIT_SECONDS = 5.0  # less than this is not
+
+
+class Journal:
+    """The rows of metrics.csv, ``history``, and everything that is made of them."""
+
+    def __init__(self, files: RunFiles, settings: TrainSettings, history: Sequence[Metrics] = ()):
+        self.history = list(history)
+        self._files, self._settings = files, settings
+        self._drawn = -math.inf
+        self._events = EventWriter(files.directory) if settings.tensorboard else None
+        if not can_draw():
+            log.info("no curves.png: %s", MISSING)
+
+    def record(self, metrics: Metrics) -> None:
+        """Add an epoch's row."""
+        self.history.append(metrics)
+        self._log(metrics)
+        write_metrics(self._files.metrics, self.history)
+        if self._events:
+            self._events.add(metrics)
+        last = metrics["epoch"] == self._settings.epochs
+        if can_draw() and (last or time.monotonic() - self._drawn > CURVE_SECONDS):
+            with atomic_write(self._files.curves) as temporary:
+                draw_curves(self._files.metrics, temporary)
+            self._drawn = time.monotonic()
+
+    def close(self) -> None:
+        """End what writes in the background."""
+        if self._events:
+            self._events.close()
+
+    def _log(self, metrics: Metrics) -> None:
+        epoch, epochs = int(metrics["epoch"]), self._settings.epochs
+        parts = [f"cost {metrics['cost']:.4f}"]
+        if not math.isnan(metrics["test_error"]):
+            parts.append(f"test error {metrics['test_error']:.2f}%")
+        parts.append(f"learn rate {metrics['learn_rate']:.4g}")
+        parts.append(speed_text(metrics["images_per_second"]))
+        share = metrics["wait_seconds"] / max(metrics["train_seconds"], 1e-9)
+        parts.append(f"data {min(share, 1):.0%}")
+        if epoch < epochs:
+            parts.append(f"{duration(self._seconds_left(epochs - epoch))} left")
+        log.info("epoch %d/%d: %s", epoch, epochs, ", ".join(parts))
+        if share > WAIT_SHARE and metrics["wait_seconds"] > WAIT_SECONDS:
+            log.warning(
+                "%.0f%% of the time went into waiting for data: raise --thread-num, use fewer "
+                "distortions, or smaller images",
+                100 * share,
+            )
+
+    def _seconds_left(self, epochs: int) -> float:
+        """Return the time that so many more epochs take if they are like the last one."""
+        tests = [row["test_seconds"] for row in self.history if not math.isnan(row["test_seconds"])]
+        test = tests[-1] / self._settings.test_epochs if tests else 0.0
+        return epochs * (self.history[-1]["train_seconds"] + test)

@@ -1,0 +1,139 @@
+"""One step of training: gradients of one or several batches, then an update of the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from denet.dataset.base import thread_count
+from denet.dataset.loader import Batch
+from denet.errors import DataError, UsageError
+from denet.evaluate.plan_set import PlanSet
+from denet.graph.graph import Graph
+from denet.graph.kernel import Backend
+from denet.model.model import Model
+from denet.model.selection import layer_numbers
+from denet.train.memory import advice
+from denet.train.settings import TrainSettings
+from denet.train.solver import Solver, make_solver
+
+SOLVER_THREADS = 8  # beyond these an update is bound by memory, not by cores
+
+
+class Learner:
+    """The plans and the solver of a model in training.
+
+    Batches may have up to ``batch_size`` images. Raises UsageError for settings that do not fit
+    the network, OutOfMemoryError.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        batch_size: int,
+        settings: TrainSettings,
+        backend: Backend,
+        precision: str,
+    ):
+        self._model, self._settings = model, settings
+        self._frozen = layer_numbers(model, settings.skip_layer_updates)
+        self._factors = {cost.name: cost.factor for cost in self._graph(1).costs}
+        self.factor = settings.batch_size_factor
+        mend = advice(batch_size, self.factor)
+        self._plans = PlanSet(self._graph, batch_size, backend, "train", precision, mend)
+        self.plan = self._plans.full
+        self.plan.load(model.values())
+        self.solver = self._make_solver()
+        # of the batches of one step, weighted
+        self._sum = np.zeros_like(self.plan.weights) if self.factor > 1 else None
+
+    def add(self, batch: Batch, share: float) -> dict[str, float]:
+        """Run a batch forward and backward; return its costs by name.
+
+        ``share`` is its part of the images of the step: the gradients of a step add up to that of
+        all its images in one batch (but for batch normalisation, which sees one batch at a time).
+        """
+        plan = self._plans[len(batch.data)]
+        inputs = {"data": batch.data, "class_index": batch.class_index}
+        costs = {name: float(cost) for name, cost in plan.run(inputs, batch.sample_keys).items()}
+        if self._sum is not None:
+            np.multiply(plan.gradients, share, out=plan.gradients)
+            self._sum += plan.gradients
+        return costs
+
+    def total(self, costs: Mapping[str, float]) -> float:
+        """Return what training minimises: the costs of a batch times their factors."""
+        return sum(self._factors[name] * cost for name, cost in costs.items())
+
+    def update(self, learn_rate: float) -> None:
+        """Change the weights by the gradient of the batches that were added."""
+        gradients = self.plan.gradients if self._sum is None else self._sum
+        self.solver.update(self.plan.weights, gradients, learn_rate)
+        if self._sum is not None:
+            self._sum[...] = 0
+
+    def first_not_finite(self, batch_size: int) -> str:
+        """Say where the last batch, of this size, first came upon a number that is not finite."""
+        found = self._plans[batch_size].first_not_finite()
+        if found is None:
+            return "all numbers of the network are finite"
+        node, what = found
+        if what == "data":
+            return "not finite: the images themselves"
+        number = node.split(".")[0]
+        layer = f'layer {number} "{self._model.token(int(number))}"' if number.isdigit() else node
+        return f"first not finite: the {what} of {layer}"
+
+    def averages(self) -> dict[str, np.ndarray]:
+        """Return the running averages of the solver as plain arrays, {average/path: array}."""
+        return {
+            f"{average}/{path}": value
+            for average, flat in self.solver.kept.items()
+            for path, value in self.plan.unpack(flat).items()
+        }
+
+    def resume(self, averages: Mapping[str, np.ndarray], iteration: int) -> None:
+        """Take over what ``averages`` returned. Raises DataError if it is another network's."""
+        own = self.averages()
+        shapes = {name: value.shape for name, value in averages.items()}
+        if shapes != {name: value.shape for name, value in own.items()}:
+            raise DataError(
+                "state: its averages do not fit the solver and the network: resume with the "
+                "options that the run was started with"
+            )
+        for average, flat in self.solver.kept.items():
+            prefix = f"{average}/"
+            values = {
+                n.removeprefix(prefix): v for n, v in averages.items() if n.startswith(prefix)
+            }
+            self.plan.pack(values, flat)
+        self.solver.iteration = iteration
+
+    def _graph(self, batch_size: int) -> Graph:
+        """Return the network's graph with the costs weighted and the skipped layers frozen."""
+        settings = self._settings
+        graph = self._model.graph(batch_size, settings.label_smoothing, self._frozen)
+        factors = settings.cost_factors or [1.0] * len(graph.costs)
+        if len(factors) != len(graph.costs):
+            names = ", ".join(cost.name for cost in graph.costs)
+            raise UsageError(
+                f"cost-factors: {len(factors)} given: the network has {len(graph.costs)} "
+                f"({names}): give one for each"
+            )
+        for cost, factor in zip(graph.costs, factors, strict=True):
+            cost.factor = factor
+        return graph
+
+    def _make_solver(self) -> Solver:
+        settings = self._settings
+        return make_solver(
+            settings.solver,
+            self.plan.weights.size,
+            self.plan.decay_size,
+            settings.learn_momentum,
+            settings.learn_decay,
+            decay_all=settings.learn_decay_all,
+            clip=settings.gradient_clip,
+            threads=min(thread_count(None), SOLVER_THREADS),
+        )

@@ -1,0 +1,151 @@
+"""PREFIX.state: all that a training needs to go on as if it had never stopped.
+
+The file is a .mdl file of the model in training, with the averages of the solver and a record
+beside it. Order, distortions and dropout are functions of (seed, epoch, sample), so that there is
+no state of random numbers to keep.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+
+from denet.dataset import Dataset
+from denet.errors import DataError, UsageError
+from denet.model.format.mdl import Attachment, read_attached, write
+from denet.model.format.record import Record
+from denet.model.model import Model
+from denet.train.settings import OF_THE_STATE, TrainSettings
+
+log = logging.getLogger(__name__)
+
+Metrics = dict[str, float]  # a row of metrics.csv
+
+
+@dataclass
+class Position:
+    """How far a training is: in ``epoch`` (from 0), after ``step`` of its updates.
+
+    ``cost`` is summed over the ``samples`` of this epoch so far; then the seconds they took.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    cost: float = 0.0
+    samples: int = 0
+    train_seconds: float = 0.0
+    wait_seconds: float = 0.0
+
+
+@dataclass
+class State:
+    """model       with its weights and running statistics
+    averages    running averages of the solver, {average/path: array}
+    iteration   updates made in the whole training
+    position    in the training
+    best_error  lowest test error of the epochs before this one, in per cent
+    history     rows of metrics.csv of the epochs before this one
+    settings    options that the training depends on
+    data        what ``dataset_record`` says of the training set
+    """
+
+    model: Model
+    averages: Mapping[str, np.ndarray]
+    iteration: int
+    position: Position
+    best_error: float = math.inf
+    history: Sequence[Metrics] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+
+    def check(self, settings: TrainSettings, data: Mapping[str, Any]) -> None:
+        """Raise DataError unless ``data`` is the training set, UsageError where settings differ.
+
+        What may be changed within a training is told where it differs.
+        """
+        if self.data != dict(data):
+            raise DataError(
+                f"resume: the training set has changed: {data['samples']} images, "
+                f"{self.data.get('samples')} when the run began: bring that set back, or start a "
+                "new run with --model"
+            )
+        if settings.epochs <= self.position.epoch:
+            raise UsageError(
+                f"resume: epochs: {settings.epochs}: the run is in epoch {self.position.epoch + 1} "
+                "already: give at least as many"
+            )
+        for name, value in settings.record().items():
+            option, before = name.replace("_", "-"), self.settings.get(name)
+            if value == before:
+                continue
+            if name in OF_THE_STATE:
+                raise UsageError(
+                    f"resume: {option}: {value} but the run began with {before}: leave it out, or "
+                    "start a new run with --model"
+                )
+            log.warning("resume: %s: %s instead of %s from here on", option, value, before)
+
+
+def dataset_record(dataset: Dataset) -> dict[str, Any]:
+    """Return what tells a training set from others: the number of samples, names and labels."""
+    names = "\0".join(os.path.basename(name) for name in dataset.names)
+    checksum = crc32(dataset.labels.tobytes(), crc32(names.encode(errors="surrogateescape")))
+    return {"samples": len(dataset), "checksum": checksum}
+
+
+def write_state(state: State, path: str | os.PathLike[str]) -> None:
+    """Write the file whole or not at all. Raises DataError."""
+    record = {
+        "iteration": state.iteration,
+        "position": asdict(state.position),
+        "best_error": _json(state.best_error),
+        "history": [{name: _json(value) for name, value in row.items()} for row in state.history],
+        "settings": state.settings,
+        "data": state.data,
+    }
+    write(state.model, path, Attachment(state.averages, record))
+
+
+def read_state(path: str | os.PathLike[str]) -> State:
+    """Return what ``write_state`` wrote. Raises DataError for any other file."""
+    source = os.fspath(path)
+    try:
+        model, (averages, values) = read_attached(source)
+    except OSError as error:
+        raise DataError(f"cannot read the state: {source}: {error.strerror}") from error
+    record = Record(values, source)
+    place, rows = record.record("position"), record.get("history")
+    if not isinstance(rows, list):
+        raise record.fault("'history' is not a list")
+    position = Position(
+        *(place.integer("epoch"), place.integer("step"), place.number("cost")),
+        *(place.integer("samples"), place.number("train_seconds"), place.number("wait_seconds")),
+    )
+    if min(position.epoch, position.step, position.samples) < 0:
+        raise place.fault("a negative number")
+    return State(
+        model,
+        averages,
+        record.integer("iteration"),
+        position,
+        record.number("best_error", math.inf),
+        [_row(Record(row, source)) for row in rows],
+        record.record("settings").values,
+        record.record("data").values,
+    )
+
+
+def _json(value: float) -> float | None:
+    """JSON knows no number for nothing and none for infinity."""
+    return value if math.isfinite(value) else None
+
+
+def _row(record: Record) -> Metrics:
+    return {name: record.number(name, math.nan) for name in record.values}

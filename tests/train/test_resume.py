@@ -1,0 +1,192 @@
+"""A training that was stopped and resumed ends as if nothing had happened, to the bit."""
+
+import json
+import logging
+import os
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from train.tiny import TinySet, tiny_model, tiny_set
+
+from denet.backend.numpy.backend import NumpyBackend
+from denet.errors import DataError, UsageError
+from denet.model.format import load_model
+from denet.report.metrics import read_metrics
+from denet.train.settings import TrainSettings
+from denet.train.state import read_state
+from denet.train.trainer import Trainer
+
+SETTINGS = TrainSettings(
+    epochs=3,
+    batch_size=3,
+    learn_rate=0.05,
+    learn_momentum=(0.9, 0.99),
+    learn_decay=0.01,
+    learn_cosine=True,
+    learn_warmup=0.5,
+    distort_mode=("o1", "m50"),
+    test_epochs=2,
+)
+TEXT = "CM[5,0.5] C.B[12,3] BN A D[0.2] P.A R"
+KINDS = [
+    {},
+    {"solver": "adam"},
+    {"solver": "sgd", "batch_size": 2, "batch_size_factor": 3},
+    {"learn_momentum": (0.0,), "skip_layer_updates": ("2",)},
+]
+
+
+class SignallingSet(TinySet):
+    """Sends a signal to this process when it is read for the ``at``-th time."""
+
+    def __init__(self, number: int, at: int):
+        super().__init__(tiny_set().images_read, [0, 1] * 4, 2)
+        self._number, self._left = number, at
+
+    def read(self, indices):
+        self._left -= 1
+        if self._left == 0:
+            os.kill(os.getpid(), self._number)
+        return super().read(indices)
+
+
+def begin(directory, train_set=None, **changes):
+    settings = replace(SETTINGS, output_prefix=str(directory / "model"), **changes)
+    train_set = train_set or tiny_set()
+    return Trainer(tiny_model(text=TEXT), train_set, tiny_set(seed=1), settings, NumpyBackend())
+
+
+def resume(directory, train_set=None, **changes):
+    settings = replace(SETTINGS, output_prefix=str(directory / "model"), **changes)
+    state = read_state(directory / "model.state")
+    train_set = train_set or tiny_set()
+    return Trainer(state.model, train_set, tiny_set(seed=1), settings, NumpyBackend(), "f32", state)
+
+
+def stopped(directory, at, **changes):
+    """Train until the ``at``-th read of the training set; return whether it was stopped."""
+    try:
+        begin(directory, SignallingSet(signal.SIGINT, at), **changes).run()
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def results(directory):
+    """Return the models and the tests, as bytes, and the columns of metrics.csv but the times."""
+    names = sorted(path.name for path in directory.iterdir() if path.suffix in (".mdl", ".test"))
+    metrics = read_metrics(directory / "metrics.csv")
+    kept = {name: column for name, column in metrics.items() if "second" not in name}
+    return {name: (directory / name).read_bytes() for name in names}, json.dumps(kept)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize("changes", KINDS)
+def test_a_resumed_run_ends_like_a_straight_one(changes, tmp_path):
+    begin(tmp_path / "straight", **changes).run()
+    expected = results(tmp_path / "straight")
+    stops = 0
+    for at in range(1, 14):
+        directory = tmp_path / f"stopped{at}"
+        stops += stopped(directory, at, **changes)
+        resume(directory, **changes).run()
+        assert results(directory) == expected, at
+    assert stops > 3
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_the_state_first(number, tmp_path, caplog):
+    class Terminated(Exception):
+        pass
+
+    def terminate(number, frame):
+        raise Terminated
+
+    run = begin(tmp_path, SignallingSet(number, at=6), epochs=1000)
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        with caplog.at_level(logging.WARNING), pytest.raises((KeyboardInterrupt, Terminated)):
+            run.run()
+        assert signal.getsignal(signal.SIGTERM) is terminate
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    saved = load_model(tmp_path / "model.state")  # a state is a model, too
+    for name, value in run._learner.plan.values().items():
+        np.testing.assert_array_equal(saved.values()[name], value)
+    assert "--resume goes on" in caplog.text and "model.state" in caplog.text
+
+
+def test_states_are_saved_within_an_epoch(tmp_path, monkeypatch):
+    positions = []
+    monkeypatch.setattr(
+        "denet.train.trainer.write_state",
+        lambda state, path: positions.append((state.position.epoch, state.position.step)),
+    )
+    begin(tmp_path / "a", epochs=2, model_save_dt=1e-9).run()
+    begin(tmp_path / "b", epochs=2, model_save_dt=0.0).run()
+    begin(tmp_path / "c", epochs=2).run()  # half an hour
+    assert positions == [(0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (1, 3)] + 2 * [(0, 3), (1, 3)]
+
+
+def test_more_epochs_go_on_as_if_they_had_been_planned(tmp_path):
+    constant = {"learn_cosine": False, "test_epochs": 1}
+    begin(tmp_path / "straight", epochs=4, **constant).run()
+    begin(tmp_path / "grown", epochs=2, **constant).run()
+    resume(tmp_path / "grown", epochs=4, **constant).run()
+    files, metrics = results(tmp_path / "grown")
+    expected, expected_metrics = results(tmp_path / "straight")
+    assert metrics == expected_metrics
+    for name in ("model_epoch004_final.mdl", "model_best.mdl"):
+        one, other = (load_model(tmp_path / run / name) for run in ("straight", "grown"))
+        for path, value in one.values().items():
+            np.testing.assert_array_equal(other.values()[path], value)
+    assert files.keys() - expected.keys() == {"model_epoch002_final.mdl"}
+
+
+def test_a_run_that_has_finished_is_left_alone(tmp_path, caplog):
+    begin(tmp_path).run()
+    before = results(tmp_path)
+    with caplog.at_level(logging.INFO):
+        resume(tmp_path).run()
+    assert "the run has finished after 3 epochs" in caplog.text
+    assert results(tmp_path) == before
+
+
+def test_a_best_model_of_before_is_not_replaced_by_a_worse_one(tmp_path):
+    begin(tmp_path, epochs=2).run()
+    state = read_state(tmp_path / "model.state")
+    best = (tmp_path / "model_best.mdl").read_bytes()
+    state.best_error = -1.0  # nothing can be better
+    settings = replace(SETTINGS, output_prefix=str(tmp_path / "model"), epochs=6)
+    data = tiny_set(), tiny_set(seed=1)
+    Trainer(state.model, *data, settings, NumpyBackend(), "f32", state).run()
+    assert (tmp_path / "model_best.mdl").read_bytes() == best
+
+
+CHANGES = [
+    ({"seed": 1}, UsageError, "resume: seed: 1 but the run began with 23455"),
+    ({"batch_size": 4}, UsageError, "resume: batch-size: 4 but the run began with 3"),
+    ({"solver": "adam"}, UsageError, "resume: solver: adam but"),
+    ({"learn_momentum": (0.0, 0.0)}, DataError, "state: its averages do not fit"),
+    ({"epochs": 2}, UsageError, "epochs: 2: the run is in epoch 3 already"),
+    ({"train_set": tiny_set(size=6)}, DataError, "changed: 6 images, 8 when the run began"),
+]
+
+
+@pytest.mark.parametrize("changes, error, message", CHANGES)
+def test_what_would_be_another_training_is_refused(changes, error, message, tmp_path):
+    begin(tmp_path).run()
+    before = results(tmp_path)
+    with pytest.raises(error, match=message):
+        resume(tmp_path, **changes)
+    assert results(tmp_path) == before
+
+
+def test_what_may_change_is_told(tmp_path, caplog):
+    begin(tmp_path).run()
+    resume(tmp_path, epochs=4, learn_decay=0.5)
+    assert "epochs: 4 instead of 3 from here on" in caplog.text
+    assert "learn-decay: 0.5 instead of 0.01 from here on" in caplog.text
