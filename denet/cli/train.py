@@ -138,7 +138,7 @@ def test(options: argparse.Namespace) -> int:
         min(options.batch_size, len(test_set)),
         model.preprocessing,
         thread_num=options.thread_num,
-        shuffle=False,
+        training=False,
     )
     classifier = Classifier(model, loader.batch_size, backend, precision)
     print(classifier.errors(loader.epoch(0)).report(model.class_labels), end="")

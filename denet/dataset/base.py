@@ -47,6 +47,13 @@ class ForeignClassError(DataError):
     """Classes of a dataset that a model, or the training set, does not have."""
 
 
+class Samples(NamedTuple):
+    """What a dataset gives for k samples: pixels, and what the network is to say of them."""
+
+    images: np.ndarray  # (k, h, w, c) uint8 (255 is one), or float32 as it is
+    targets: dict[str, np.ndarray]  # by name of the network's input: class_index (k,) int32, ...
+
+
 class Dataset:
     """N labelled images of one shape; the sample index 0..N-1 names a sample everywhere.
 
@@ -94,6 +101,10 @@ class Dataset:
         if mirrored.any():
             images[mirrored] = images[mirrored, :, ::-1]
         return images
+
+    def load(self, indices: np.ndarray, keys: np.ndarray, training: bool) -> Samples:
+        """Return samples; ``keys`` (k,) uint64 are the sources of what is random in training."""
+        return Samples(self.images(indices), {"class_index": self.labels[indices]})
 
     def append_mirrored(self) -> None:
         """Double the set: sample N + i is sample i mirrored left to right, made when it is read."""

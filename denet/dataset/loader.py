@@ -36,13 +36,15 @@ class Batch:
     """n samples: what a plan takes, and which samples they are."""
 
     data: np.ndarray  # (n, h, w, c) float32, normalised
-    class_index: np.ndarray  # (n,) int32
+    targets: dict[str, np.ndarray]  # by name of the network's input: class_index (n,) int32, ...
     sample_keys: np.ndarray  # (n,) uint64, unique per (seed, epoch, sample)
     indices: np.ndarray  # (n,) int64 positions in the dataset
 
 
 class Loader:
     """Goes through a dataset in batches; the last one of an epoch is as short as it is.
+
+    ``training`` shuffles it, and lets the dataset augment its samples.
 
     Order and distortions are functions of (seed, epoch, sample index): the batches are the same
     for any ``thread_num`` (0: all cores). ``wait_seconds`` adds up how long the consumer waited.
@@ -57,7 +59,7 @@ class Loader:
         distortions: Sequence[Distortion] = (),
         seed: int = 0,
         thread_num: int | None = 1,
-        shuffle: bool,
+        training: bool,
     ):
         if batch_size < 1:
             raise UsageError(f"batch-size: {batch_size}: give a positive number")
@@ -69,7 +71,7 @@ class Loader:
         self._seed = seed
         self.threads = thread_count(thread_num)
         self.batches_ahead = self.threads + 2  # a few ahead smooth out slow ones
-        self._shuffle = shuffle
+        self._training = training
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
@@ -87,7 +89,7 @@ class Loader:
         """
         indices = np.arange(len(self.dataset))
         keys = sample_keys(self._seed, number, indices)
-        if self._shuffle:
+        if self._training:
             indices = order(keys)
             keys = keys[indices]
         starts = iter(range(start * self.batch_size, len(indices), self.batch_size))
@@ -112,8 +114,9 @@ class Loader:
             pool.shutdown(cancel_futures=True)
 
     def _batch(self, indices: np.ndarray, keys: np.ndarray) -> Batch:
-        images = distort(self.dataset.images(indices), self._distortions, keys)
-        return Batch(self._normalise(images), self.dataset.labels[indices], keys, indices)
+        images, targets = self.dataset.load(indices, keys, self._training)
+        images = distort(images, self._distortions, keys)
+        return Batch(self._normalise(images), targets, keys, indices)
 
 
 class Normalise:

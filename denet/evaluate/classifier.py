@@ -53,7 +53,7 @@ class Classifier:
         """Return the top-1 and top-5 errors over these batches."""
         errors = TopErrors(len(self.model.class_labels))
         for batch in batches:
-            errors.add(self.probabilities(batch.data), batch.class_index)
+            errors.add(self.probabilities(batch.data), batch.targets["class_index"])
         return errors
 
 

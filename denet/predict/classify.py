@@ -125,11 +125,11 @@ def classify_dataset(
         classifier.batch_size,
         classifier.model.preprocessing,
         thread_num=thread_num,
-        shuffle=False,
+        training=False,
     )
     for batch in loader.epoch(0):
         names = [dataset.names[index] for index in batch.indices]
-        labels = [dataset.class_labels[index] for index in batch.class_index]
+        labels = [dataset.class_labels[index] for index in batch.targets["class_index"]]
         probabilities = _probabilities(classifier, batch.data, names)
         each(probabilities, batch)
         yield from _answers(classifier, names, probabilities, top, labels)

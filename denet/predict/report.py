@@ -51,12 +51,12 @@ class Review:
 
     def add(self, probabilities: np.ndarray, batch: Batch) -> None:
         """Take the answers (n, k) for a batch."""
-        self.errors.add(probabilities, batch.class_index)
+        self.errors.add(probabilities, batch.targets["class_index"])
         answers = probabilities.argmax(axis=1)
         wrong = [
             Mistake(int(index), int(true), int(answer), float(row[true]), float(row[answer]))
             for index, true, answer, row in zip(
-                batch.indices, batch.class_index, answers, probabilities, strict=True
+                batch.indices, batch.targets["class_index"], answers, probabilities, strict=True
             )
             if answer != true
         ]

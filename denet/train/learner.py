@@ -55,7 +55,7 @@ class Learner:
         all its images in one batch (but for batch normalisation, which sees one batch at a time).
         """
         plan = self._plans[len(batch.data)]
-        inputs = {"data": batch.data, "class_index": batch.class_index}
+        inputs = {"data": batch.data, **batch.targets}
         costs = {name: float(cost) for name, cost in plan.run(inputs, batch.sample_keys).items()}
         if self._sum is not None:
             np.multiply(plan.gradients, share, out=plan.gradients)

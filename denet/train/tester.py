@@ -43,7 +43,7 @@ class Tester:
             batch_size,
             model.preprocessing,
             thread_num=settings.thread_num,
-            shuffle=False,
+            training=False,
         )
 
     @property

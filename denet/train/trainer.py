@@ -78,7 +78,7 @@ class Trainer:
             distortions=parse_distortions(settings.distort_mode),
             seed=settings.seed,
             thread_num=settings.thread_num,
-            shuffle=True,
+            training=True,
         )
         self._step_num = -(-len(self._loader) // settings.batch_size_factor)  # of an epoch
         self._most_steps = most_steps

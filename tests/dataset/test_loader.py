@@ -24,8 +24,8 @@ def dataset():
     return DirectoryDataset(list("abcde"), LABELS, [str(i) for i in range(COUNT)], PIXELS)
 
 
-def loader(data=None, batch_size=5, shuffle=True, **options):
-    return Loader(data or dataset(), batch_size, PREPROCESSING, shuffle=shuffle, **options)
+def loader(data=None, batch_size=5, training=True, **options):
+    return Loader(data or dataset(), batch_size, PREPROCESSING, training=training, **options)
 
 
 def loader_threads():
@@ -34,7 +34,7 @@ def loader_threads():
 
 def test_plain_epoch():
     """Without shuffling: the samples in order, (x / 255 - mean) / std, a short last batch."""
-    batches = list(loader(shuffle=False).epoch(0))
+    batches = list(loader(training=False).epoch(0))
     assert [len(batch.data) for batch in batches] == [5, 5, 5, 5, 3]
     assert (
         len(loader()) == 5 and len(loader(batch_size=23)) == 1 and len(loader(batch_size=24)) == 1
@@ -43,7 +43,7 @@ def test_plain_epoch():
     assert data.dtype == np.float32
     expected = (PIXELS / 255 - [0.5, 0.4, 0.3]) / [0.2, 0.25, 0.5]
     np.testing.assert_allclose(data, expected, rtol=1e-5, atol=1e-6)
-    classes = np.concatenate([batch.class_index for batch in batches])
+    classes = np.concatenate([batch.targets["class_index"] for batch in batches])
     assert classes.dtype == np.int32 and classes.tolist() == LABELS.tolist()
     assert np.concatenate([batch.indices for batch in batches]).tolist() == list(range(COUNT))
 
@@ -58,7 +58,7 @@ def test_shuffled_epoch_holds_every_sample_once():
         for batch in batches:
             expected = (PIXELS[batch.indices] / 255 - [0.5, 0.4, 0.3]) / [0.2, 0.25, 0.5]
             np.testing.assert_allclose(batch.data, expected, rtol=1e-5, atol=1e-6)
-            assert batch.class_index.tolist() == LABELS[batch.indices].tolist()
+            assert batch.targets["class_index"].tolist() == LABELS[batch.indices].tolist()
     assert orders[0] == orders[2] != orders[1] and orders[0] != sorted(orders[0])
     other = np.concatenate([batch.indices for batch in loader(seed=4).epoch(0)])
     assert other.tolist() != orders[0]
@@ -90,7 +90,7 @@ def test_a_sample_looks_the_same_in_any_batch():
     for keys, data in seen[1:]:
         np.testing.assert_array_equal(keys, seen[0][0])
         np.testing.assert_array_equal(data, seen[0][1])
-    later = list(loader(distortions=tokens, seed=1, batch_size=23, shuffle=False).epoch(5))[0]
+    later = list(loader(distortions=tokens, seed=1, batch_size=23, training=False).epoch(5))[0]
     assert not set(later.sample_keys.tolist()) & set(seen[0][0].tolist())
     assert (later.data != seen[0][1]).any()
 
@@ -129,7 +129,7 @@ class Failing(Dataset):
 
 
 def test_errors_reach_the_consumer():
-    batches = Loader(Failing(57), 10, Preprocessing(), shuffle=False, thread_num=3).epoch(0)
+    batches = Loader(Failing(57), 10, Preprocessing(), training=False, thread_num=3).epoch(0)
     for _ in range(5):
         next(batches)
     with pytest.raises(OSError, match="disk on fire"):
@@ -160,7 +160,7 @@ def test_only_a_few_batches_are_made_ahead():
             return super().read(indices)
 
     data = Counting(-1)
-    batches = Loader(data, 1, Preprocessing(), shuffle=False, thread_num=2).epoch(0)
+    batches = Loader(data, 1, Preprocessing(), training=False, thread_num=2).epoch(0)
     next(batches)
     assert data.count <= 5
     batches.close()
@@ -176,7 +176,7 @@ def test_background_threads_are_nice():
             return super().read(indices)
 
     mine = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-    list(Loader(Spy(-1), 10, Preprocessing(), shuffle=False).epoch(0))
+    list(Loader(Spy(-1), 10, Preprocessing(), training=False).epoch(0))
     assert set(seen) == {19}
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == mine
 

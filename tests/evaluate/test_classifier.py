@@ -11,7 +11,7 @@ from denet.evaluate.classifier import Classifier, check_fit
 
 
 def batches(dataset, batch_size, model):
-    return Loader(dataset, batch_size, model.preprocessing, shuffle=False).epoch(0)
+    return Loader(dataset, batch_size, model.preprocessing, training=False).epoch(0)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 8])

@@ -85,7 +85,7 @@ def log_on_stderr():
 
 
 def tiny_loader(size):
-    return Loader(tiny_set(size=size), 2, Preprocessing(), shuffle=True)
+    return Loader(tiny_set(size=size), 2, Preprocessing(), training=True)
 
 
 def slow_epoch(title, seconds=0.15, **settings):
