@@ -10,17 +10,18 @@ FILES = sorted((ROOT / "denet").rglob("*.py"))
 
 EVERYWHERE = {"errors", "memory"}
 # part: the parts it may import besides itself and EVERYWHERE
-LIBRARY = {"dataset", "evaluate", "report", "model", "layer", "graph"}
+LIBRARY = {"dataset", "evaluate", "report", "model", "layer", "graph", "detect"}
 MAY_IMPORT = {
     "cli": LIBRARY | {"train", "predict", "backend"},
     "train": LIBRARY | {"backend"},
     "predict": LIBRARY | {"backend"},
-    "dataset": {"graph"},
-    "evaluate": {"dataset", "model", "layer", "graph"},
-    "report": {"dataset", "evaluate", "model", "layer", "graph"},
-    "model": {"layer", "graph"},
-    "layer": {"graph"},
-    "graph": set(),
+    "dataset": {"graph", "detect"},
+    "evaluate": {"dataset", "model", "layer", "graph", "detect"},
+    "report": {"dataset", "evaluate", "model", "layer", "graph", "detect"},
+    "model": {"layer", "graph", "detect"},
+    "layer": {"graph", "detect"},
+    "graph": {"detect"},
+    "detect": set(),
     "backend": {"graph"},
     "errors": set(),
     "memory": set(),

@@ -98,6 +98,7 @@ class Graph:
     costs: list[Cost] = field(default_factory=list)
     outputs: dict[str, Tensor] = field(default_factory=dict)
     taps: dict[int, Tensor] = field(default_factory=dict)
+    marks: dict[str, Tensor] = field(default_factory=dict)  # what layers leave for later ones
     segment: int = 0
     _scopes: list[str] = field(default_factory=list)
     _frozen: bool = False

@@ -80,7 +80,7 @@ def test_a_sample_looks_the_same_in_any_batch():
     """Distortions and keys belong to (seed, epoch, sample), not to the batch or the order."""
     tokens = parse_distortions(["o2", "m50"])
     seen = []
-    for options in ({"batch_size": 5}, {"batch_size": 7}, {"batch_size": 23, "shuffle": False}):
+    for options in ({"batch_size": 5}, {"batch_size": 7}, {"batch_size": 23, "training": False}):
         batches = list(loader(distortions=tokens, seed=1, **options).epoch(4))
         indices, keys, data = (
             np.concatenate([getattr(batch, name) for batch in batches])
