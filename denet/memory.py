@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 MEGABYTE, GIGABYTE = 1e6, 1e9
+THREAD_BYTES = 72 << 20  # of addresses
 
 
 def size_text(size: int) -> str:
@@ -22,6 +25,9 @@ def resident_bytes() -> int:
 
 def peak_bytes() -> int:
     """Return the most bytes that this process has held so far; 0 where the system cannot tell."""
+    peak = _fields(Path("/proc/self/status")).get("VmHWM")
+    if peak is not None:
+        return peak * 1024
     try:
         import resource
     except ModuleNotFoundError:  # Windows
@@ -33,6 +39,16 @@ def peak_bytes() -> int:
 def available_bytes() -> int | None:
     """Return how many bytes this process can take in addition; None where nobody tells."""
     return min(_limits(), default=None)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether an error means that the system gave no more memory, whatever its type."""
+    return (
+        isinstance(error, MemoryError)
+        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+        or (isinstance(error, RuntimeError) and "can't start new thread" in str(error))
+        or (isinstance(error, ImportError) and "failed to map segment" in str(error))
+    )
 
 
 def _limits() -> Iterator[int]:
@@ -47,7 +63,9 @@ def _limits() -> Iterator[int]:
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     held = _fields(Path("/proc/self/status")).get("VmSize")
     if limit != resource.RLIM_INFINITY and held:
-        yield max(0, limit - held * 1024)
+        # a thread takes a stack and an arena of malloc; most cores have none yet
+        threads = 2 + (os.cpu_count() or 1)
+        yield max(0, limit - held * 1024 - threads * THREAD_BYTES)
     for group in _control_groups():
         stat = _fields(group / "memory.stat")
         try:

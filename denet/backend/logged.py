@@ -21,6 +21,7 @@ def logged(backend: Backend) -> Backend:
 
     class Logged:
         name: ClassVar[str] = backend.name
+        working_share: ClassVar[float] = backend.working_share
 
         def kernel(
             self,

@@ -49,7 +49,7 @@ def bench(options: argparse.Namespace) -> int:
     return 0
 
 
-def training_update(plan: Plan) -> Callable[[], None]:
+def training_update(plan: Plan) -> Callable[[], object]:
     """Return the update of weights that a usual training makes."""
     from denet.train.solver import make_solver
 

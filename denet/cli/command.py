@@ -20,6 +20,7 @@ from denet.cli.config import config_arguments, config_text
 from denet.cli.options import GENERAL, LOG_LEVELS, RETIRED, Groups, Option, Words
 from denet.errors import DataError, DenetError, OutOfMemoryError, UsageError, nearest_hint
 from denet.layer.kind import Choice, Flag, Kind
+from denet.memory import is_out_of_memory
 
 
 class Parser(argparse.ArgumentParser):
@@ -178,7 +179,7 @@ def explain(error: BaseException) -> tuple[str, int]:
         return str(error), error.exit_code
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", 128 + (error.args[0] if error.args else signal.SIGINT)
-    if isinstance(error, MemoryError):
+    if is_out_of_memory(error):
         return "out of memory: try a smaller --batch-size", OutOfMemoryError.exit_code
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("denet"):
         package = "pillow" if error.name == "PIL" else error.name

@@ -93,7 +93,7 @@ EXTENSION = Option(
 )
 ON_BAD_DATA = Option(
     "on-bad-data",
-    "what unreadable images lead to: an error that lists them, or training without them (skip)",
+    "what unreadable images lead to: an error that lists them, or going on without them (skip)",
     Choice(("error", "skip")),
     "error",
 )

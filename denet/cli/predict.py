@@ -7,6 +7,7 @@ import logging
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from denet.cli.options import (
     Option,
     engine,
 )
+from denet.cli.predict_detect import detect, mode_words
 from denet.errors import DataError, UsageError
 from denet.layer.kind import Choice
 
@@ -40,9 +42,26 @@ INPUT = (
         "arrays, or directory of class directories named as the classes of the model",
         metavar="PATH",
     ),
-    EXTENSION,
+    replace(
+        EXTENSION,
+        default=None,
+        help=f"{EXTENSION.help} (of a labelled dataset; any image if not given)",
+    ),
     Option("batch-size", "images computed together", COUNT, 100, metavar="N"),
-    Option("predict-mode", "single: each image as a whole", Choice(("single",)), "single"),
+    Option(
+        "predict-mode",
+        "single classifies each image as a whole; detect finds objects (detect,voc and "
+        "detect,mscoco and detect,imagenet also evaluate as these do, detect,image draws)",
+        default="single",
+        metavar="MODE",
+    ),
+    Option(
+        "params",
+        "of detect, NAME=VALUE: prThreshold, nmsThreshold, useSoftNMS, cornerThreshold, cornerMax, "
+        "matchIOU",
+        default=[],
+        count="*",
+    ),
     THREAD_NUM,
     ON_BAD_DATA,
     MAX_IMAGE_PIXELS,
@@ -71,7 +90,7 @@ def parser() -> Parser:
     """Return the command line of model-predict."""
     return Parser(
         "model-predict",
-        "Classify images with a trained model.",
+        "Classify images, or find objects in them, with a trained model.",
         "model-predict --model run/a_best.mdl --input photos/ --format csv",
         {"input": INPUT, "output": OUTPUT, "engine": ENGINE},
     )
@@ -85,6 +104,7 @@ def predict(options: argparse.Namespace) -> int:
     parser().require(options, "model", "input")
     if options.draw and not options.draw.lower().endswith(".png"):
         raise UsageError(f"--draw: {options.draw}: end the name in .png")
+    mode, words = mode_words(options.predict_mode)
     backend, precision = engine(options)
     model = load_model(options.model)
 
@@ -94,7 +114,11 @@ def predict(options: argparse.Namespace) -> int:
         return Classifier(model, min(options.batch_size, image_num), backend, precision)
 
     bad: list[BadSample] = []
-    why = unlabelled(options.input, options.extension, model.class_labels)
+    if mode == "detect":
+        image_num = detect(options, model, backend, precision, words, bad)
+        tell_bad(bad, image_num, options.on_bad_data)
+        return 0
+    why = unlabelled(options.input, options.extension or "image", model.class_labels)
     if why is None:
         image_num = predict_dataset(options, model, classifier, bad)
     elif options.report:
@@ -122,7 +146,7 @@ def predict_dataset(
 
     dataset = open_dataset(
         options.input,
-        options.extension,
+        model_extension(options, model),
         thread_num=options.thread_num,
         class_labels=model.class_labels,
         class_owner="the model",
@@ -147,6 +171,21 @@ def predict_dataset(
     if files:
         log.info("%s: %s", options.report, ", ".join(files.write(review)))
     return len(dataset) + len(bad)
+
+
+def model_extension(options: argparse.Namespace, model: Model) -> str:
+    """Return --extension, any image where it is not given, with the size of the model's input.
+
+    Images of other sizes are then treated as loose files are.
+    """
+    from denet.dataset import parse_extension
+
+    extension: str = options.extension or "image"
+    _, form, given = parse_extension(extension)
+    _, height, width = model.input_shape
+    return (
+        f"{extension},crop={width}x{height}" if form.converts and "crop" not in given else extension
+    )
 
 
 def predict_files(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from denet.cli.command import Parser, log_to_file, run
 from denet.cli.options import ENGINE, engine
-from denet.cli.train_input import model_and_training_set, open_set, open_test_set, write_bad_data
+from denet.cli.train_input import model_and_training_set, open_test_set, write_bad_data
 from denet.cli.train_options import DATA, LEARNING, NETWORK, OUTPUT
 from denet.errors import UsageError
 
@@ -59,15 +59,19 @@ def train(options: argparse.Namespace) -> int:
     if options.skip_train:
         built.require(options, "model", "test")
         return test(options)
-    built.require(options, "train")
-    if options.dry_run:
-        return rehearse(options)
     from denet.train.checkpoint import RunFiles, write_text
 
     files = RunFiles(options.output_prefix)
-    state = files.read_state() if options.resume else None
     if options.resume and options.overwrite:
         raise UsageError("--resume: together with --overwrite: choose one of the two")
+    state = files.read_state() if options.resume else None
+    if options.resume and not options.train:
+        raise UsageError(
+            f"--resume: no options of a run in {files.options}: give them, or a prefix"
+        )
+    built.require(options, "train")
+    if options.dry_run:
+        return rehearse(options)
     if not state:
         files.check_new(options.overwrite)  # before all data is read
     trainer = open_training(options, train_settings(options), state)
@@ -87,8 +91,8 @@ def rehearse(options: argparse.Namespace) -> int:
         settings = replace(train_settings(options), output_prefix=str(prefix), epochs=1)
         open_training(options, settings, None, DRY_STEPS).run()
     log.info(
-        "dry run: %d steps, a test and a save went well, %s of memory at most",
-        *(DRY_STEPS, size_text(peak_bytes())),
+        "dry run: %d steps, %sa save went well, %s of memory at most",
+        *(DRY_STEPS, "a test and " if options.test else "and ", size_text(peak_bytes())),
     )
     return 0
 
@@ -106,10 +110,6 @@ def open_training(
     options.backend, options.precision = backend.name, precision
     model, train_set = model_and_training_set(options, state)
     test_set = open_test_set(options, model) if options.test else None
-    log.info(
-        "training %s parameters on %s images with %s in %s",
-        *(f"{model.parameter_count():,}", f"{len(train_set):,}", backend.name, precision),
-    )
     trainer = Trainer(model, train_set, test_set, settings, backend, precision, state, most_steps)
     bad = train_set.bad + (test_set.bad if test_set else [])
     if bad:
@@ -132,7 +132,7 @@ def test(options: argparse.Namespace) -> int:
 
     backend, precision = engine(options)
     model = load_model(options.model)
-    test_set = open_set(options, options.test, model)
+    test_set = open_test_set(options, model)
     loader = Loader(
         test_set,
         min(options.batch_size, len(test_set)),

@@ -32,7 +32,14 @@ def model_and_training_set(
         check_network(options, state.model)
         return state.model, open_training_set(options, state.model)
     if not options.model:
+        if options.init_partial:
+            raise UsageError("--init-partial: without --model: give the model to take weights from")
         return new_model(options)
+    if "model_desc" in options.typed and not options.init_partial:
+        log.warning(
+            "--model-desc is not used: the network is that of --model; --init-partial would take "
+            "into a new network what fits"
+        )
     source = load_model(options.model)
     if options.init_partial:
         return partial_model(options, source)
@@ -66,6 +73,7 @@ def new_model(
 
 def trained_model(options: argparse.Namespace, model: Model) -> tuple[Model, Dataset]:
     """Return the model of a file, its classes named after the training set if they have no name."""
+    options.model_desc = None  # run.yaml must not name another network
     from denet.dataset.base import ForeignClassError
     from denet.evaluate.classifier import check_fit
     from denet.model.model import nameless
@@ -123,9 +131,9 @@ def open_training_set(options: argparse.Namespace, model: Model | None = None) -
 def open_test_set(options: argparse.Namespace, model: Model) -> Dataset:
     """Open --test for a model's classes and image shape."""
     has_own_classes = options.model and not options.init_partial
-    return open_set(
-        options, options.test, model, "the model" if has_own_classes else "the training set"
-    )
+    owner = "the model" if has_own_classes else "the training set"
+    extension = options.test_extension or options.extension
+    return open_set(options, options.test, model, owner, extension)
 
 
 def open_set(
@@ -133,6 +141,7 @@ def open_set(
     path: str,
     model: Model | None = None,
     class_owner: str = "the model",
+    extension: str | None = None,
     **settings: Any,
 ) -> Dataset:
     """Open a dataset; with a model, one that has the model's classes and image shape.
@@ -145,7 +154,7 @@ def open_set(
     try:
         return open_dataset(
             path,
-            options.extension,
+            extension or options.extension,
             thread_num=options.thread_num,
             class_labels=model.class_labels if model else None,
             class_owner=class_owner,
@@ -163,9 +172,10 @@ def open_set(
 
 def write_bad_data(options: argparse.Namespace, bad: Sequence[BadSample]) -> Path:
     """Write what cannot be used, one file and its reason per line; return where."""
+    from denet.dataset.base import printable
     from denet.train.checkpoint import RunFiles, write_text
 
     files = RunFiles(options.output_prefix)
     files.prepare()
-    write_text(files.bad_data, "".join(f"{name}\t{reason}\n" for name, reason in bad))
+    write_text(files.bad_data, "".join(f"{printable(name)}\t{reason}\n" for name, reason in bad))
     return files.bad_data

@@ -51,6 +51,7 @@ DATA = (
     ),
     Option("test", "test set", metavar="PATH"),
     replace(EXTENSION, default="ppm"),
+    Option("test-extension", "extension of the test set, where it is another", metavar="EXTENSION"),
     Option("max-samples", "train on at most N samples, chosen at random", COUNT, metavar="N"),
     Option("augment-mirror", "append a mirrored copy of every training image", Flag(), False),
     Option(
@@ -122,8 +123,8 @@ LEARNING = (
     Option("cost-factors", "factor of each cost of the network, none for 1", NOT_NEGATIVE, [], "*"),
     Option(
         "skip-layer-updates",
-        "layers to leave as they are: numbers or ranges (1-4), names as in model-info (5.resnet), "
-        "or types (batchnorm)",
+        "layers to leave as they are: numbers or ranges (1-4), types (batchnorm), symbols (BN), "
+        "or a number with its type (5.resnet), all as model-info shows them",
         default=[],
         count="*",
         metavar="LAYER",

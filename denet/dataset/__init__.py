@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-from denet.dataset.base import MAX_IMAGE_PIXELS, BadDataError, BadSample, Dataset
+import numpy as np
+
+from denet.dataset.base import MAX_IMAGE_PIXELS, BadDataError, BadSample, Dataset, names_text
+from denet.dataset.image_options import OPTION_NAMES
 from denet.errors import DataError, UsageError, nearest_hint
+
+log = logging.getLogger(__name__)
 
 __all__ = [
     "BadDataError",
@@ -33,16 +40,26 @@ class Format:
     module: str
     opener: str
     options: tuple[str, ...] = ()
+    converts: bool = False  # the opener takes ``channels``: 1 or 3 that images are brought to
+    splits: bool = False  # bare words are parts of the data: the opener takes ``splits``
 
 
-_DIRECTORY = Format("denet.dataset.directory", "open_directory", ("crop",))
+_DIRECTORY = Format("denet.dataset.directory", "open_directory", ("crop",), converts=True)
 _ARRAY = Format("denet.dataset.array", "open_array")
+_ANNOTATED = Format("denet.dataset.annotated", "open_annotated", OPTION_NAMES, splits=True)
 
+# images with boxes, by the layout of their annotations
+ANNOTATED = {
+    "imagenet": replace(_ANNOTATED, options=(*OPTION_NAMES, "null"), splits=False),
+    "mscoco": _ANNOTATED,
+    "voc": _ANNOTATED,
+}
 # An image suffix that Pillow reads ("png", "jpg", ...) is a kind too: a directory of that format.
 FORMATS: dict[str, Format] = {
     "image": _DIRECTORY,
     "npy": _ARRAY,
     "npz": _ARRAY,
+    **ANNOTATED,
 }
 
 
@@ -88,6 +105,7 @@ def open_dataset(
         progress=progress,
         on_bad_data=on_bad_data,
         max_image_pixels=max_image_pixels,
+        **({"channels": shape[0]} if shape and format_.converts else {}),
         **options,
     )
     if shape is not None and dataset.shape != tuple(shape):
@@ -95,25 +113,37 @@ def open_dataset(
         if "crop" in format_.options:
             crop = f"{shape[2]}x{shape[1]}"
             mend = f"give --extension {kind},crop={crop}, or resize the model with model-modify"
-        if dataset.shape[0] != shape[0]:
-            mend = f"convert all images to {'grey' if shape[0] == 1 else 'colour'}"
         given, wanted = ("x".join(map(str, dims)) for dims in (dataset.shape, shape))
         raise DataError(
             f"images are {given} (channels x height x width) but {wanted} is needed: {path}: {mend}"
+        )
+    missing = [dataset.class_labels[k] for k in _absent(dataset)]
+    if missing:
+        log.warning(
+            "%s: no images of %d of %d classes: %s",
+            *(path, len(missing), len(dataset.class_labels), names_text(missing)),
         )
     if mirror:
         dataset.append_mirrored()
     return dataset
 
 
-def parse_extension(extension: str) -> tuple[str, Format, dict[str, str | bool]]:
+def _absent(dataset: Dataset) -> np.ndarray:
+    """Return the ids of the classes that no sample shows."""
+    return np.flatnonzero(dataset.class_counts() == 0)
+
+
+def parse_extension(extension: str) -> tuple[str, Format, dict[str, Any]]:
     """Return (kind, format, options) of KIND[,OPTION[=VALUE]...]; UsageError if it is unknown."""
     word, *settings = extension.split(",")
     kind = word.strip().lower().removeprefix(".")
     format_ = FORMATS.get(kind) or _image_format(kind, word)
-    options: dict[str, str | bool] = {}
+    options: dict[str, Any] = {"splits": ()} if format_.splits else {}
     for setting in settings:
         name, equals, value = setting.partition("=")
+        if name not in format_.options and format_.splits and name and not equals:
+            options["splits"] += (name,)
+            continue
         if name not in format_.options:
             known = ", ".join(format_.options) or "none"
             hint = nearest_hint(name, list(format_.options))

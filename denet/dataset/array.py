@@ -27,8 +27,8 @@ from denet.dataset.base import (
     class_ids,
     listed,
 )
-from denet.errors import DataError, OutOfMemoryError
-from denet.memory import available_bytes
+from denet.errors import DataError, DenetError, OutOfMemoryError
+from denet.memory import available_bytes, is_out_of_memory
 
 log = logging.getLogger(__name__)
 
@@ -242,8 +242,10 @@ def _open(file: str) -> IO[bytes]:
     return open(file, "rb")
 
 
-def _unreadable(file: str, error: Exception) -> DataError:
+def _unreadable(file: str, error: Exception) -> DenetError:
     where = os.path.abspath(file)
+    if is_out_of_memory(error):
+        return OutOfMemoryError(f"no room to map the array: {where}: allow more memory (ulimit -v)")
     if isinstance(error, FileNotFoundError):
         return DataError(f"no such file: {where}: give FNAME of FNAME_data.npy or FNAME.npz")
     what = " ".join(f"{error!s:.{_SHOWN_LENGTH}}".split())

@@ -62,9 +62,12 @@ class Dataset:
     names         N words for messages and reports: the file, or "row i" of an array
     shape         (c, h, w)
     bad           what was left out because it cannot be used
+    boxed         whether the samples have boxes, which move with their pixels
 
     A format derives from this class and gives ``read``.
     """
+
+    boxed = False
 
     def __init__(
         self,
@@ -106,6 +109,10 @@ class Dataset:
         """Return samples; ``keys`` (k,) uint64 are the sources of what is random in training."""
         return Samples(self.images(indices), {"class_index": self.labels[indices]})
 
+    def class_counts(self) -> np.ndarray:
+        """Return how often each class occurs (classes,)."""
+        return np.bincount(self.labels, minlength=len(self.class_labels))
+
     def append_mirrored(self) -> None:
         """Double the set: sample N + i is sample i mirrored left to right, made when it is read."""
         assert len(self) == self._stored
@@ -113,7 +120,7 @@ class Dataset:
         self.names = self.names + self.names
 
     def channel_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Return (mean, std) per channel over all pixels, uint8 scaled to [0, 1].
+        """Return (mean, std) per channel over ``statistics_samples``, uint8 scaled to [0, 1].
 
         Counted exactly (uint8) or summed in float64, a few images at a time. A channel that never
         varies gets std 1, so that dividing by it is harmless.
@@ -123,6 +130,10 @@ class Dataset:
         std = np.where(variance > 0, np.sqrt(variance), 1.0)
         return tuple(mean.tolist()), tuple(std.tolist())
 
+    def statistics_samples(self) -> np.ndarray:
+        """Return the indices of the samples that ``channel_statistics`` looks at: all stored."""
+        return np.arange(self._stored)
+
     def _is_uint8(self) -> bool:
         return self.read(np.zeros(1, np.int64)).dtype == np.uint8
 
@@ -131,16 +142,16 @@ class Dataset:
 
 
 class _Chunks:
-    """All stored images as (pixels, c) arrays of a few images; can be gone through again."""
+    """Stored images as (pixels, c) arrays of a few images; can be gone through again."""
 
     def __init__(self, dataset: Dataset, length: int):
         self._dataset, self._length = dataset, length
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        stored = self._dataset._stored
-        for start in range(0, stored, self._length):
-            indices = np.arange(start, min(start + self._length, stored))
-            yield self._dataset.read(indices).reshape(-1, self._dataset.shape[0])
+        indices = self._dataset.statistics_samples()
+        for start in range(0, len(indices), self._length):
+            part = indices[start : start + self._length]
+            yield self._dataset.read(part).reshape(-1, self._dataset.shape[0])
 
 
 def _count(chunks: _Chunks) -> tuple[np.ndarray, np.ndarray]:
@@ -189,16 +200,18 @@ def class_ids(
         more = f" (nor are {len(foreign) - 1} more)" if len(foreign) > 1 else ""
         classes = f"classes of {owner}" if owner else "known classes"
         missing = [name for name in known if name not in set(found)]
-        only = f"; only {f'in {owner}' if owner else 'there'}: {_names(missing)}" if missing else ""
+        place = f"in {owner}" if owner else "there"
+        only = f"; only {place}: {names_text(missing)}" if missing else ""
         raise ForeignClassError(
             f"class {foreign[0]!r} is not one of the {len(known)} {classes}{more}: {where}: "
-            f"only here: {_names(foreign)}{only}: "
+            f"only here: {names_text(foreign)}{only}: "
             f"rename it{nearest_hint(foreign[0], known)} or remove it"
         )
     return ids
 
 
-def _names(names: Sequence[str]) -> str:
+def names_text(names: Sequence[str]) -> str:
+    """Return the first few names, and how many more there are."""
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return ", ".join(map(printable, names[:5])) + more
 

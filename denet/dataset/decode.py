@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import os
 import stat
+import threading
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -37,7 +38,8 @@ class Fault(NamedTuple):
 class Finding(NamedTuple):
     """What one image file is: upright size, mode, whether EXIF turns it (but TIFF), its hash.
 
-    ``fault`` says why it cannot be read, "" if it can; the size is 0 where not even that is known.
+    ``flat`` tells that all pixels have one colour once it is read. ``fault`` says why it cannot be
+    read, "" if it can; the size is 0 where not even that is known.
     """
 
     width: int
@@ -45,6 +47,7 @@ class Finding(NamedTuple):
     mode: str
     turned: bool
     digest: str
+    flat: bool
     fault: str
 
 
@@ -64,18 +67,47 @@ def _formats() -> list[str]:
     return [name for name in Image.OPEN if name not in ("EPS", "FITS")]
 
 
+class Header(NamedTuple):
+    """What the beginning of an image file tells: its stored size, 0 where a ``fault`` hides it."""
+
+    width: int
+    height: int
+    fault: str
+
+
 class _FaultyImage(Exception):
     def __init__(self, kind: str, text: str):
         super().__init__(text)
         self.kind = kind
 
 
-@contextmanager
-def quiet_pillow() -> Iterator[None]:
-    """Silence Pillow's advice about odd but readable files."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+class _Quiet:
+    """Counts who wants quiet: filters of warnings belong to all threads together."""
+
+    def __init__(self) -> None:
+        self._lock, self._depth = threading.Lock(), 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._depth += 1
+            if self._depth == 1:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.filterwarnings("ignore", module="PIL")
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._depth -= 1
+            if self._depth == 0:
+                self._filters.__exit__(None, None, None)
+
+
+_quiet = _Quiet()
+
+
+def quiet_pillow() -> _Quiet:
+    """Silence Pillow's advice about odd but readable files; any threads may do so at a time."""
+    return _quiet
 
 
 def decode_image(
@@ -94,7 +126,7 @@ def decode_image(
 
     Raises whatever Pillow raises, OSError if there is no such file.
     """
-    image = _open_image(_file_bytes(path, max_image_pixels), path, max_image_pixels)
+    image = open_image(path, max_image_pixels)
     lying = _orientation(image) in _LYING
     if size and sorted(image.size) != sorted(size):  # before decoding what may be huge
         raise _FaultyImage("size", _size_text(image.size[::-1] if lying else image.size))
@@ -123,16 +155,36 @@ def inspect_image(path: str, max_image_pixels: int = MAX_IMAGE_PIXELS) -> Findin
     try:
         data = _file_bytes(path, max_image_pixels)
         digest = hashlib.blake2b(data, digest_size=16).hexdigest()
-        image = _open_image(data, path, max_image_pixels)
+        image = _open_image(io.BytesIO(data), path, max_image_pixels)
         mode, turned = image.mode, _orientation(image) > 1
         size = image.size
-        size = _upright(image).size
+        upright = _upright(image)
+        size = upright.size
     except Exception as error:  # a damaged file can make a decoder raise anything
-        return Finding(*size, mode, turned, digest, reason(error))
-    return Finding(*size, mode, turned, digest, "")
+        return Finding(*size, mode, turned, digest, False, reason(error))
+    flat = len(upright.getcolors(1) or ()) == 1
+    return Finding(*size, mode, turned, digest, flat, "")
 
 
-def _file_bytes(path: str, max_image_pixels: int) -> bytes:
+def read_header(path: str, max_image_pixels: int = MAX_IMAGE_PIXELS) -> Header:
+    """Return the stored size of an image file; no more of it is read than that takes."""
+    try:
+        _check_file(path, max_image_pixels)
+        with open(path, "rb") as file:
+            return Header(*_open_image(file, path, max_image_pixels).size, "")
+    except Exception as error:  # a damaged file can make a decoder raise anything
+        return Header(0, 0, reason(error))
+
+
+def open_image(path: str, max_image_pixels: int = MAX_IMAGE_PIXELS) -> PillowImage:
+    """Return an image as it is stored, its header read; nothing is decoded yet.
+
+    Raises whatever Pillow raises, OSError if there is no such file.
+    """
+    return _open_image(io.BytesIO(_file_bytes(path, max_image_pixels)), path, max_image_pixels)
+
+
+def _check_file(path: str, max_image_pixels: int) -> None:
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
         raise _FaultyImage("unreadable", "not a file")
@@ -140,11 +192,15 @@ def _file_bytes(path: str, max_image_pixels: int) -> bytes:
         raise _FaultyImage("unreadable", "an empty file")
     if status.st_size > _FILE_BYTES + _PIXEL_BYTES * max_image_pixels:
         raise _too_large(max_image_pixels)
+
+
+def _file_bytes(path: str, max_image_pixels: int) -> bytes:
+    _check_file(path, max_image_pixels)
     with open(path, "rb", buffering=0) as file:
         return file.read()
 
 
-def _open_image(data: bytes, path: str, max_image_pixels: int) -> PillowImage:
+def _open_image(stream: IO[bytes], path: str, max_image_pixels: int) -> PillowImage:
     """Return the image with its header read; nothing is decoded yet."""
     from PIL import Image, UnidentifiedImageError
 
@@ -152,9 +208,10 @@ def _open_image(data: bytes, path: str, max_image_pixels: int) -> PillowImage:
     formats = _formats()
     usual = Image.EXTENSION.get(os.path.splitext(path)[1].lower())
     try:
-        image = Image.open(io.BytesIO(data), formats=(usual,) if usual in formats else formats)
+        image = Image.open(stream, formats=(usual,) if usual in formats else formats)
     except UnidentifiedImageError:
-        image = Image.open(io.BytesIO(data), formats=formats)
+        stream.seek(0)
+        image = Image.open(stream, formats=formats)
     if image.width * image.height > max_image_pixels:
         raise _too_large(max_image_pixels)
     return image
@@ -185,6 +242,22 @@ def _upright(image: PillowImage) -> PillowImage:
         from PIL import ImageOps
 
         image = ImageOps.exif_transpose(image)
+    return _converted(image)
+
+
+def decode_stored(image: PillowImage, width: float, height: float) -> tuple[PillowImage, float]:
+    """Decode an opened image as it is stored, not turned; return it in mode L or RGB.
+
+    A JPEG that is to be scaled to this size, in pixels, is decoded at 1/2, 1/4 or 1/8 of its own
+    where that keeps it sharp; the second value is by how much its sides have shrunk.
+    """
+    stored = image.width
+    found = image.draft(None, (math.ceil(_DRAFT * width), math.ceil(_DRAFT * height)))
+    image.load()
+    return _converted(image), stored / found[1][2] if found else 1.0
+
+
+def _converted(image: PillowImage) -> PillowImage:
     return image if image.mode in ("L", "RGB") else _convert(image)
 
 
@@ -207,12 +280,13 @@ def decode_files(
     paths: Sequence[str],
     out: np.ndarray,
     crop: bool = False,
+    convert: bool = False,
     max_image_pixels: int = MAX_IMAGE_PIXELS,
 ) -> list[Fault]:
     """Write the images into ``out`` (k, h, w, c) uint8; return the faults, their slots undefined.
 
-    With c = 3 grey images are repeated; with c = 1 a colour image is a fault. Unless ``crop`` is
-    set, an image of another size is a fault too.
+    With c = 3 grey images are repeated; with c = 1 a colour image is a fault, unless ``convert``
+    makes it grey. Unless ``crop`` is set, an image of another size is a fault too.
     """
     _, height, width, channels = out.shape
     size = {"crop" if crop else "size": (width, height)}
@@ -222,7 +296,9 @@ def decode_files(
             try:
                 image = decode_image(path, **size, max_image_pixels=max_image_pixels)
                 if channels == 1 and image.mode != "L":
-                    raise _FaultyImage("colour", "a colour image")
+                    if not convert:
+                        raise _FaultyImage("colour", "a colour image")
+                    image = image.convert("L")
                 pixels = np.asarray(image)
                 out[position] = pixels[:, :, None] if image.mode == "L" else pixels
             except Exception as error:  # a damaged file can make a decoder raise anything
@@ -236,6 +312,14 @@ def inspect_files(
     """Return what each image file is."""
     with quiet_pillow():
         return [inspect_image(path, max_image_pixels) for path in paths]
+
+
+def read_headers(
+    paths: Sequence[str], out: None = None, max_image_pixels: int = MAX_IMAGE_PIXELS
+) -> list[Header]:
+    """Return the stored size of each image file."""
+    with quiet_pillow():
+        return [read_header(path, max_image_pixels) for path in paths]
 
 
 def reason(error: Exception) -> str:

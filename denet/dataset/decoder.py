@@ -19,7 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from denet.dataset.decode import Fault, Finding, decode_files, inspect_files
+from denet.dataset.decode import (
+    Fault,
+    Finding,
+    Header,
+    decode_files,
+    inspect_files,
+    read_headers,
+)
 from denet.errors import WorkerError
 
 _BLOCK_FILES = 256  # files decoded at one go
@@ -29,13 +36,14 @@ _DECODER_FILES = 1000  # fewer files than this do not pay for starting a further
 _TASKS: dict[str, tuple[Callable[..., list[Any]], Callable[..., Any]]] = {
     "decode": (decode_files, Fault),
     "inspect": (inspect_files, Finding),
+    "measure": (read_headers, Header),
 }
 
 
 def perform(
     task: str, paths: Sequence[str], out: np.ndarray | None, settings: dict[str, Any]
 ) -> list[Any]:
-    """Do ``decode_files`` or ``inspect_files`` ("decode", "inspect") in this process."""
+    """Do ``decode_files``, ``inspect_files`` or ``read_headers`` in this process, see _TASKS."""
     return _TASKS[task][0](paths, out, **settings)
 
 

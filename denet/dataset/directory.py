@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -32,11 +31,17 @@ from denet.dataset.decode import (
     reason,
 )
 from denet.dataset.decoder import in_blocks
+from denet.dataset.image_options import Size, parse_size
 from denet.errors import DataError, OutOfMemoryError, UsageError
 
 logger = logging.getLogger(__name__)
 
-Size = tuple[int, int]  # (width, height)
+TRAIN_NAMES = ("train", "training", "trainset", "train_set")
+TEST_NAMES = (
+    *("test", "testing", "testset", "test_set"),
+    *("val", "valid", "validation", "valset", "val_set", "dev"),
+)
+SPLIT_NAMES = frozenset({*TRAIN_NAMES, *TEST_NAMES})  # directories that are no classes
 
 
 class DirectoryDataset(Dataset):
@@ -73,13 +78,15 @@ def open_directory(
     progress: bool = True,
     on_bad_data: str = "error",
     max_image_pixels: int = MAX_IMAGE_PIXELS,
+    channels: int | None = None,
     crop: str | bool | None = None,
 ) -> DirectoryDataset:
     """Read every image of format ``kind`` ("png", "jpg", ...; "image" is any) below ``path``.
 
     Class ids follow the sorted directory names, or ``class_labels``. EXIF orientation is applied.
-    All images must have one size unless ``crop`` (N or WxH) brings them to one. Raises
-    BadDataError naming the files, DataError, OutOfMemoryError.
+    All images must have one size unless ``crop`` (N or WxH) brings them to one; ``channels`` brings
+    them to grey (1) or colour (3). Raises BadDataError naming the files, DataError,
+    OutOfMemoryError.
     """
     started = time.perf_counter()
     size = None if crop is None else crop_size(crop)
@@ -89,11 +96,11 @@ def open_directory(
     chosen = choose_samples(len(listing.files), max_samples, seed)
     files = [listing.files[index] for index in chosen]
     file_classes = [listing.file_classes[index] for index in chosen]
-    reader = _Reader(files, thread_count(thread_num), progress, max_image_pixels)
-    pixels, faults = reader.read(size)
+    reader = _Reader(files, kind, thread_count(thread_num), progress, max_image_pixels)
+    pixels, faults = reader.read(size, channels)
     good = np.setdiff1d(np.arange(len(files)), [fault.position for fault in faults])
     if faults and (on_bad_data == "error" or not len(good)):
-        raise _bad_images(faults, files, pixels)
+        raise _bad_images(faults, files, kind, pixels)
     bad = _bad_samples(faults, files, pixels)
     dataset = DirectoryDataset(
         list(ids),
@@ -117,13 +124,11 @@ def open_directory(
 
 def crop_size(crop: str | bool) -> Size:
     """Return (width, height) of the option crop=N or crop=WxH."""
-    match = re.fullmatch(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?", str(crop))
-    if not match or max(sides := [int(side or match[1]) for side in match.groups()]) > 65536:
-        raise UsageError(
-            f"crop={'' if crop is True else crop}: --extension: give a size in pixels, crop=64 "
-            "or crop=WIDTHxHEIGHT, each from 1 to 65536"
-        )
-    return sides[0], sides[1]
+    text = "" if crop is True else str(crop)
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise UsageError(f"crop={text}: --extension: give {error}") from None
 
 
 @dataclass
@@ -180,6 +185,12 @@ def _find_images(path: str, kind: str) -> Listing:
     if kind != "image":
         formats = {key: name for key, name in formats.items() if name == formats["." + kind]}
     listing, where = list_directory(path, formats), os.path.abspath(path)
+    parts = [name for name in listing.classes if name.lower() in SPLIT_NAMES]
+    if parts and len(parts) == len(listing.classes):
+        raise DataError(
+            f"no classes but parts of a dataset: {where}: {', '.join(parts)}: give one of them, "
+            f"as in {os.path.join(path, parts[-1])}"
+        )
     there = suffixes_text(listing.others)
     if not listing.classes:
         raise DataError(f"no class directories: {where}: put the images into {path}/CLASS/")
@@ -221,21 +232,24 @@ class _Reader:
     """Decodes files into one array."""
 
     files: list[str]
+    kind: str  # of --extension
     threads: int
     progress: bool
     max_image_pixels: int
 
-    def read(self, crop: Size | None) -> tuple[np.ndarray, list[Fault]]:
+    def read(self, crop: Size | None, channels: int | None) -> tuple[np.ndarray, list[Fault]]:
         """Return new pixels (N, h, w, c) uint8, and the faults of files without, in file order.
 
         All are brought to the size ``crop``; without it the most common size counts, and images of
-        another one are faults.
+        another one are faults. All are brought to so many ``channels``; without them colour counts
+        as soon as one image has it.
         """
         first, grey = self._first_image()
-        size, channels, tried = crop or first, 1 if grey else 3, set()
+        size, tried, convert = crop or first, set(), channels is not None
+        channels = channels or (1 if grey else 3)
         while True:
             pixels = self._allocate(size, channels)
-            faults = self._decode(pixels, crop is not None)
+            faults = self._decode(pixels, crop is not None, convert)
             if any(fault.kind == "colour" for fault in faults):
                 channels = 3  # the first image was grey, a later one is not: read again as colour
             else:
@@ -255,7 +269,7 @@ class _Reader:
                     return image.size, image.mode == "L"
                 except Exception as error:  # a damaged file can make a decoder raise anything
                     faults.append(Fault(position, "unreadable", reason(error)))
-        raise _bad_images(faults, self.files)
+        raise _bad_images(faults, self.files, self.kind)
 
     def _allocate(self, size: Size, channels: int) -> np.ndarray:
         try:
@@ -268,9 +282,9 @@ class _Reader:
                 "smaller ones with --extension KIND,crop=64"
             ) from None
 
-    def _decode(self, pixels: np.ndarray, crop: bool) -> list[Fault]:
+    def _decode(self, pixels: np.ndarray, crop: bool, convert: bool) -> list[Fault]:
         """Fill ``pixels``; return the faults, or those up to a first colour fault."""
-        settings = {"crop": crop, "max_image_pixels": self.max_image_pixels}
+        settings = {"crop": crop, "convert": convert, "max_image_pixels": self.max_image_pixels}
         blocks = in_blocks("decode", self.files, self.threads, self.progress, pixels, **settings)
         faults: list[Fault] = []
         with closing(blocks):
@@ -306,14 +320,14 @@ def _bad_samples(
 
 
 def _bad_images(
-    faults: Sequence[Fault], files: Sequence[str], pixels: np.ndarray | None = None
+    faults: Sequence[Fault], files: Sequence[str], kind: str, pixels: np.ndarray | None = None
 ) -> BadDataError:
     """Return the error that tells of files with faults."""
     bad = _bad_samples(faults, files, pixels)
     first, count = bad[0], f"{len(bad)} of {len(files)} images"
     skip = ", or leave it out with --on-bad-data skip" if len(bad) < len(files) else ""
     skips = skip.replace("it out", "them out")
-    resize = f"resize them, which --extension {suffix(files[0])[1:]},crop=64 also does"
+    resize = f"resize them, which --extension {kind},crop=64 also does"
     sizes = sum(fault.kind == "size" for fault in faults)
     if sizes == len(bad):
         what = f"image sizes differ: {printable(first.name)} is {first.reason} ({count}): {resize}"

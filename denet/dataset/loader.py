@@ -20,6 +20,9 @@ from denet.dataset.distort import Distortion, distort
 from denet.dataset.sample_key import order, sample_keys
 from denet.errors import UsageError
 
+RESAMPLED = "sr"  # distortions that interpolate
+RESAMPLING = 8  # times the memory of a batch that they take: places of neighbours, weights
+
 
 class Preprocessing(Protocol):
     """Mean and standard deviation per channel, on pixels in [0, 1]; empty for 0 and 1."""
@@ -63,6 +66,11 @@ class Loader:
     ):
         if batch_size < 1:
             raise UsageError(f"batch-size: {batch_size}: give a positive number")
+        if distortions and dataset.boxed:
+            raise UsageError(
+                "distort-mode: it would move the pixels but not the boxes: leave it out; crop_mode "
+                "and other options of --extension vary images with boxes"
+            )
         self.dataset = dataset
         self.batch_size = batch_size
         self.wait_seconds = 0.0
@@ -81,6 +89,14 @@ class Loader:
     def batch_bytes(self) -> int:
         """Bytes of the images of a batch."""
         return 4 * self.batch_size * math.prod(self.dataset.shape)
+
+    @property
+    def working_bytes(self) -> int:
+        """Bytes of batches in preparation: those that wait, and what each thread works on."""
+        ready = min(self.batches_ahead, len(self))
+        busy = min(self.threads, len(self))
+        resampled = any(each.kind in RESAMPLED for each in self._distortions)
+        return (ready + 1 + busy * (RESAMPLING if resampled else 1)) * self.batch_bytes
 
     def epoch(self, number: int, start: int = 0) -> Generator[Batch, None, None]:
         """Yield the batches of epoch ``number`` (0-based) but the first ``start`` ones.

@@ -10,14 +10,22 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from denet.dataset import open_dataset, parse_extension
+from denet.dataset import ANNOTATED, open_dataset, parse_extension
 from denet.dataset.base import MAX_IMAGE_PIXELS, BadSample, thread_count
 from denet.dataset.decode import Finding, image_suffixes
 from denet.dataset.decoder import in_blocks
-from denet.dataset.directory import Listing, crop_size, list_directory, suffix, suffixes_text
-from denet.errors import DataError
+from denet.dataset.directory import (
+    SPLIT_NAMES,
+    TEST_NAMES,
+    TRAIN_NAMES,
+    Listing,
+    crop_size,
+    list_directory,
+    suffix,
+    suffixes_text,
+)
+from denet.errors import DataError, UsageError
 
-TEST_NAMES = ("test", "val", "valid", "validation")
 _ARRAYS = ("npy", "npz")
 
 
@@ -29,6 +37,7 @@ class Split:
     sizes    how many of them have which upright (width, height)
     modes    how many are stored in which mode of Pillow ("RGB"), or as which type of array
     turned   how many stand upright only by their EXIF orientation
+    flat     images of one colour
     bad      what cannot be read
     others   suffixes of files that are left out; ``loose`` those of files beside the classes
     digests  hash of a file -> the files that have it, with the class of each
@@ -40,6 +49,7 @@ class Split:
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     modes: Counter[str] = field(default_factory=Counter)
     turned: int = 0
+    flat: list[str] = field(default_factory=list)
     bad: list[BadSample] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
     loose: Counter[str] = field(default_factory=Counter)
@@ -57,6 +67,8 @@ class Split:
         self.sizes[finding.width, finding.height] += 1
         self.modes[finding.mode] += 1
         self.turned += finding.turned
+        if finding.flat:
+            self.flat.append(file)
         self.digests.setdefault(finding.digest, []).append((file, class_label))
 
 
@@ -127,6 +139,8 @@ def survey(
     """
     started = time.perf_counter()
     kind, _, options = parse_extension(extension) if extension else (_array_kind(path), None, {})
+    if kind in ANNOTATED:
+        raise UsageError(f"--extension {extension}: give none, or that of images in class folders")
     crop = crop_size(options["crop"]) if "crop" in options else None
     if kind in _ARRAYS:
         found = _survey_arrays(path, kind)
@@ -175,8 +189,8 @@ def _split_paths(path: str) -> tuple[dict[str, str], list[str]]:
     names = sorted(_directories(path))
     known = {name.lower(): name for name in reversed(names)}
     test = next((known[name] for name in TEST_NAMES if name in known), None)
-    train = known.get("train")
-    strangers = [name for name in names if name.lower() not in ("train", *TEST_NAMES)]
+    train = next((known[name] for name in TRAIN_NAMES if name in known), None)
+    strangers = [name for name in names if name.lower() not in SPLIT_NAMES]
     # a class may be called train: then it holds no directories, and other classes are beside it
     if train is None or (strangers and not _directories(os.path.join(path, train))):
         return {"all": path}, []

@@ -20,8 +20,10 @@ from denet.graph.op.cast import Cast
 from denet.graph.op.conv import Conv
 from denet.graph.op.deconv import Deconv
 from denet.graph.op.dropout import Dropout
+from denet.graph.op.inject_ground_truth import InjectGroundTruth
 
 RELU = ("relu", "relu-safe")
+TRAINING_ONLY = (Dropout, InjectGroundTruth)  # the first outputs are the first inputs else
 
 
 def for_training(graph: Graph, precision: str) -> Graph:
@@ -32,9 +34,9 @@ def for_training(graph: Graph, precision: str) -> Graph:
 
 def for_prediction(graph: Graph, precision: str) -> Graph:
     """Return what a prediction plan runs: all that the outputs need, batch norm folded."""
+    graph = _drop_training_only(replace(graph, costs=[], updates=[]))
     graph = _prune(graph, list(graph.outputs.values()))
-    graph = replace(graph, costs=[], updates=[])
-    graph = _fuse_relu(_drop_dropout(graph), (BatchNorm, Add))
+    graph = _fuse_relu(graph, (BatchNorm, Add))
     graph = _fuse_relu(_fuse_residual(_fold_batch_norm(graph)), (Conv,))
     return _cast_inputs(graph, precision)
 
@@ -92,14 +94,14 @@ def _fuse_relu(graph: Graph, kinds: tuple[type, ...]) -> Graph:
     return _rewrite(graph, fused)
 
 
-def _drop_dropout(graph: Graph) -> Graph:
-    """Read the input of each dropout in the place of its output."""
+def _drop_training_only(graph: Graph) -> Graph:
+    """Where an op changes nothing but in training, read its inputs in the place of its outputs."""
     source: dict[Tensor, Tensor] = {}
     nodes = []
     for node in graph.nodes:
         inputs = [source.get(tensor, tensor) for tensor in node.inputs]
-        if isinstance(node.op, Dropout):
-            source[node.outputs[0]] = inputs[0]
+        if isinstance(node.op, TRAINING_ONLY):
+            source.update(zip(node.outputs, inputs, strict=False))
         else:
             nodes.append(replace(node, inputs=inputs))
     outputs = {name: source.get(tensor, tensor) for name, tensor in graph.outputs.items()}

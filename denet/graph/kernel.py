@@ -90,6 +90,7 @@ class Backend(Protocol):
     """A maker of kernels."""
 
     name: ClassVar[str]
+    working_share: ClassVar[float]  # memory that kernels take for a moment, as share of the arena
 
     def kernel(
         self,

@@ -83,6 +83,11 @@ class Plan:
         """The gradient of ``weights``, element by element, left by the last training run."""
         return self._store.gradients
 
+    @property
+    def states(self) -> np.ndarray:
+        """All running averages, flat."""
+        return self._store.all_states
+
     def unpack(self, flat: np.ndarray) -> dict[str, np.ndarray]:
         """Return new plain float32 arrays, by name, of an array that is laid out as ``weights``."""
         return self._store.unpack(flat)
@@ -95,6 +100,11 @@ class Plan:
     def decay_size(self) -> int:
         """Number of leading elements of ``weights`` to which L2 decay applies by default."""
         return self._store.decay_size
+
+    @property
+    def working_bytes(self) -> int:
+        """Bytes that kernels take for a moment outside the arena, about."""
+        return int(self._arena_bytes * self._backend.working_share)
 
     @property
     def arena_bytes(self) -> int:
@@ -215,8 +225,10 @@ class Plan:
         self._store.add_states(states)
 
     def _arrays(self, tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+        """Return an array for each name; names of one tensor share theirs."""
         types = ELEMENT_TYPES[self.precision]
-        return {name: np.zeros(t.shape, types[t.type.dtype]) for name, t in tensors.items()}
+        made = {t: np.zeros(t.shape, types[t.type.dtype]) for t in tensors.values()}
+        return {name: made[tensor] for name, tensor in tensors.items()}
 
     def _fixed_arrays(self) -> dict[Tensor, np.ndarray]:
         """Return the memory of all tensors that do not live in the arena."""

@@ -16,16 +16,20 @@ def layer_numbers(
 ) -> frozenset[int]:
     """Return the numbers, from 1, of the layers that any of the words of an option names.
 
-    A word is a number "3", a range "1-4", a path as model-info shows it "5.resnet", or a type,
-    "batchnorm" for all layers of that type. Raises UsageError for a word that names no layer.
+    A word is a number "3", a range "1-4", a number with its type "5.resnet", or all layers of a
+    type, "batchnorm", or of a symbol, "BN"; commas may join several. Raises UsageError for a word
+    that names no layer.
     """
     count = len(model.layers)
     types = [layer.type_name for layer in model.layers]
     named = {f"{number}.{name}": {number} for number, name in enumerate(types, 1)}
     for number, name in enumerate(types, 1):
         named.setdefault(name, set()).add(number)
+    for number, layer in enumerate(model.layers, 1):
+        if layer.symbol:
+            named.setdefault(layer.symbol, set()).add(number)
     chosen: set[int] = set()
-    for word in words:
+    for word in (part for each in words for part in each.split(",")):
         if match := RANGE.fullmatch(word):
             first, last = int(match[1]), int(match[2] or match[1])
             found = set(range(first, last + 1)) if 1 <= first <= last <= count else set()

@@ -3,8 +3,9 @@
 Every function returns a new model and leaves the given one as it is; arrays that stay are shared
 by the two. The changed network is built once, so that shapes which do not fit are told at once
 (DescriptionError, UsageError). New layers start by their own rules from ``seed``. A class
-convolution that no longer fits (other classes, other map) starts anew too, with a note in the
-log; every other layer must go on fitting its weights.
+convolution that no longer fits (other classes, other map) starts anew too, and so do the
+convolutions of a DND (other classes, joint fitness), with a note in the log; every other layer
+must go on fitting its weights.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from denet.layer.base import Layer
 from denet.layer.batch_norm import BatchNormalisation
 from denet.layer.batch_norm_relu import BatchNormalisationRelu
 from denet.layer.class_convolution import ClassConvolution
+from denet.layer.denet_detect import DenetDetect
 from denet.layer.options import LayerOptions
 from denet.layer.pool import Pooling
 from denet.layer.residual import Residual
@@ -66,7 +68,7 @@ def remove(model: Model, count: int) -> Model:
 def set_class_num(model: Model, classes: int | Sequence[str], seed: int = 0) -> Model:
     """Give the model these class labels; a number stands for so many nameless classes.
 
-    The class convolution keeps its weights if the number of classes is the same.
+    The class convolution and DND keep their weights if the number of classes is the same.
     """
     if isinstance(classes, int):
         classes = nameless(classes)
@@ -207,7 +209,7 @@ def kept(number: int, part: Part, drawn: dict[str, np.ndarray]) -> dict[str, np.
     for name, new in drawn.items():
         if name in own and own[name].shape != new.shape:
             change = f"{name} was {list(own[name].shape)}, the network needs {list(new.shape)}"
-            if not isinstance(layer, ClassConvolution):
+            if not isinstance(layer, ClassConvolution | DenetDetect):
                 raise UsageError(
                     f"{title} no longer fits: {change}: keep its channels and size, or remove the "
                     "layers from here on and append new ones"

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from denet.model.format.atomic import atomic_write
@@ -23,7 +23,7 @@ def text_lines(answers: Iterable[Answer]) -> Iterator[str]:
 def json_lines(answers: Iterable[Answer]) -> Iterator[str]:
     """Yield one JSON object per image: image, classes [{class, probability}], label if known."""
     for answer in answers:
-        classes = [{"class": name, "probability": _rounded(p)} for name, p in answer.classes]
+        classes = [{"class": name, "probability": rounded(p)} for name, p in answer.classes]
         label = {} if answer.label is None else {"label": answer.label}
         yield json.dumps({"image": answer.name, "classes": classes, **label})
 
@@ -34,15 +34,20 @@ def csv_lines(answers: Iterable[Answer]) -> Iterator[str]:
         if row == 0:
             numbers = range(1, len(answer.classes) + 1)
             pairs = [f"{column}_{n}" for n in numbers for column in ("class", "probability")]
-            yield _csv_line(["image", "label", *pairs])
-        cells = [cell for name, p in answer.classes for cell in (name, f"{_rounded(p)}")]
-        yield _csv_line([answer.name, answer.label or "", *cells])
+            yield csv_line(["image", "label", *pairs])
+        cells = [cell for name, p in answer.classes for cell in (name, f"{rounded(p)}")]
+        yield csv_line([answer.name, answer.label or "", *cells])
 
 
 def write_answers(answers: Iterable[Answer], form: str, top: int, path: str | None = None) -> None:
     """Write the ``top`` classes of each image as text, jsonl or csv, to stdout or into a file."""
     shown = (replace(answer, classes=answer.classes[:top]) for answer in answers)
-    lines = (f"{line}\n" for line in OUTPUTS[form](shown))
+    write_lines(OUTPUTS[form](shown), path)
+
+
+def write_lines(texts: Iterable[str], path: str | None = None) -> None:
+    """Write lines of text to stdout or into a file."""
+    lines = (f"{line}\n" for line in texts)
     if path is None:
         sys.stdout.writelines(lines)
         return
@@ -61,12 +66,13 @@ OUTPUTS: dict[str, Callable[[Iterable[Answer]], Iterator[str]]] = {
 }
 
 
-def _rounded(probability: float) -> float:
-    """Return six significant digits: what float32 holds."""
+def rounded(probability: float) -> float:
+    """Return a probability with six significant digits: what float32 holds."""
     return float(f"{probability:.6g}")
 
 
-def _csv_line(cells: list[str]) -> str:
+def csv_line(cells: Sequence[object]) -> str:
+    """Return a row of a CSV file without its line end."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(cells)  # quotes what holds its terminator
     return text.getvalue()[:-1]

@@ -27,7 +27,7 @@ def measure(
     precision: str,
     batch_size: int,
     steps: int,
-    make_update: Callable[[Plan], Callable[[], None]] | None = None,
+    make_update: Callable[[Plan], Callable[[], object]] | None = None,
 ) -> dict[str, Any]:
     """Run ``steps`` steps on random images; return a flat dict of results as JSON values.
 
@@ -98,7 +98,7 @@ def bench_text(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _seconds_by_kind(plan: Plan, update: Callable[[], None] | None) -> dict[str, float]:
+def _seconds_by_kind(plan: Plan, update: Callable[[], object] | None) -> dict[str, float]:
     """Return the least time of each kind of step in a few runs: what disturbs only adds."""
     least: dict[str, float] = {}
     for _ in range(PROFILE_RUNS):

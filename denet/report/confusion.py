@@ -48,9 +48,13 @@ def draw_confusion(
         from matplotlib.figure import Figure
     except ImportError as error:
         raise UsageError(f"{MISSING} ({error})") from error
-    names = [_short(name) for name in class_labels]
+    names = [short_name(name) for name in class_labels]
     side = min(max(0.5 * len(names), LEAST), MOST)
-    style: Any = {"font.family": _family(font_file), "font.size": FONT, "text.parse_math": False}
+    style: Any = {
+        "font.family": font_family(font_file),
+        "font.size": FONT,
+        "text.parse_math": False,
+    }
     with rc_context(style):
         figure = Figure(figsize=(side + 0.5 + LIST, side), dpi=200)
         FigureCanvasAgg(figure)
@@ -170,7 +174,7 @@ def _draw_list(axes: Axes, errors: TopErrors, names: Sequence[str], height: floa
     axes.axis("off")
 
 
-def _short(name: str) -> str:
+def short_name(name: str) -> str:
     """Return the name with at most LONGEST letters, those of East Asia counting twice."""
     name = short = one_line(name)
     while _width(short) > LONGEST:
@@ -182,7 +186,7 @@ def _width(text: str) -> int:
     return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
-def _family(font_file: str | None) -> list[str]:
+def font_family(font_file: str | None) -> list[str]:
     """Return the fonts that letters are looked for in: this file, then DejaVu Sans."""
     from matplotlib.font_manager import FontProperties, fontManager
 

@@ -106,7 +106,7 @@ def _draw_panel(axes: Axes, panel: Panel, columns: Mapping[str, Sequence[float]]
     shown: list[float] = []  # the values that the axis has to hold
     for name, label in panel.lines.items():
         epochs, values = points(columns, name)
-        if not values:
+        if not values or (shown and not any(values)):  # top-5 errors of up to 5 classes are 0
             continue
         high = spikes(values) if panel.spikes else []
         shown += [value for place, value in enumerate(values) if place not in high]
@@ -134,7 +134,7 @@ def _draw_panel(axes: Axes, panel: Panel, columns: Mapping[str, Sequence[float]]
         axes.set_ylim(low - margin, top + margin)
     axes.set_title(title, fontsize=11)
     if axes.get_legend_handles_labels()[1]:
-        axes.legend(loc="upper right", edgecolor="none")
+        axes.legend(loc="best", edgecolor="none")
 
 
 def _mark_spikes(axes: Axes, epochs: Sequence[float], most: float) -> None:

@@ -181,4 +181,4 @@ def _missing(font: Font, text: str) -> list[str]:
 
 @cache
 def _warn(letters: str) -> None:
-    log.warning("font: it has no letters for %s: give a TrueType file that has", letters)
+    log.warning("font: it has no letters for %s: give one that has with --font FILE.ttf", letters)

@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from denet.dataset.base import printable
-from denet.dataset.survey import TEST_NAMES, Split, Survey
+from denet.dataset.directory import TEST_NAMES
+from denet.dataset.survey import Split, Survey
 
 _ARRAYS = ("npy", "npz")
 _CLASSES_SHOWN = 30
@@ -64,7 +65,7 @@ def train_command(survey: Survey) -> str:
 
 
 def _hints(survey: Survey) -> Iterator[str]:
-    yield "(m50 in --distort-mode mirrors half of the images: good for photos, not for letters)"
+    yield "(m50 added to --distort-mode mirrors half of the images: good for photos, not letters)"
     if _is_cropped(survey):
         yield "(crop scales each image to cover that size and keeps the centre; larger shows more)"
 
@@ -98,8 +99,7 @@ def _class_table(survey: Survey) -> Iterator[str]:
 
 def _image_lines(survey: Survey) -> Iterator[str]:
     sizes = survey.sizes()
-    more = f", ... {len(sizes) - 5} more" if len(sizes) > 5 else ""
-    yield f"sizes  {_common({_size(size): n for size, n in sizes.items()})}{more}"
+    yield f"sizes  {_common({_size(size): n for size, n in sizes.items()})}"
     if len(sizes) > 1:
         for what, sides in (("width", [w for w, _ in sizes]), ("height", [h for _, h in sizes])):
             yield f"       {what} {min(sides)} to {max(sides)}"
@@ -118,6 +118,15 @@ def _unreadable(survey: Survey) -> Iterator[str]:
         yield f"  {printable(each.name)}: {each.reason}"
     if len(bad) > _FILES_SHOWN:
         yield f"  ... and {len(bad) - _FILES_SHOWN:,} more"
+
+
+def _flat(survey: Survey) -> Iterator[str]:
+    flat = [file for split in survey.splits for file in split.flat]
+    if flat:
+        yield (
+            f"images of one colour only, once transparency and the lower byte of 16 bits are left "
+            f"out: {len(flat):,}, such as {printable(flat[0])}"
+        )
 
 
 def _sizes_differ(survey: Survey) -> Iterator[str]:
@@ -203,6 +212,7 @@ _CHECKS: tuple[Callable[[Survey], Iterator[str]], ...] = (
     _missing_classes,
     _small_classes,
     _identical,
+    _flat,
     _sizes_differ,
     _left_out,
 )
@@ -255,7 +265,8 @@ def _word(path: str) -> str:
 
 def _common(counts: Counter[str] | dict[str, int], nameless: str = "") -> str:
     common = Counter(counts).most_common(5)
-    return ", ".join(f"{name or nameless} ({count:,})" for name, count in common)
+    more = f", ... {len(counts) - 5} more" if len(counts) > 5 else ""
+    return ", ".join(f"{name or nameless} ({count:,})" for name, count in common) + more
 
 
 def _names(names: Sequence[str]) -> str:

@@ -17,6 +17,8 @@ MISSING = "tensorboard: tensorboardX is not installed: pip install 'denet[tensor
 class EventWriter:
     """Writes the metrics of each epoch, on the disk at once, to a new event file in a directory.
 
+    The file is made with the first row.
+
     Epochs that earlier files of the directory hold too are shown as this one has them. Raises
     UsageError where tensorboardX is missing, DataError where the file cannot be written.
     """
@@ -30,10 +32,8 @@ class EventWriter:
             raise UsageError(f"{MISSING} ({error})") from error
         # files are read in the order of their names
         self._path = os.path.join(directory, f"events.out.tfevents.{time.time_ns()}")
-        self._event, self._begun = Event, False
-        with self._told():
-            self._records = RecordWriter(self._path)
-            self._write(file_version="brain.Event:2")
+        self._event, self._make = Event, RecordWriter
+        self._records: Any = None
 
     def add(self, row: Mapping[str, float]) -> None:
         """Write a row with its "epoch" as the step; what is not a number is left out."""
@@ -44,16 +44,19 @@ class EventWriter:
             if name != "epoch" and not math.isnan(value)
         ]
         with self._told():
-            if not self._begun:  # let this step and later ones of earlier files be forgotten
+            if self._records is None:
+                self._records = self._make(self._path)
+                self._write(file_version="brain.Event:2")
+                # let this step and later ones of earlier files be forgotten
                 self._write(step=step, session_log={"status": "START"})
-                self._begun = True
             self._write(step=step, summary={"value": values})
             self._records.flush()
 
     def close(self) -> None:
         """Close the file."""
         with suppress(OSError):  # every row has been flushed
-            self._records.close()
+            if self._records is not None:
+                self._records.close()
 
     def _write(self, **what: Any) -> None:
         self._records.write(self._event(wall_time=time.time(), **what).SerializeToString())

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from denet.errors import DataError, UsageError
 from denet.model.format import FORMATS
@@ -16,6 +17,43 @@ from denet.model.format.atomic import atomic_write
 from denet.train.state import State, read_state
 
 log = logging.getLogger(__name__)
+
+
+class Lock:
+    """Holds a file locked, so that two processes do not write one run; none where POSIX is not."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._file: IO[str] | None = None
+        try:
+            import fcntl
+        except ModuleNotFoundError:  # Windows
+            return
+        try:
+            file = path.open("w")
+        except OSError as error:
+            raise DataError(f"output: cannot write: {path}: {error.strerror}") from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise DataError(
+                f"output: another process trains in {path.parent}: wait for it, or give another "
+                "--output-prefix"
+            ) from None
+        except OSError as error:  # some network file systems know no locks
+            log.warning("output: %s cannot be locked: %s", path, error.strerror)
+        self._file = file
+
+    def release(self) -> None:
+        """Let others write."""
+        if self._file:
+            self._path.unlink(missing_ok=True)
+            self._file.close()
+            self._file = None
+
+    def __del__(self) -> None:
+        self.release()
 
 
 class RunFiles:
@@ -130,12 +168,18 @@ class RunFiles:
             raise UsageError(
                 f"resume: no {self.state.name} beside {found[0]}: start a new run with --model"
             )
+        others = sorted(self.directory.glob("*.state"))
+        if others:
+            raise UsageError(
+                f"resume: no {self.state.name} but {others[0]}: give --output-prefix "
+                f"{os.fspath(others[0]).removesuffix('.state')}"
+            )
         log.info("nothing to resume in %s: starting", self.directory)
         return None
 
     def check_new(self, overwrite: bool = False) -> None:
         """Raise UsageError if the directory holds a run, unless ``overwrite``."""
-        found = self.existing()
+        found = self.existing() or sorted(self.directory.glob("*.state"))
         if found and not overwrite:
             raise UsageError(
                 f"output: {self.directory} already holds a run ({found[0].name}): "
@@ -143,19 +187,26 @@ class RunFiles:
                 "--output-prefix"
             )
 
+    def lock(self) -> Lock:
+        """Claim the files for this process until it ends or releases them. Raises DataError."""
+        return Lock(self._file(".lock").with_name(f".{self._name}.lock"))
+
     def clear(self) -> None:
         """Remove the files of an earlier run. Raises DataError."""
-        self._remove([*self.existing(), self.diverged, self.bad_data, self.options])
+        # killed in between, --resume must not go on with what is left
+        first = [self.state, self.options]
+        self._remove([*first, *self.existing(), self.bad_data])
         self.clear_leftovers()
 
     def clear_leftovers(self) -> None:
-        """Remove the half-written files of a process that was killed. Raises DataError."""
+        """Remove what a process left that was killed while it wrote, or diverged. DataError."""
         own = self._own_names()
-        self._remove(
-            path
-            for path in self.directory.glob(".*.tmp")
-            if own.fullmatch(path.name[1:].rsplit(".", 2)[0])
+        names = {self.options.name, self.bad_data.name, self.diverged.name}
+        written = (
+            (path, path.name[1:].rsplit(".", 2)[0]) for path in self.directory.glob(".*.tmp")
         )
+        self._remove([path for path, name in written if own.fullmatch(name) or name in names])
+        self._remove([self.diverged])
 
     def _remove(self, paths: Iterable[Path]) -> None:
         try:

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Sequence
 
+from denet.errors import UsageError
 from denet.model.format.atomic import atomic_write
 from denet.report.curves import MISSING, can_draw, draw_curves
 from denet.report.metrics import write_metrics
@@ -29,7 +30,7 @@ class Journal:
     def __init__(self, files: RunFiles, settings: TrainSettings, history: Sequence[Metrics] = ()):
         self.history = list(history)
         self._files, self._settings = files, settings
-        self._drawn = -math.inf
+        self._drawn, self._warned = -math.inf, False
         self._events = EventWriter(files.directory) if settings.tensorboard else None
         if not can_draw():
             log.info("no curves.png: %s", MISSING)
@@ -43,9 +44,7 @@ class Journal:
             self._events.add(metrics)
         last = metrics["epoch"] == self._settings.epochs
         if can_draw() and (last or time.monotonic() - self._drawn > CURVE_SECONDS):
-            with atomic_write(self._files.curves) as temporary:
-                draw_curves(self._files.metrics, temporary)
-            self._drawn = time.monotonic()
+            self._draw()
 
     def close(self) -> None:
         """End what writes in the background."""
@@ -59,20 +58,34 @@ class Journal:
             parts.append(f"test error {metrics['test_error']:.2f}%")
         parts.append(f"learn rate {metrics['learn_rate']:.4g}")
         parts.append(speed_text(metrics["images_per_second"]))
-        share = metrics["wait_seconds"] / max(metrics["train_seconds"], 1e-9)
-        parts.append(f"data {min(share, 1):.0%}")
+        parts.append(f"data {_wait_share([metrics]):.0%}")
         if epoch < epochs:
-            parts.append(f"{duration(self._seconds_left(epochs - epoch))} left")
+            parts.append(f"{duration(self._seconds_left(epochs - epoch))} to the end")
         log.info("epoch %d/%d: %s", epoch, epochs, ", ".join(parts))
-        if share > WAIT_SHARE and metrics["wait_seconds"] > WAIT_SECONDS:
-            log.warning(
-                "%.0f%% of the time went into waiting for data: raise --thread-num, use fewer "
-                "distortions, or smaller images",
-                100 * share,
-            )
+        share = _wait_share(self.history)
+        waited = sum(row["wait_seconds"] for row in self.history)
+        if share > WAIT_SHARE and waited > WAIT_SECONDS and not self._warned:
+            self._warned = True
+            more = "use fewer distortions or smaller images"
+            mend = f"raise --thread-num, or {more}" if self._settings.thread_num else more
+            log.warning("%.0f%% of the time went into waiting for data: %s", 100 * share, mend)
+
+    def _draw(self) -> None:
+        try:
+            with atomic_write(self._files.curves) as temporary:
+                draw_curves(self._files.metrics, temporary)
+        except UsageError as error:  # a broken matplotlib must not end a training
+            log.warning("no curves.png: %s", error)
+        self._drawn = time.monotonic()
 
     def _seconds_left(self, epochs: int) -> float:
         """Return the time that so many more epochs take if they are like the last one."""
         tests = [row["test_seconds"] for row in self.history if not math.isnan(row["test_seconds"])]
         test = tests[-1] / self._settings.test_epochs if tests else 0.0
         return epochs * (self.history[-1]["train_seconds"] + test)
+
+
+def _wait_share(rows: Sequence[Metrics]) -> float:
+    """Return the part of these epochs that was spent waiting for data."""
+    seconds = sum(row["train_seconds"] for row in rows)
+    return min(1.0, sum(row["wait_seconds"] for row in rows) / max(seconds, 1e-9))

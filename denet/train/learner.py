@@ -48,6 +48,11 @@ class Learner:
         # of the batches of one step, weighted
         self._sum = np.zeros_like(self.plan.weights) if self.factor > 1 else None
 
+    @property
+    def trained_count(self) -> int:
+        """The number of parameters that are trained."""
+        return sum(value.size for value in self.plan.unpack(self.plan.weights).values())
+
     def add(self, batch: Batch, share: float) -> dict[str, float]:
         """Run a batch forward and backward; return its costs by name.
 
@@ -66,18 +71,24 @@ class Learner:
         """Return what training minimises: the costs of a batch times their factors."""
         return sum(self._factors[name] * cost for name, cost in costs.items())
 
-    def update(self, learn_rate: float) -> None:
-        """Change the weights by the gradient of the batches that were added."""
+    def update(self, learn_rate: float) -> bool:
+        """Change the weights by the gradient of the batches that were added.
+
+        Returns whether weights and running averages are finite. (A network may go on with weights
+        that are not: oneDNN's ReLU makes 0 of what is no number.)
+        """
         gradients = self.plan.gradients if self._sum is None else self._sum
-        self.solver.update(self.plan.weights, gradients, learn_rate)
+        finite = self.solver.update(self.plan.weights, gradients, learn_rate)
         if self._sum is not None:
             self._sum[...] = 0
+        return finite and bool(np.isfinite(self.plan.states).all())
 
     def first_not_finite(self, batch_size: int) -> str:
         """Say where the last batch, of this size, first came upon a number that is not finite."""
         found = self._plans[batch_size].first_not_finite()
         if found is None:
-            return "all numbers of the network are finite"
+            faulty = [n for n, v in self.plan.values().items() if not np.isfinite(v).all()]
+            return f"not finite: {faulty[0]}" if faulty else "all numbers of the network are finite"
         node, what = found
         if what == "data":
             return "not finite: the images themselves"
@@ -114,15 +125,15 @@ class Learner:
         """Return the network's graph with the costs weighted and the skipped layers frozen."""
         settings = self._settings
         graph = self._model.graph(batch_size, settings.label_smoothing, self._frozen)
-        factors = settings.cost_factors or [1.0] * len(graph.costs)
-        if len(factors) != len(graph.costs):
-            names = ", ".join(cost.name for cost in graph.costs)
+        layers = list(dict.fromkeys(_layer(cost.name) for cost in graph.costs))
+        factors = settings.cost_factors or [1.0] * len(layers)
+        if len(factors) != len(layers):
             raise UsageError(
-                f"cost-factors: {len(factors)} given: the network has {len(graph.costs)} "
-                f"({names}): give one for each"
+                f"cost-factors: {len(factors)} given: the network has {len(layers)} layers with "
+                f"costs ({', '.join(layers)}): give one for each"
             )
-        for cost, factor in zip(graph.costs, factors, strict=True):
-            cost.factor = factor
+        for cost in graph.costs:
+            cost.factor = factors[layers.index(_layer(cost.name))]
         return graph
 
     def _make_solver(self) -> Solver:
@@ -137,3 +148,8 @@ class Learner:
             clip=settings.gradient_clip,
             threads=min(thread_count(None), SOLVER_THREADS),
         )
+
+
+def _layer(path: str) -> str:
+    """Return the layer that a cost belongs to: "5.regression" of "5.regression.crossentropy"."""
+    return ".".join(path.split(".")[:2])

@@ -65,12 +65,11 @@ def estimate(learner: Learner, loader: Loader, test_arena: int) -> Estimate:
     ``test_arena`` are the bytes of activations of a test.
     """
     plan, solver = learner.plan, learner.solver
-    batch = loader.batch_bytes
     flat = plan.weights.nbytes
     growing = {
-        "activations": plan.arena_bytes,
+        "activations": plan.arena_bytes + plan.working_bytes,
         "test": test_arena,
-        "images": (loader.batches_ahead + loader.threads + 1) * batch,
+        "images": loader.working_bytes,
     }
     averages = len(solver.kept) * flat
     sums = flat if learner.factor > 1 else 0

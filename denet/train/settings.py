@@ -24,7 +24,7 @@ OF_THE_RUN = {
     "tensorboard",
 }
 # what a resumed run cannot change: the order of the images, and what the solver averages
-OF_THE_STATE = ("seed", "batch_size", "batch_size_factor", "solver", "skip_layer_updates")
+OF_THE_STATE = ("seed", "solver", "skip_layer_updates")
 
 
 @dataclass(frozen=True)

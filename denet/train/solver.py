@@ -81,13 +81,17 @@ class Solver:
         self._scratch = np.zeros((threads, self.scratch_num, CHUNK), np.float32)
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
-    def update(self, weights: np.ndarray, gradients: np.ndarray, learn_rate: float) -> None:
-        """Change ``weights`` (size,) in place by one step along ``gradients`` (size,)."""
+    def update(self, weights: np.ndarray, gradients: np.ndarray, learn_rate: float) -> bool:
+        """Change ``weights`` (size,) in place by one step along ``gradients`` (size,).
+
+        Returns whether they are all finite numbers then.
+        """
         assert weights.shape == gradients.shape == (self.size,)
         scale = self._clip_scale(gradients)
 
-        def work(thread: int) -> None:
-            # a diverging run is reported by its cost, not by warnings from here
+        def work(thread: int) -> bool:
+            finite = True
+            # a diverging run is reported by what this returns, not by warnings from here
             with np.errstate(all="ignore"):
                 for part, decay in self._shares[thread]:
                     p, g = weights[part], gradients[part]
@@ -96,9 +100,12 @@ class Solver:
                     averages = [self.kept[name][part] for name in self.averages]
                     scratch = self._scratch[thread, :, : p.size]
                     self.step(Chunk(p, g, averages, scratch, decay, learn_rate))
+                    finite &= math.isfinite(p.sum())  # the chunk is in cache still
+            return finite
 
-        list((self._pool.map if self._pool else map)(work, range(len(self._shares))))
+        shares = list((self._pool.map if self._pool else map)(work, range(len(self._shares))))
         self.iteration += 1
+        return all(shares)
 
     def step(self, chunk: Chunk) -> None:
         """Apply the rule: change weights and averages of the chunk, leave its gradient alone."""

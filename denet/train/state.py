@@ -70,17 +70,12 @@ class State:
 
         What may be changed within a training is told where it differs.
         """
-        if self.data != dict(data):
-            raise DataError(
-                f"resume: the training set has changed: {data['samples']} images, "
-                f"{self.data.get('samples')} when the run began: bring that set back, or start a "
-                "new run with --model"
-            )
         if settings.epochs <= self.position.epoch:
             raise UsageError(
                 f"resume: epochs: {settings.epochs}: the run is in epoch {self.position.epoch + 1} "
                 "already: give at least as many"
             )
+        self._check_step(settings)
         for name, value in settings.record().items():
             option, before = name.replace("_", "-"), self.settings.get(name)
             if value == before:
@@ -91,6 +86,22 @@ class State:
                     "start a new run with --model"
                 )
             log.warning("resume: %s: %s instead of %s from here on", option, value, before)
+        if self.data != dict(data):
+            raise DataError(
+                f"resume: the training set has changed: {data['samples']} images, "
+                f"{self.data.get('samples')} when the run began, with other names or labels: bring "
+                "that set back, or start a new run with --model"
+            )
+
+    def _check_step(self, settings: TrainSettings) -> None:
+        """Raise UsageError unless a step takes as many images as before, in however many parts."""
+        sizes = [self.settings.get(name) for name in ("batch_size", "batch_size_factor")]
+        before = math.prod(size for size in sizes if isinstance(size, int))
+        if settings.batch_size * settings.batch_size_factor != before:
+            raise UsageError(
+                f"resume: batch-size {settings.batch_size} times batch-size-factor "
+                f"{settings.batch_size_factor} is not {before} as before: keep the product"
+            )
 
 
 def dataset_record(dataset: Dataset) -> dict[str, Any]:

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 
 from denet.dataset import Dataset
+from denet.dataset.image_loader import DetectionDataset
 from denet.dataset.loader import Batch, Loader
+from denet.errors import DataError
 from denet.evaluate.classifier import Classifier, check_fit
-from denet.evaluate.topk import TopErrors
+from denet.evaluate.detector import Detector, detect_batches, in_images
+from denet.evaluate.voc import evaluate_voc
 from denet.graph.kernel import Backend
 from denet.model.model import Model
 from denet.train.checkpoint import RunFiles, write_text
 from denet.train.progress import follow
 from denet.train.settings import TrainSettings
+
+
+class Result(NamedTuple):
+    """Errors of a test in per cent: of the first and of the five first answers, and in words.
+
+    For detectors the error is what the mean average precision (area, IoU 0.5) lacks to 100 %.
+    """
+
+    error: float
+    top5_error: float  # nan for detectors
+    report: str
 
 
 class Tester:
@@ -32,12 +48,13 @@ class Tester:
         backend: Backend,
         precision: str = "f32",
     ):
-        check_fit(model, test_set)
+        check_targets(model, test_set)
         self._log_seconds = settings.log_every
-        self._class_labels = model.class_labels
         self._files = RunFiles(settings.output_prefix, settings.model_suffix)
+        self._test_set = test_set
         batch_size = min(settings.batch_size, len(test_set))
-        self._classifier = Classifier(model, batch_size, backend, precision)
+        kind = Detector if detects(model) else Classifier
+        self._network: Detector | Classifier = kind(model, batch_size, backend, precision)
         self._loader = Loader(
             test_set,
             batch_size,
@@ -49,18 +66,18 @@ class Tester:
     @property
     def arena_bytes(self) -> int:
         """Bytes of the activations of a test."""
-        return self._classifier.arena_bytes
+        return self._network.arena_bytes
 
     def load(self, values: Mapping[str, np.ndarray]) -> None:
         """Take over the weights to test, plain float32 arrays by path."""
-        self._classifier.load(values)
+        self._network.load(values)
 
     def test(
         self,
         epoch: int,
         each: Callable[[], None] = lambda: None,
         most_batches: int | None = None,
-    ) -> TopErrors:
+    ) -> Result:
         """Return the errors over the test set and write them for the model of this epoch.
 
         ``each`` is called after every batch; ``most_batches`` cuts the test short.
@@ -72,6 +89,41 @@ class Tester:
                 yield batch
                 each()
 
-        errors = self._classifier.errors(batches())
-        write_text(self._files.test(epoch), errors.report(self._class_labels))
-        return errors
+        result = self._result(batches())
+        write_text(self._files.test(epoch), result.report)
+        return result
+
+    def _result(self, batches: Iterable[Batch]) -> Result:
+        labels = self._test_set.class_labels
+        if isinstance(self._network, Classifier):
+            errors = self._network.errors(batches)
+            return Result(errors.top1_error, errors.top_error, errors.report(labels))
+        assert isinstance(self._test_set, DetectionDataset)
+        params = self._network.params
+        found = detect_batches(self._network, self._test_set, batches)
+        boxes = in_images(found, self._test_set, params)
+        precision = evaluate_voc(boxes, self._test_set, len(labels), params.match_iou)
+        error = 100 * (1 - precision.mean_ap_area)
+        return Result(error, math.nan, f"{precision.report(labels)}\n")
+
+
+def detects(model: Model) -> bool:
+    """Say whether a model detects objects."""
+    return "detection_probability" in model.graph(1).outputs
+
+
+def check_targets(model: Model, dataset: Dataset) -> None:
+    """Raise DataError unless a dataset has the model's classes, image shape and kind of targets."""
+    check_fit(model, dataset)
+    boxes = isinstance(dataset, DetectionDataset) and dataset.boxed
+    classes = not isinstance(dataset, DetectionDataset) or dataset.classified
+    if detects(model) and not boxes:
+        raise DataError(
+            "dataset: it has no boxes, which a network that ends in DND needs: give --extension "
+            "voc, mscoco or imagenet"
+        )
+    if not detects(model) and not classes:
+        raise DataError(
+            "dataset: its images have boxes but no class of their own: end the network in DND "
+            "instead of R"
+        )

@@ -15,10 +15,9 @@ import numpy as np
 from denet.dataset import Dataset
 from denet.dataset.distort import parse_distortions
 from denet.dataset.loader import Batch, Loader
-from denet.errors import DivergedError, OutOfMemoryError
-from denet.evaluate.classifier import check_fit
+from denet.errors import DivergedError, OutOfMemoryError, UsageError
 from denet.graph.kernel import Backend
-from denet.memory import available_bytes
+from denet.memory import available_bytes, is_out_of_memory
 from denet.model.format import save_model
 from denet.model.format.content import check_labels
 from denet.model.model import Model
@@ -30,11 +29,12 @@ from denet.train.memory import advice, estimate
 from denet.train.progress import follow
 from denet.train.settings import TrainSettings
 from denet.train.state import Metrics, Position, State, dataset_record, write_state
-from denet.train.tester import Tester
+from denet.train.tester import Tester, check_targets
 
 log = logging.getLogger(__name__)
 
 REMEDY = "lower --learn-rate, or set --learn-warmup or --gradient-clip"
+EARLIER = ", or start from an earlier model with --model"  # a state may be ruined, yet finite
 NAMED_IMAGES = 3  # of a batch, in an error of one line
 # metrics that go into the model: no times, so that the same training gives the same file
 SUMMARY = ("epoch", "learn_rate", "cost", "test_error", "test_top5_error")
@@ -61,11 +61,11 @@ class Trainer:
         most_steps: int | None = None,
     ):
         model.check_trainable()
-        check_fit(model, train_set)
+        check_targets(model, train_set)
         check_labels(model.class_labels, "training set")
         if len(model.class_labels) == 1:
             log.warning("there is one class only: the model will call everything that")
-        self.model, self.train_set, self.settings = model, train_set, settings
+        self.model, self.settings = model, settings
         self.files = RunFiles(settings.output_prefix, settings.model_suffix)
         self._data = dataset_record(train_set)
         if state:
@@ -85,10 +85,12 @@ class Trainer:
         if most_steps:
             self._step_num = min(self._step_num, most_steps)
         self._learner = Learner(model, self._loader.batch_size, settings, backend, precision)
+        self._tell(backend.name, precision)
         self._tester = (
             None if test_set is None else Tester(model, test_set, settings, backend, precision)
         )
-        self._at = Position()
+        self._at, self._resumed = Position(), state is not None
+        self._costs: dict[str, float] = {}  # of the last batch
         self._best_error = math.inf
         self._ends = {settings.epochs}  # epochs after which the model is tested in any case
         if state:
@@ -99,11 +101,24 @@ class Trainer:
             self.files.check_new(settings.overwrite)
         self._check_memory()
         self.files.prepare()
-        (self.files.clear_leftovers if state else self.files.clear)()
+        self._lock = self.files.lock()
         self._journal = Journal(self.files, settings, state.history if state else ())
+        (self.files.clear_leftovers if state else self.files.clear)()
         if state:
             log.info("resume: after %s, learn rate %.4g", self._place(), self._rate())
         self._saved = time.monotonic()
+
+    def _tell(self, backend: str, precision: str) -> None:
+        """Say what will be trained with what; raise UsageError if it is nothing."""
+        count, trained = self.model.parameter_count(), self._learner.trained_count
+        if not trained:
+            raise UsageError("skip-layer-updates: every layer: leave at least one to train")
+        share = "" if trained == count else f"{trained:,} of "
+        images = f"{len(self._loader.dataset):,}"
+        log.info(
+            "training %s%s parameters on %s images with %s in %s",
+            *(share, f"{count:,}", images, backend, precision),
+        )
 
     def run(self) -> list[Metrics]:
         """Train all epochs that are left; return the rows of metrics.csv.
@@ -118,11 +133,14 @@ class Trainer:
                 while self._at.epoch < self.settings.epochs and not self._is_finished():
                     self._train_epoch(held)
                     self._finish_epoch(held)
-        except MemoryError as error:
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
             mend = advice(self._loader.batch_size, self.settings.batch_size_factor)
             raise OutOfMemoryError(f"out of memory: {self._place()}: {mend}") from error
         finally:
             self._journal.close()
+            self._lock.release()
         return self._journal.history
 
     def _train_epoch(self, held: HeldSignal) -> None:
@@ -140,7 +158,8 @@ class Trainer:
                 progress.note(f"cost {cost:.4f}")
                 if number % factor and number < len(self._loader):
                     continue
-                self._learner.update(self._rate())
+                if not self._learner.update(self._rate()):
+                    raise self._diverged(batch)
                 at.step += 1
                 now, wait = time.perf_counter(), self._loader.wait_seconds
                 at.train_seconds += now - mark
@@ -157,10 +176,10 @@ class Trainer:
         """Add a batch to the step in hand; return its cost. Raises DivergedError."""
         at, size = self._at, self._loader.batch_size * self.settings.batch_size_factor
         images = min(size, len(self._loader.dataset) - at.step * size)  # of the whole step
-        costs = self._learner.add(batch, len(batch.data) / images)
-        cost = self._learner.total(costs)
+        self._costs = self._learner.add(batch, len(batch.data) / images)
+        cost = self._learner.total(self._costs)
         if not math.isfinite(cost):
-            raise self._diverged(batch, costs)
+            raise self._diverged(batch)
         at.cost += cost * len(batch.data)
         at.samples += len(batch.data)
         return cost
@@ -197,10 +216,10 @@ class Trainer:
             return {}
         start = time.perf_counter()
         self._tester.load(self.model.values())
-        errors = self._tester.test(epoch, held.check, self._most_steps)
+        result = self._tester.test(epoch, held.check, self._most_steps)
         return {
-            "test_error": errors.top1_error,
-            "test_top5_error": errors.top_error,
+            "test_error": result.error,
+            "test_top5_error": result.top5_error,
             "test_seconds": time.perf_counter() - start,
         }
 
@@ -260,12 +279,12 @@ class Trainer:
 
     def _place(self, steps: int = 0) -> str:
         """Return the last step that was made, or one that comes ``steps`` later."""
-        at = self._at
-        return f"epoch {at.epoch + 1}/{self.settings.epochs}, iteration {at.step + steps}"
+        at, epochs = self._at, self.settings.epochs
+        return f"epoch {at.epoch + 1}/{epochs}, iteration {at.step + steps}/{self._step_num}"
 
-    def _diverged(self, batch: Batch, costs: Metrics) -> DivergedError:
+    def _diverged(self, batch: Batch) -> DivergedError:
         """Return the error that tells all about a batch; write the names of its images."""
-        each = ", ".join(f"{name} {value:g}" for name, value in costs.items())
+        each = ", ".join(f"{name} {value:g}" for name, value in self._costs.items())
         found = self._learner.first_not_finite(len(batch.data))
         what = f"{self._place(1)}, learn rate {self._rate():g}, costs: {each}, {found}"
         names = [self._loader.dataset.names[index] for index in batch.indices]
@@ -273,7 +292,7 @@ class Trainer:
         shown = ", ".join(names[:NAMED_IMAGES])
         return DivergedError(
             f"training diverged: {what}, batch of {len(names)} images ({shown}, all in "
-            f"{self.files.diverged}): {REMEDY}"
+            f"{self.files.diverged}): {REMEDY}{self._resumed * EARLIER}"
         )
 
     def _check_memory(self) -> None:

@@ -17,6 +17,7 @@ from denet.graph.op.conv import Conv
 from denet.graph.op.deconv import Deconv
 from denet.graph.op.pool import Pool
 from denet.graph.op.pool_inverse import PoolInverse
+from denet.graph.op.sparse_sample import SparseSample
 
 try:
     from denet.backend.onednn.backend import OneDnnBackend
@@ -27,7 +28,7 @@ except OneDnnUnavailable as reason:
 
 AVX512 = 0x27  # dnnl_cpu_isa_t; below it oneDNN has no bf16 convolutions
 FULL = load().isa & AVX512 == AVX512
-SERVED = (Activation, Add, BatchNorm, Concat, Conv, Deconv, Pool, PoolInverse)
+SERVED = (Activation, Add, BatchNorm, Concat, Conv, Deconv, Pool, PoolInverse, SparseSample)
 UNSERVED = {
     ("Pool mean partial padded", "f32"),
     ("Pool mean partial padded", "bf16"),

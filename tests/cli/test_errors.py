@@ -79,7 +79,6 @@ CASES = [
         "2 where the model has 3; only in the dataset: cat, dog",
     ),
     (f"{TRAIN} --model headless.mdl", {}, 2, "end it with R"),
-    (f"{TRAIN} --train grey --test test", {}, 3, "convert all images to grey"),
     (f"{TRAIN} --output-prefix run/model", {}, 2, "--overwrite"),
     (f"{TRAIN} --output-prefix run/model --train nowhere", {}, 2, "--overwrite"),
     (f"{TRAIN} --output-prefix broken.png/a", {}, 3, "broken.png: not a directory: give another"),

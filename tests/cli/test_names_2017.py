@@ -43,7 +43,7 @@ DEFAULTS = {
     "model-predict": {
         "model": None,
         "input": None,
-        "extension": "png",
+        "extension": None,  # any image, png as in 2017 among them
         "batch_size": 100,
         "predict_mode": "single",
         "thread_num": 1,

@@ -328,8 +328,28 @@ def test_too_large_for_memory(tmp_path, monkeypatch):
 def test_needed_shape(tmp_path):
     save(tmp_path / "a/1.png", GREY)
     assert read(tmp_path, shape=(1, 4, 6)).shape == (1, 4, 6)
-    with pytest.raises(DataError, match="images are 1x4x6 .* but 3x4x6 is needed"):
-        read(tmp_path, shape=(3, 4, 6))
+    assert read(tmp_path, shape=(3, 4, 6)).shape == (3, 4, 6)  # grey is repeated
+    with pytest.raises(DataError, match="images are 3x4x6 .* but 3x5x6 is needed"):
+        read(tmp_path, shape=(3, 5, 6))
+
+
+def test_colour_becomes_grey_where_the_network_wants_it(tmp_path):
+    save(tmp_path / "a/1.png", GREY)
+    colour = np.zeros((4, 6, 3), np.uint8)
+    colour[:, :, 1] = 200  # luma: 0.587 of green
+    save(tmp_path / "b/1.png", colour)
+    images = read(tmp_path, shape=(1, 4, 6)).images(np.arange(2))
+    np.testing.assert_array_equal(images[0, :, :, 0], GREY)
+    np.testing.assert_allclose(images[1], 0.587 * 200, atol=1)
+
+
+def test_parts_of_a_dataset_are_not_classes(tmp_path):
+    save(tmp_path / "train/a/1.png", GREY)
+    save(tmp_path / "Val/a/1.png", GREY)
+    with pytest.raises(DataError, match="no classes but parts of a dataset.*: Val, train: give"):
+        read(tmp_path)
+    save(tmp_path / "ship/1.png", GREY)
+    assert read(tmp_path).class_labels == ["Val", "ship", "train"]
 
 
 @pytest.mark.parametrize(

@@ -15,18 +15,27 @@ from denet.graph.op.activation import ACTIVATIONS, Activation
 from denet.graph.op.add import Add
 from denet.graph.op.base import Op, Run
 from denet.graph.op.batch_norm import BatchNorm
+from denet.graph.op.box_regression import BoxRegression
 from denet.graph.op.cast import Cast
 from denet.graph.op.class_probability import ClassProbability
 from denet.graph.op.concat import Concat
 from denet.graph.op.conv import Conv
+from denet.graph.op.corner_cross_entropy import CornerCrossEntropy
+from denet.graph.op.corner_search import CornerSearch
 from denet.graph.op.crop import Crop
 from denet.graph.op.crop_mirror import CropMirror
+from denet.graph.op.decode_box import DecodeBox
 from denet.graph.op.deconv import Deconv
+from denet.graph.op.detection_cross_entropy import DetectionCrossEntropy
+from denet.graph.op.detection_probability import DetectionProbability
 from denet.graph.op.dropout import Dropout
+from denet.graph.op.fitness_cross_entropy import FitnessCrossEntropy
+from denet.graph.op.inject_ground_truth import InjectGroundTruth
 from denet.graph.op.pad import Pad
 from denet.graph.op.pool import Pool
 from denet.graph.op.pool_inverse import PoolInverse
 from denet.graph.op.softmax_cross_entropy import SoftmaxCrossEntropy
+from denet.graph.op.sparse_sample import SparseSample
 
 ELEMENT_TYPES = {"int32": np.int32, "uint8": np.uint8}  # others take the precision of the test
 
@@ -83,12 +92,19 @@ def _spaced(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return np.array(maps).reshape(n, c, h, w).transpose(0, 2, 3, 1)
 
 
+def _boxes(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    corners = _round_bfloat16(rng.uniform(0, 1, (*shape[:-1], 2, 2)))
+    return np.concatenate([corners.min(axis=-2), corners.max(axis=-2)], axis=-1)
+
+
 DOMAINS = {
     "normal": _normal,
     "spaced": _spaced,
     "small": lambda rng, shape: _normal(rng, shape) * 2.0**-10,
     "positive": lambda rng, shape: _round_bfloat16(rng.uniform(0.5, 2, shape)),
     "3 classes": lambda rng, shape: rng.integers(0, 3, shape),
+    "boxes": _boxes,
+    "2 classes or none": lambda rng, shape: rng.integers(-1, 2, shape),
 }
 
 
@@ -135,6 +151,34 @@ def _loss(name: str, logits: tuple[int, int, int, int], smoothing: float = 0.0) 
     return Case(
         f"SoftmaxCrossEntropy {name}", SoftmaxCrossEntropy(smoothing), types, {1: "3 classes"}
     )
+
+
+def _head(name: str, op: Op, outputs: int, n: int = 2, side: int = 4, capacity: int = 6) -> Case:
+    shapes = (n, side, side, outputs), (n, side * side, 4), (n, capacity, 4)
+    types = *(TensorType(shape, "float32") for shape in shapes), TensorType((n, capacity), "int32")
+    domains = {1: "boxes", 2: "boxes", 3: "2 classes or none"}
+    return Case(f"{type(op).__name__} {name}", op, types, domains)
+
+
+def _corners(name: str, op: Op, logits: tuple[int, int, int, int], training: bool = True) -> Case:
+    truth = TensorType((logits[0], 6, 4), "float32"), TensorType((logits[0], 6), "int32")
+    types = TensorType(logits, "float32"), *(truth if isinstance(op, CornerCrossEntropy) else ())
+    domains = {1: "boxes", 2: "2 classes or none"}
+    return Case(f"{type(op).__name__} {name}", op, types, domains, training)
+
+
+def _inject(name: str, samples: int, training: bool = True) -> Case:
+    shapes = (3, samples, 4), (3, samples), (3, 6, 4)
+    types = *(TensorType(shape, "float32") for shape in shapes), TensorType((3, 6), "int32")
+    domains = {0: "boxes", 2: "boxes", 3: "2 classes or none"}
+    return Case(f"InjectGroundTruth {name}", InjectGroundTruth(), types, domains, training)
+
+
+def _sparse(
+    name: str, grid: int, x: tuple[int, int, int, int], side: int, domain: str = "boxes"
+) -> Case:
+    types = TensorType(x), TensorType((x[0], side * side, 4), "float32")
+    return Case(f"SparseSample {name}", SparseSample(grid), types, {1: domain})
 
 
 def _case(
@@ -212,6 +256,37 @@ LOSSES = [
     _loss("batch of one", (1, 1, 1, 3)),
 ]
 
+HEADS = [
+    _head("plain", DetectionCrossEntropy(1.5, 0.2, False), 3),
+    _head("of a spare class", DetectionCrossEntropy(1.0, 0.1, False), 6, n=3),
+    _head("joint", DetectionCrossEntropy(1.0, 0.1, True), 11),
+    _head("above everything", DetectionCrossEntropy(1.0, 1.0, True), 11, n=1),
+    _head("plain", FitnessCrossEntropy(0.1, 0.1), 6),
+    _head("one box", FitnessCrossEntropy(1.0, 0.0), 6, n=1, side=5, capacity=1),
+    _head("plain", BoxRegression(0.5, 0.2, False), 4),
+    _head("bounded", BoxRegression(2.0, 0.2, True), 4),
+    _head("bounded, one sample", BoxRegression(1.0, 0.0, True), 4, n=5, side=1),
+]
+
+SAMPLES = [
+    _corners("plain", CornerCrossEntropy(2.0), (2, 5, 7, 4)),
+    _corners("with centres", CornerCrossEntropy(), (1, 6, 4, 5)),
+    _corners("dropped", CornerCrossEntropy(1.0, 0.3, 5), (3, 5, 6, 5)),
+    _corners("plain", CornerSearch(3, 0.1, random_sample=0.3, salt=1), (3, 7, 5, 4)),
+    _corners("predicted", CornerSearch(2), (1, 8, 8, 4), training=False),
+    _corners("with centres", CornerSearch(4, local_max=1), (2, 8, 9, 5)),
+    _corners("clustered", CornerSearch(3, 0.0, nms_threshold=0.4), (2, 7, 7, 5), training=False),
+    _corners("too few", CornerSearch(4, 0.6), (2, 3, 2, 4), training=False),
+    _inject("plain", 16),
+    _inject("more than samples", 4),
+    _inject("not training", 4, training=False),
+    _sparse("plain", 3, (2, 6, 8, 3), 3),
+    _sparse("7x7", 7, (1, 9, 5, 4), 2),
+    _sparse("of centres", 1, (2, 5, 7, 1), 3),
+    _sparse("of one sample", 2, (3, 1, 2, 5), 1),
+    _sparse("beyond the map", 4, (2, 6, 5, 2), 4, "normal"),
+]
+
 OTHERS = [
     *[
         Case(f"Activation {kind}", Activation(kind), (TensorType((2, 3, 5, 4)),), {0: "spaced"})
@@ -235,6 +310,14 @@ OTHERS = [
     _case(PoolInverse(3), (1, 1, 2, 5), name="by 3"),
     _case(PoolInverse(1), (1, 3, 2, 5), name="by 1"),
     Case("Cast", Cast(), (TensorType((2, 3, 4, 3), "float32"),)),
+    Case(
+        "DecodeBox",
+        DecodeBox(),
+        (TensorType((2, 3, 3, 4), "float32"), TensorType((2, 9, 4), "float32")),
+        {1: "boxes"},
+    ),
+    Case("DecodeBox alone", DecodeBox(), (TensorType((2, 9, 4), "float32"),), {0: "boxes"}),
+    Case("DetectionProbability", DetectionProbability(), (TensorType((2, 3, 3, 5), "float32"),)),
     Case("ClassProbability", ClassProbability(), (TensorType((3, 1, 1, 5), "float32"),)),
     Case("ClassProbability of a map", ClassProbability(), (TensorType((2, 3, 2, 4), "float32"),)),
 ]
@@ -264,6 +347,8 @@ CASES = [
     *POOLS,
     *BATCH_NORMS,
     *LOSSES,
+    *HEADS,
+    *SAMPLES,
     *OTHERS,
     *FUSED,
 ]

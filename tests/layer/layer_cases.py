@@ -24,6 +24,18 @@ def norm(name: str, channels: int) -> dict[str, tuple[int, ...]]:
     return {name + part: (channels,) for part in NORM}
 
 
+def logits(name: str, count: int) -> dict[str, tuple[int, ...]]:
+    """Return the arrays of an output of DND behind DNC[5] DNS[2]: 2 x 2 x 5 + 2 channels."""
+    return {f"{name}.weight": (count, 22, 1, 1), f"{name}.bias": (count,)}
+
+
+CORNER: dict[str, tuple[int, ...]] = {
+    "corner.weight": (4, 3, 1, 1),
+    "corner.bias": (4,),
+    "sample.weight": (5, 3, 1, 1),
+    "sample.bias": (5,),
+}
+
 CASES = [
     Case("C[16]", {}, (8, 6, 3), (8, 6, 16), {"weight": (16, 3, 1, 1), "bias": (16,)}),
     Case("C[16,3]", {}, (8, 6, 3), (6, 4, 16), {"weight": (16, 3, 3, 3), "bias": (16,)}),
@@ -117,4 +129,23 @@ CASES = [
         {"weight": (5, 3, 1, 1), "conv.weight": (5, 3, 1, 1)},
     ),
     Case("SKIPSRC[4] PI P[2] SKIP.C[4]", {}, (8, 6, 3), (8, 6, 6), {}),
+    Case("DNC[5]", {}, (8, 6, 3), (8, 6, 5), CORNER),
+    Case(
+        "DNC.C[5,2,0.5]",
+        {},
+        (8, 6, 3),
+        (8, 6, 5),
+        CORNER | {"corner.weight": (5, 3, 1, 1), "corner.bias": (5,)},
+    ),
+    Case("DNC[5] DNS", {}, (8, 6, 3), (4, 4, 47), CORNER),
+    Case("DNC[5] DNS.G[1,2,0,0.5,1,0.5]", {}, (8, 6, 3), (2, 2, 7), CORNER),
+    Case("DNC[5] DNS[2,3] DND", {}, (8, 6, 3), (3, 3, 11), CORNER | logits("detect", 11)),
+    Case(
+        "DNC[5] DNS[2,3] DND.BX[0.6,0.4,1,0.5,0.1]",
+        {},
+        (8, 6, 3),
+        (3, 3, 11),
+        CORNER | logits("detect", 11) | logits("bbox", 4) | logits("fitness", 6),
+    ),
+    Case("DNC[5] DNS[2,3] DND.J", {}, (8, 6, 3), (3, 3, 51), CORNER | logits("detect", 51)),
 ]

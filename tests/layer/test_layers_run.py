@@ -7,13 +7,14 @@ import pytest
 from layer.layer_cases import CASES, Case
 
 from denet.backend.numpy.backend import NumpyBackend
+from denet.detect.box import BOX_CAPACITY
 from denet.graph.plan import Plan
 from denet.layer.options import LayerOptions
 from denet.layer.regression import Regression
 from denet.model.desc import build_layers, parse_desc
 from denet.model.model import Model
 
-SMALL = [case for case in CASES if case.input[0] < 16]
+SMALL = [case for case in CASES if case.input[0] < 16 and "DND" not in case.text]
 
 
 @pytest.mark.parametrize("case", SMALL, ids=lambda case: case.text)
@@ -30,13 +31,15 @@ def test_layer_in_a_network(case: Case):
     batch = {
         "data": rng.uniform(0.1, 1, (2, height, width, channels)).astype(np.float32),
         "class_index": np.array([3, 7], np.int32),
+        "box": np.tile(np.float32([0.1, 0.2, 0.6, 0.9]), (2, BOX_CAPACITY, 1)),
+        "box_class": np.zeros((2, BOX_CAPACITY), np.int32),
     }
     classes = model.parameters[-2]["weight"]
     classes[:] = rng.normal(size=classes.shape)  # R starts at 0, which stops the gradient
     train = Plan(model.graph(2), NumpyBackend(), "train")
     train.load(model.values())
-    (cost,) = train.run(batch, np.array([5, 6], np.uint64)).values()
-    assert np.isfinite(cost) and cost > 0
+    costs = train.run(batch, np.array([5, 6], np.uint64)).values()
+    assert all(np.isfinite(cost) and cost > 0 for cost in costs)
     assert np.isfinite(train.gradients).all() and train.gradients.any()
     model.set_values(train.values())
     predict = Plan(model.graph(2), NumpyBackend(), "predict")

@@ -10,12 +10,19 @@ EVERY_LAYER = (
     "B[1] C.X[4,3,5,1,2] BN[0.8,0.001] A P[2] BNA SKIPSRC.X D[0.2] RSN.O[6,3,2] RSN[6,3] PI "
     "SKIP SPLIT C.B[4,1] RSN.O[8,3,2,4] RSN[8,3,2,3] DC[5,3,2] CM[10,0.5] P.AB[3,2,1] R.BC[1]"
 )
+DETECTOR = (
+    "C.B[6,3,2] BNA DNC.C[5,100,0.1] DNS.G[2,4,0.02,0.2,1,0.7] C.B[7] BNA "
+    "DND.BX[0.6,0.4,1,0.125,0.1]"
+)
 
 
-def every_layer_model() -> Model:
-    """Return a model with every layer type, every array different from its start."""
+def every_layer_model(text: str = EVERY_LAYER) -> Model:
+    """Return a model of many layer types, every array different from its start.
+
+    EVERY_LAYER has all types but those of a detector, which DETECTOR has.
+    """
     model = Model.create(
-        EVERY_LAYER,
+        text,
         (3, 54, 94),
         ["b", "ä", "a"],
         LayerOptions("elu", "half", ["he-backward", "uniform,0.05"]),

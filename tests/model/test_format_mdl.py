@@ -8,7 +8,7 @@ import struct
 
 import numpy as np
 import pytest
-from model.format_networks import every_layer_model, same
+from model.format_networks import DETECTOR, EVERY_LAYER, every_layer_model, same
 from safetensors.numpy import save_file
 
 from denet.errors import DataError, UsageError
@@ -21,10 +21,12 @@ from denet.model.preprocessing import Preprocessing
 
 @pytest.mark.parametrize("suffix", [".mdl", ".mdl.gz"])
 def test_a_model_of_every_layer_type_is_read_as_it_was(tmp_path, suffix):
-    model = every_layer_model()
-    assert {layer.type_name for layer in model.layers} == set(type_names()), "add it to EVERY_LAYER"
-    save_model(model, tmp_path / f"a{suffix}")
-    same(load_model(tmp_path / f"a{suffix}"), model)
+    models = [every_layer_model(text) for text in (EVERY_LAYER, DETECTOR)]
+    found = {layer.type_name for model in models for layer in model.layers}
+    assert found == set(type_names()), "add it to EVERY_LAYER"
+    for model in models:
+        save_model(model, tmp_path / f"a{suffix}")
+        same(load_model(tmp_path / f"a{suffix}"), model)
 
 
 @pytest.mark.parametrize("suffix", [".mdl", ".mdl.gz"])

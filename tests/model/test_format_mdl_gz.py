@@ -415,8 +415,8 @@ DAMAGED = {
     "class id is text": (document(GOOD, classLabels={"a": "0"}), "'a'"),
     "layers are text": (document("conv"), "'layers'"),
     "layer of unknown type": (
-        document([*GOOD[:2], plain("denet-corner"), plain("denet-sparse")]),
-        r"layer 3 \(denet-corner\).*'denet-corner', 'denet-sparse'",
+        document([*GOOD[:2], plain("denet-corners"), plain("denet-sparsely")]),
+        r"layer 3 \(denet-corners\).*'denet-corners', 'denet-sparsely'",
     ),
     "no weight": (with_layer(1, weight=None), r"layer 1 \(conv\): no 'weight'"),
     "shape beside weight": (with_layer(1, shape=[2, 3, 1, 1]), r"layer 1 \(conv\): 'weight'"),

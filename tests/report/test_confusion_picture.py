@@ -9,7 +9,7 @@ from PIL import Image, ImageColor
 
 from denet.errors import UsageError
 from denet.evaluate.topk import TopErrors
-from denet.report.confusion import LONGEST, _short, draw_confusion
+from denet.report.confusion import LONGEST, draw_confusion, short_name
 from denet.report.drawing import BLUE, RED
 
 
@@ -78,7 +78,7 @@ def test_names_of_any_kind(tmp_path, recwarn):
     ],
 )
 def test_long_names_are_cut(name, short):
-    assert _short(name) == short
+    assert short_name(name) == short
 
 
 def test_missing_matplotlib_is_told_with_the_extra(tmp_path, monkeypatch):

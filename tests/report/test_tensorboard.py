@@ -114,7 +114,7 @@ def test_missing_tensorboard_is_told_with_the_extra(tmp_path, monkeypatch):
 def test_a_directory_that_cannot_be_written_is_told(tmp_path):
     pytest.importorskip("tensorboardX")
     with pytest.raises(DataError, match="none/events.*: No such file"):
-        EventWriter(tmp_path / "none")
+        EventWriter(tmp_path / "none").add({"epoch": 1, "cost": 0.5})
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full of Linux")

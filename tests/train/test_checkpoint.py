@@ -107,3 +107,22 @@ def test_a_write_that_fails_keeps_the_old_file(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.test"]
+
+
+def test_two_processes_do_not_write_one_run(tmp_path):
+    pytest.importorskip("fcntl")
+    files = RunFiles(tmp_path / "m")
+    first = files.lock()
+    with pytest.raises(DataError, match="another process trains in"):
+        RunFiles(tmp_path / "m").lock()
+    first.release()
+    RunFiles(tmp_path / "m").lock().release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_run_in_the_directory_is_not_overwritten(tmp_path):
+    (tmp_path / "a.state").write_text("")
+    with pytest.raises(UsageError, match="already holds a run .a.state."):
+        RunFiles(tmp_path / "b").check_new()
+    with pytest.raises(UsageError, match=f"give --output-prefix {tmp_path}/a$"):
+        RunFiles(tmp_path / "b").read_state()

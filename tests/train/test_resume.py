@@ -168,7 +168,7 @@ def test_a_best_model_of_before_is_not_replaced_by_a_worse_one(tmp_path):
 
 CHANGES = [
     ({"seed": 1}, UsageError, "resume: seed: 1 but the run began with 23455"),
-    ({"batch_size": 4}, UsageError, "resume: batch-size: 4 but the run began with 3"),
+    ({"batch_size": 4}, UsageError, "batch-size 4 times batch-size-factor 1 is not 3 as before"),
     ({"solver": "adam"}, UsageError, "resume: solver: adam but"),
     ({"learn_momentum": (0.0, 0.0)}, DataError, "state: its averages do not fit"),
     ({"epochs": 2}, UsageError, "epochs: 2: the run is in epoch 3 already"),
@@ -183,6 +183,12 @@ def test_what_would_be_another_training_is_refused(changes, error, message, tmp_
     with pytest.raises(error, match=message):
         resume(tmp_path, **changes)
     assert results(tmp_path) == before
+
+
+def test_a_step_may_be_taken_in_smaller_parts(tmp_path, caplog):
+    begin(tmp_path).run()
+    resume(tmp_path, epochs=4, batch_size=1, batch_size_factor=3).run()
+    assert "batch-size-factor: 3 instead of 1 from here on" in caplog.text
 
 
 def test_what_may_change_is_told(tmp_path, caplog):

@@ -138,7 +138,7 @@ def test_skipped_layers_stay_as_they_are(words, tmp_path):
 
 def test_divergence_is_told_with_place_rate_and_costs(tmp_path):
     place = (
-        r"epoch \d/3, iteration \d, learn rate 1e\+30, costs: 5\.regression\.\w+ (nan|inf), "
+        r"epoch \d/3, iteration \d/8, learn rate 1e\+30, costs: 5\.regression\.\w+ \S+, "
         r"first not finite: the \w+ of layer \d \"[CRAP].*\", batch of 1 images \(row \d, all in "
     )
     with pytest.raises(DivergedError, match=place) as caught:
@@ -156,9 +156,9 @@ def test_a_layer_whose_weights_are_no_numbers_is_found(tmp_path):
 
 
 def test_weights_that_are_no_numbers_are_never_saved(tmp_path):
-    with pytest.raises(DivergedError, match=r"epoch 1/1, iteration 1: \d\..* is not finite"):
+    with pytest.raises(DivergedError, match=r"iteration 1/1, .* of layer \d .*, batch of 8 images"):
         trainer(tmp_path, epochs=1, batch_size=8, learn_rate=1e38, learn_decay=10.0).run()
-    assert os.listdir(tmp_path / "run") == []
+    assert os.listdir(tmp_path / "run") == ["diverged.txt"]
 
 
 def test_weights_are_not_updated_by_a_cost_that_is_no_number(tmp_path):
@@ -186,7 +186,11 @@ def test_batches_add_up_to_the_gradient_of_one_large_batch(tmp_path):
 
 
 BAD = [
-    ({"cost_factors": (1.0, 2.0)}, UsageError, r"cost-factors: 2 given: the network has 1 \(5\."),
+    (
+        {"cost_factors": (1.0, 2.0)},
+        UsageError,
+        r"cost-factors: 2 given: the network has 1 .*\(5\.reg",
+    ),
     (
         {"skip_layer_updates": ("9",)},
         UsageError,
@@ -233,5 +237,5 @@ def test_log_has_a_line_per_epoch_and_no_control_characters(tmp_path, caplog, ca
         trainer(tmp_path, test_set=tiny_set()).run()
     lines = [r.getMessage() for r in caplog.records if r.getMessage().startswith("epoch ")]
     assert [line.split(":")[0] for line in lines] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
-    assert "left" in lines[0] and "left" not in lines[2]
+    assert "to the end" in lines[0] and "to the end" not in lines[2]
     assert capfd.readouterr().err == ""

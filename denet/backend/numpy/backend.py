@@ -17,6 +17,7 @@ class NumpyBackend:
     """Runs the reference of every op: slow, complete, exact."""
 
     name: ClassVar[str] = "numpy"
+    working_share: ClassVar[float] = 0.5
 
     def kernel(
         self,

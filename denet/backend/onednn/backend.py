@@ -22,6 +22,7 @@ from denet.backend.onednn.pool import pool_kernel
 from denet.backend.onednn.pool_inverse import pool_inverse_kernel
 from denet.backend.onednn.primitive import Unserved
 from denet.backend.onednn.request import Request
+from denet.backend.onednn.sparse_sample import SparseSampleKernel
 from denet.graph.graph import Node, Tensor
 from denet.graph.kernel import Kernel, Layout
 from denet.graph.op.activation import Activation
@@ -34,6 +35,7 @@ from denet.graph.op.conv import Conv
 from denet.graph.op.deconv import Deconv
 from denet.graph.op.pool import Pool
 from denet.graph.op.pool_inverse import PoolInverse
+from denet.graph.op.sparse_sample import SparseSample
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +49,7 @@ KERNELS: dict[type[Op], Callable[[Request], Kernel]] = {
     Deconv: DeconvKernel,
     Pool: pool_kernel,
     PoolInverse: pool_inverse_kernel,
+    SparseSample: SparseSampleKernel,
 }
 
 
@@ -54,6 +57,7 @@ class OneDnnBackend:
     """Runs on all cores of an x86-64 processor. Raises OneDnnUnavailable where it cannot."""
 
     name: ClassVar[str] = "onednn"
+    working_share: ClassVar[float] = 0.0
 
     def __init__(self) -> None:
         self._library = load()

@@ -28,7 +28,9 @@ class Run:
     def generators(self, salt: int) -> list[np.random.Generator]:
         """Return one generator per sample, a function of its key and the op's ``salt`` alone."""
         return [
-            np.random.Generator(np.random.Philox(key=[int(key), salt])) for key in self.sample_keys
+            # as uint64: a list of Python numbers would pass through float64 and lose bits
+            np.random.Generator(np.random.Philox(key=np.array([key, salt], np.uint64)))
+            for key in self.sample_keys
         ]
 
 

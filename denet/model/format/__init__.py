@@ -28,6 +28,7 @@ FOREIGN = {
     b"version https://git-lfs": ("a Git LFS pointer", "get the file with git lfs pull"),
 }
 SIGNATURE_BYTES = 32
+SHOWN_MODELS = 3  # names of those that lie beside one that is missing
 
 
 def model_suffix(path: str | os.PathLike[str]) -> str:
@@ -61,7 +62,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         return read(source)
     except FileNotFoundError:
         looked = "" if os.path.isabs(source) else f" (in {os.getcwd()})"
-        raise DataError(f"model file not found: {source}{looked}") from None
+        raise DataError(f"model file not found: {source}{looked}{_others(source)}") from None
     except OSError as error:
         raise DataError(f"cannot read model: {source}: {error.strerror or error}") from error
     except MemoryError:
@@ -69,6 +70,17 @@ def load_model(path: str | os.PathLike[str]) -> Model:
             f"model: {source}: it does not fit into memory: stop other programs, or take a "
             "machine with more"
         ) from None
+
+
+def _others(source: str) -> str:
+    """Return in words which models lie where one was looked for."""
+    directory = os.path.dirname(source) or "."
+    try:
+        names = sorted(name for name in os.listdir(directory) if name.endswith(tuple(FORMATS)))
+    except OSError:
+        return ""
+    more = ", ..." if len(names) > SHOWN_MODELS else ""
+    return f": there are {', '.join(names[:SHOWN_MODELS])}{more}" if names else ""
 
 
 def check_content(start: bytes, suffix: str, source: str) -> None:

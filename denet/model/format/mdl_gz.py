@@ -30,6 +30,7 @@ from denet.model.format.content import (
     preprocessing_json,
 )
 from denet.model.format.json_text import parse_object
+from denet.model.format.mdl_gz_detect import DETECT_READERS, DETECT_WRITERS
 from denet.model.format.mdl_gz_layers import (
     READERS,
     WRITERS,
@@ -49,8 +50,8 @@ MAX_TEXT_BYTES = 1 << 30  # the largest network of 2017 takes half of it
 SHOWN_LAYERS = 9  # of many that are unknown
 _CHUNK_BYTES = 1 << 20
 _MODE_CHANNELS = {"RGB": 3, "L": 1}
-_READERS = READERS | {"resnet": read_residual}
-_WRITERS = WRITERS | {"resnet": write_residual}
+_READERS = READERS | DETECT_READERS | {"resnet": read_residual}
+_WRITERS = WRITERS | DETECT_WRITERS | {"resnet": write_residual}
 
 
 @dataclass

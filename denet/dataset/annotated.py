@@ -1,0 +1,247 @@
+"""Images with boxes: what the readers of annotations find, opened as a dataset.
+
+A reader only lists. Here the images are looked at, boxes mended and classes numbered, in the same
+way for every format; what was dropped or clipped is told in one line.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from denet.dataset.base import (
+    MAX_IMAGE_PIXELS,
+    BadDataError,
+    BadSample,
+    choose_samples,
+    class_ids,
+    listed,
+    printable,
+    thread_count,
+)
+from denet.dataset.boxes import Boxes, Mended, mend
+from denet.dataset.decoder import in_blocks
+from denet.dataset.image_loader import DetectionDataset
+from denet.dataset.image_options import ImageOptions, parse_image_options
+from denet.detect.box import BOX_CAPACITY, area
+from denet.errors import DataError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Annotated:
+    """N images as annotations list them, in order.
+
+    names         their files
+    image_ids     what the annotations call them
+    boxes         box_class is a position in ``class_names``
+    class_names   all classes, in the order of the ids that a new network gets
+    labels        (N,) class of the whole image, where it has one
+    told_sizes    (N, 2) (width, height) that the annotations state, 0 if they do not
+    faults        position of an image -> why it cannot be used
+    category_ids  number of each class in the annotations, where it has one
+    measured      whether the sizes of images are to be read from their files at the start
+    published     whether this is one of the sets that the constants of ImageNet are used for
+    """
+
+    names: list[str]
+    image_ids: Sequence[str | int]
+    boxes: Boxes
+    class_names: list[str]
+    told_sizes: np.ndarray
+    labels: np.ndarray | None = None
+    faults: dict[int, str] = field(default_factory=dict)
+    category_ids: list[int] = field(default_factory=list)
+    measured: bool = True
+    published: bool = False
+
+    def take(self, rows: np.ndarray) -> Annotated:
+        """Return the images of ``rows`` (ascending)."""
+        place = {int(row): position for position, row in enumerate(rows)}
+        return Annotated(
+            [self.names[row] for row in rows],
+            [self.image_ids[row] for row in rows],
+            self.boxes.take(rows),
+            self.class_names,
+            self.told_sizes[rows],
+            None if self.labels is None else self.labels[rows],
+            {place[row]: text for row, text in self.faults.items() if row in place},
+            self.category_ids,
+            self.measured,
+            self.published,
+        )
+
+
+class _Reader(NamedTuple):
+    module: str
+    function: str  # (path, splits) -> Annotated
+
+
+_READERS = {
+    "imagenet": _Reader("denet.dataset.imagenet", "read_imagenet"),
+    "mscoco": _Reader("denet.dataset.mscoco", "read_mscoco"),
+    "voc": _Reader("denet.dataset.voc", "read_voc"),
+}
+
+
+def open_annotated(
+    path: str,
+    kind: str,
+    *,
+    class_labels: Sequence[str] | None = None,
+    class_owner: str = "",
+    max_samples: int | None = None,
+    seed: int = 0,
+    thread_num: int | None = 1,
+    progress: bool = True,
+    on_bad_data: str = "error",
+    max_image_pixels: int = MAX_IMAGE_PIXELS,
+    splits: Sequence[str] = (),
+    **options: str | bool,
+) -> DetectionDataset:
+    """Open images with boxes; ``splits`` are the parts of the data, ``options`` see ImageOptions.
+
+    Images are decoded when they are asked for; here their files are looked at and the annotations
+    read. Raises BadDataError for files and their annotations, DataError for what concerns all.
+    """
+    started = time.perf_counter()
+    settings = parse_image_options(options)
+    reader = _READERS[kind]
+    read: Callable[[str, Sequence[str]], Annotated]
+    read = getattr(importlib.import_module(reader.module), reader.function)
+    found = read(path, splits)
+    ids = _number_classes(found, settings, class_labels, path, class_owner)
+    found = found.take(_choose(found, settings, max_samples, seed, path))
+    sizes = found.told_sizes
+    if found.measured:
+        sizes = _measure(found, thread_count(thread_num), progress, max_image_pixels)
+    good, bad = _without_bad(found, path, on_bad_data)
+    found, sizes = found.take(good), sizes[good]
+    _check_sizes(found, sizes, path)
+    boxes, mended = mend(found.boxes, sizes)
+    dataset = DetectionDataset(
+        list(ids),
+        found.names,
+        found.image_ids,
+        boxes,
+        sizes,
+        settings,
+        labels=found.labels,
+        category_ids=found.category_ids,
+        published=found.published,
+        bad=bad,
+        on_bad_data=on_bad_data,
+        max_image_pixels=max_image_pixels,
+    )
+    seconds = time.perf_counter() - started
+    log.info("%s: %s%s, %.1f s", path, dataset.text(), _counts_text(boxes, mended), seconds)
+    return dataset
+
+
+def _number_classes(
+    found: Annotated,
+    settings: ImageOptions,
+    class_labels: Sequence[str] | None,
+    path: str,
+    owner: str,
+) -> dict[str, int]:
+    """Return class name -> id and number boxes and labels by it; category_ids follow the ids."""
+    names = found.class_names + ["null"] * (settings.null and "null" not in found.class_names)
+    used = set(found.boxes.box_class.tolist())
+    if found.labels is not None:
+        used |= set(found.labels.tolist())
+    occurring = [name for position, name in enumerate(names) if position in used]
+    ids = class_ids(names if class_labels is None else occurring, class_labels, path, owner)
+    new = np.array([ids.get(name, -1) for name in names], np.int32)
+    found.boxes.box_class[:] = new[found.boxes.box_class]
+    if found.labels is not None:
+        found.labels = new[found.labels]
+    numbers = dict(zip(found.class_names, found.category_ids, strict=False))
+    found.category_ids = [numbers.get(name, -1) for name in ids] if numbers else []
+    return ids
+
+
+def _choose(
+    found: Annotated, settings: ImageOptions, max_samples: int | None, seed: int, path: str
+) -> np.ndarray:
+    """Return the rows of the images to use."""
+    rows = np.arange(len(found.names))
+    if settings.bbox_only:
+        boxes, faulty = found.boxes, np.isin(rows, list(found.faults))
+        targets = boxes.keep(~boxes.crowd & (area(boxes.boxes_px) > 0))
+        rows = rows[(targets.counts > 0) | faulty]
+    if not len(rows):
+        what = "images with boxes" if settings.bbox_only else "images"
+        raise DataError(f"no {what}: {os.path.abspath(path)}: check --extension and the folder")
+    for most in (settings.most_images, max_samples):
+        rows = rows[choose_samples(len(rows), most, seed)]
+    return rows
+
+
+def _measure(found: Annotated, threads: int, progress: bool, max_image_pixels: int) -> np.ndarray:
+    """Return the stored sizes (N, 2); images that cannot be read join the faults."""
+    sizes = np.zeros((len(found.names), 2), np.int32)
+    blocks = in_blocks("measure", found.names, threads, progress, max_image_pixels=max_image_pixels)
+    with closing(blocks):
+        for start, headers in blocks:
+            for row, header in enumerate(headers, start):
+                sizes[row] = header.width, header.height
+                if header.fault:
+                    found.faults.setdefault(row, header.fault)
+    return sizes
+
+
+def _without_bad(
+    found: Annotated, path: str, on_bad_data: str
+) -> tuple[np.ndarray, list[BadSample]]:
+    """Return the rows of usable images and the others; raise BadDataError if they are not to be."""
+    bad = [BadSample(found.names[row], text) for row, text in sorted(found.faults.items())]
+    good = np.setdiff1d(np.arange(len(found.names)), list(found.faults))
+    if bad and (on_bad_data == "error" or not len(good)):
+        raise BadDataError(
+            f"cannot use {len(bad)} of {len(found.names)} images: {listed(bad)}: repair or remove "
+            "them" + (", or leave them out with --on-bad-data skip" if len(good) else ""),
+            bad,
+        )
+    if bad:
+        log.warning("%s: %d images left out: %s", path, len(bad), listed(bad))
+    return good, bad
+
+
+def _check_sizes(found: Annotated, sizes: np.ndarray, path: str) -> None:
+    """Warn of images that have another size than their annotations say."""
+    told = found.told_sizes
+    other = ((told != sizes) & (told > 0)).any(axis=1)
+    turned = other & (told == sizes[:, ::-1]).all(axis=1)
+    for which, what in (
+        (turned, "lie on their side, boxes are taken to mean the pixels as they are stored"),
+        (other & ~turned, "have another size than their annotations say"),
+    ):
+        if which.any():
+            first = found.names[int(which.argmax())]
+            log.warning("%s: %d images %s: %s", path, which.sum(), what, printable(first))
+
+
+def _counts_text(boxes: Boxes, mended: Mended) -> str:
+    """Return what is worth knowing about the boxes, or ""."""
+    counts = {
+        "degenerate boxes dropped": mended.degenerate,
+        "boxes outside their image dropped": mended.outside,
+        "boxes clipped": mended.clipped,
+        "crowd boxes": int(boxes.crowd.sum()),
+        "difficult boxes": int(boxes.difficult.sum()),
+        "images without boxes": int((boxes.counts == 0).sum()) if len(boxes) else 0,
+        f"images of more than {BOX_CAPACITY} boxes, the largest are trained on": int(
+            (boxes.counts > BOX_CAPACITY).sum()
+        ),
+    }
+    return "".join(f", {count} {what}" for what, count in counts.items() if count)

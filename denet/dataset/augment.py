@@ -1,0 +1,240 @@
+"""Random crops and colours of single images: what part a network sees, and in what light.
+
+A crop mode chooses a view by the size and the boxes of an image alone, before it is decoded. In
+2017 ``resnet`` could not run, and ``ssd`` never cropped into the border that it had added.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from denet.dataset.boxes import View
+from denet.dataset.image_options import CROP_MODES, ImageOptions, Size
+from denet.detect.box import area, iou
+
+# principal components of the colours of ImageNet, on pixels in [0, 1]
+EIGENVALUES = np.array([0.2175, 0.0188, 0.0045])
+EIGENVECTORS = np.array(
+    [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]]
+)
+GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+_COLOUR_SPREAD = 0.1  # standard deviation in eigenvalues
+_PHOTO_SPREAD = 0.4
+_RESNET_SIDES = (256 / 224, 480 / 224)  # of the shorter side, as parts of the crop
+_SSD_OVERLAPS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)
+_SSD_TRIALS = 50
+_SSD_SCALES = (0.3, 1.0)
+_DENET_SHARE = 0.5  # of a box that a crop must show
+
+_SALT = 1 << 32  # apart from those of the network's own random ops
+Choose = Callable[[ImageOptions, Size, np.ndarray, np.random.Generator], View]
+
+
+def generator(key: int) -> np.random.Generator:
+    """Return the source of all that is random about one sample, which its key determines."""
+    return np.random.Generator(np.random.Philox(key=np.array([key, _SALT], np.uint64)))
+
+
+def scaled_size(size: Size, scale: Size, mode: str) -> Size:
+    """Return the size of an image scaled to cover ("small") or fit into ("large") ``scale``.
+
+    One side is met exactly, the other rounded up; "warp" meets both.
+    """
+    (width, height), (wanted_width, wanted_height) = size, scale
+    if mode == "warp":
+        return scale
+    if (wanted_width * height >= wanted_height * width) == (mode == "small"):
+        return wanted_width, -(-height * wanted_width // width)
+    return -(-width * wanted_height // height), wanted_height
+
+
+def centre_view(options: ImageOptions, size: Size) -> View:
+    """Return the middle of a scaled image: what prediction sees."""
+    scaled = scaled_size(size, options.scale, options.scale_mode)
+    return _place(size, scaled, [_middle(d) for d in _spare(scaled, options.crop)])
+
+
+def ten_views(options: ImageOptions, size: Size) -> list[View]:
+    """Return centre, top left, top right, bottom left, bottom right; then all of them mirrored."""
+    scaled = scaled_size(size, options.scale, options.scale_mode)
+    spare = _spare(scaled, options.crop)
+    middle = [_middle(d) for d in spare]
+    first, last = (
+        [wanted if d > 0 else m for wanted, d, m in zip(corner, spare, middle, strict=True)]
+        for corner in ((0, 0), spare)
+    )
+    offsets = [middle, first, [last[0], first[1]], [first[0], last[1]], last]
+    views = [_place(size, scaled, offset) for offset in offsets]
+    return views + [view._replace(mirrored=True) for view in views]
+
+
+def _spare(scaled: Size, crop: Size) -> list[int]:
+    return [scaled[0] - crop[0], scaled[1] - crop[1]]
+
+
+def _middle(spare: int) -> int:
+    return -(-spare // 2)
+
+
+def _place(size: Size, scaled: Size, offset: list[int]) -> View:
+    return View(scaled[0] / size[0], scaled[1] / size[1], offset[0], offset[1])
+
+
+def _region(options: ImageOptions, x: float, y: float, width: float, height: float) -> View:
+    """Return the view that shows this part of an image, in its pixels, and nothing else."""
+    scale_x, scale_y = options.crop[0] / width, options.crop[1] / height
+    return View(scale_x, scale_y, x * scale_x, y * scale_y)
+
+
+def _padded(size: Size) -> tuple[float, float, int]:
+    """Return x, y and side of the square around an image, in its pixels."""
+    side = max(size)
+    return (size[0] - side) / 2, (size[1] - side) / 2, side
+
+
+def _random_offset(
+    options: ImageOptions, size: Size, scaled: Size, rng: np.random.Generator
+) -> View:
+    spare = _spare(scaled, options.crop)
+    offset = [int(rng.integers(d + 1)) if d > 0 else _middle(d) for d in spare]
+    return _place(size, scaled, offset)
+
+
+def _default(
+    options: ImageOptions, size: Size, boxes: np.ndarray, rng: np.random.Generator
+) -> View:
+    """Scale, then crop anywhere; what is too small gets black borders."""
+    return _random_offset(options, size, scaled_size(size, options.scale, options.scale_mode), rng)
+
+
+def _center(options: ImageOptions, size: Size, boxes: np.ndarray, rng: np.random.Generator) -> View:
+    """Scale, then crop the centre."""
+    return centre_view(options, size)
+
+
+def _lenet(options: ImageOptions, size: Size, boxes: np.ndarray, rng: np.random.Generator) -> View:
+    """A part of random area and aspect, scaled to the crop (Szegedy et al. 2015, section 6)."""
+    for _ in range(options.max_trials):
+        part = size[0] * size[1] * rng.uniform(options.area_min, 1)
+        aspect = rng.uniform(options.aspect_factor, 1 / options.aspect_factor)
+        width, height = round(math.sqrt(part * aspect)), round(math.sqrt(part / aspect))
+        if rng.random() < 0.5:
+            width, height = height, width
+        if 0 < width <= size[0] and 0 < height <= size[1]:
+            x, y = rng.integers(size[0] - width + 1), rng.integers(size[1] - height + 1)
+            return _region(options, int(x), int(y), width, height)
+    return centre_view(options, size)
+
+
+def _resnet(options: ImageOptions, size: Size, boxes: np.ndarray, rng: np.random.Generator) -> View:
+    """Shorter side of random length, then a crop anywhere (He et al. 2015, section 3.4).
+
+    256 to 480 pixels for the paper's crop of 224, and in proportion for others.
+    """
+    low, high = (round(side * max(options.crop)) for side in _RESNET_SIDES)
+    side = int(rng.integers(low, high + 1))
+    return _random_offset(options, size, scaled_size(size, (side, side), "small"), rng)
+
+
+def _denet(options: ImageOptions, size: Size, boxes: np.ndarray, rng: np.random.Generator) -> View:
+    """A part of random area and aspect of the padded square that shows half of some box.
+
+    The whole padded square where no trial does, so always for images without boxes.
+    """
+    left, top, side = _padded(size)
+    for _ in range(options.max_trials if len(boxes) else 0):
+        part = side * side * rng.uniform(options.area_min, 1)
+        aspect = options.aspect_factor ** rng.uniform(-1, 1)
+        width, height = math.sqrt(part * aspect), math.sqrt(part / aspect)
+        x, y = left + rng.random() * (side - width), top + rng.random() * (side - height)
+        shown = np.clip(boxes, (x, y, x, y), (x + width, y + height) * 2)
+        if max(width, height) <= side and (area(shown) >= _DENET_SHARE * area(boxes)).any():
+            return _region(options, x, y, width, height)
+    return _region(options, left, top, side, side)
+
+
+def _ssd(options: ImageOptions, size: Size, boxes: np.ndarray, rng: np.random.Generator) -> View:
+    """One of up to seven squares in the padded square (Liu et al. 2016, section 2.2).
+
+    The whole, and for each least overlap the first random square that overlaps some box by more.
+    """
+    left, top, side = _padded(size)
+    sides = side * rng.uniform(*_SSD_SCALES, (len(_SSD_OVERLAPS), _SSD_TRIALS))
+    x, y = (start + rng.random(sides.shape) * (side - sides) for start in (left, top))
+    squares = np.stack([x, y, x + sides, y + sides], axis=-1)
+    best = iou(squares, boxes).max(axis=-1, initial=0)
+    fits = best > np.array(_SSD_OVERLAPS)[:, None]
+    candidates = [(left, top, side)]
+    for row in np.flatnonzero(fits.any(axis=1)):
+        column = int(fits[row].argmax())
+        candidates.append((x[row, column], y[row, column], sides[row, column]))
+    x0, y0, length = candidates[int(rng.integers(len(candidates)))]
+    return _region(options, float(x0), float(y0), float(length), float(length))
+
+
+@dataclass(frozen=True)
+class CropMode:
+    """How training chooses a view, and the filters of Pillow, one of them at random."""
+
+    choose: Choose
+    filters: tuple[str, ...] = ("LANCZOS",)
+
+
+MODES: dict[str, CropMode] = {
+    "default": CropMode(_default),
+    "center": CropMode(_center),
+    "lenet": CropMode(_lenet, ("BICUBIC",)),
+    "resnet": CropMode(_resnet),
+    "denet": CropMode(_denet),
+    "ssd": CropMode(_ssd, ("NEAREST", "BOX", "BILINEAR", "BICUBIC", "LANCZOS")),
+}
+assert tuple(MODES) == CROP_MODES
+
+
+def random_view(
+    options: ImageOptions, size: Size, boxes: np.ndarray, rng: np.random.Generator
+) -> tuple[View, str]:
+    """Return a view of an image with ``boxes`` (T, 4) in pixels, mirrored or not, and a filter."""
+    mode = MODES[options.crop_mode]
+    view = mode.choose(options, size, boxes, rng)
+    resample = mode.filters[int(rng.integers(len(mode.filters)))]
+    return view._replace(mirrored=bool(rng.random() < 0.5)), resample
+
+
+def change_colours(
+    pixels: np.ndarray, photo: bool, colour: bool, rng: np.random.Generator
+) -> np.ndarray:
+    """Return pixels (h, w, 3) in other light, float32 where 1 is white, not clipped.
+
+    photo   contrast, brightness and saturation in random order, each by alpha from U(0.6, 1.4):
+            y = alpha x + (1 - alpha) z with z = mean grey, black, and grey of the pixel
+    colour  each pixel + EIGENVECTORS (alpha EIGENVALUES), alpha from N(0, 0.1)
+            (Krizhevsky et al. 2012, section 4.1)
+
+    All of it is one affine map of colours, y = x matrix + shift.
+    """
+    image = pixels.astype(np.float32)
+    rows = image.reshape(len(image), -1).sum(axis=0).reshape(-1, 3)
+    mean = rows.sum(axis=0, dtype=np.float64) / (255 * image[..., 0].size)
+    matrix, shift = np.eye(3), np.zeros(3)
+    for change in rng.permutation(3) if photo else ():
+        alpha = rng.uniform(1 - _PHOTO_SPREAD, 1 + _PHOTO_SPREAD)
+        grey = (mean @ matrix + shift) @ GREY
+        blend = alpha * np.eye(3)
+        if change == _SATURATION:
+            blend += (1 - alpha) * GREY[:, None]
+        matrix, shift = matrix @ blend, shift @ blend
+        if change == _CONTRAST:
+            shift += (1 - alpha) * grey
+    if colour:
+        shift += EIGENVECTORS @ (rng.normal(0, _COLOUR_SPREAD, 3) * EIGENVALUES)
+    changed: np.ndarray = image @ (matrix / 255).astype(np.float32)
+    changed += shift.astype(np.float32)
+    return changed
+
+
+_CONTRAST, _BRIGHTNESS, _SATURATION = range(3)

@@ -1,0 +1,234 @@
+"""MS COCO: annotations/instances_SPLIT.json, and its images in SPLIT/.
+
+Published splits are called 2014-train or 2015-test-dev in 2017's way, for train2014 and
+test-dev2015; any other name is taken as it is.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from array import array
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from denet.dataset.annotated import Annotated
+from denet.dataset.annotation_file import read_class_labels, read_json
+from denet.dataset.base import class_ids, printable
+from denet.dataset.boxes import Boxes
+from denet.errors import DataError, UsageError, nearest_hint
+
+_YEAR_SPLIT = re.compile(r"(\d{4})-(train|val|test|test-dev)")
+_LARGEST_AREA = 1e18
+_FILE = re.compile(r"(?:instances|image_info)_(.+)\.json")
+
+
+class _Split(NamedTuple):
+    """The images of one file in order, and the columns of their boxes."""
+
+    names: list[str]
+    ids: list[int]
+    sizes: list[tuple[int, int]]
+    categories: dict[str, int]  # name -> number
+    image: np.ndarray  # (T,) position in names
+    corners: np.ndarray  # (T, 4) float64
+    category: np.ndarray  # (T,) position in categories
+    crowd: np.ndarray  # (T,) bool
+    area: np.ndarray  # (T,) float64, nan where not told
+
+
+class _Columns:
+    """Takes the annotations out of a JSON file while it is read."""
+
+    def __init__(self) -> None:
+        self.image_id, self.category_id, self.crowd = array("q"), array("q"), array("b")
+        self.boxes, self.area = array("d"), array("d")
+
+    def convert(self, value: dict[str, Any]) -> Any:
+        """Keep an annotation with a box as numbers and drop it; return anything else slim."""
+        if "bbox" in value:
+            self._add(value)
+            return None
+        if "file_name" in value:
+            return tuple(value.get(key) for key in ("file_name", "id", "width", "height"))
+        return value
+
+    def _add(self, value: dict[str, Any]) -> None:
+        place = f"annotations[{len(self.crowd)}]"
+        box = value["bbox"]
+        if not isinstance(box, list) or len(box) != 4:
+            raise ValueError(f"{place}.bbox is not [x, y, width, height]")
+        for name, column in (("image_id", self.image_id), ("category_id", self.category_id)):
+            try:
+                column.append(value[name])
+            except (KeyError, TypeError, OverflowError):
+                raise ValueError(f"{place}.{name} is missing or not a whole number") from None
+        try:
+            self.boxes.extend(box)
+        except (TypeError, OverflowError):
+            raise ValueError(f"{place}.bbox holds something else than numbers") from None
+        self.crowd.append(bool(value.get("iscrowd")))
+        area = value.get("area")
+        if not isinstance(area, int | float) or not 0 <= area <= _LARGEST_AREA:
+            area = math.nan
+        self.area.append(area)
+
+
+def read_mscoco(path: str, splits: Sequence[str]) -> Annotated:
+    """List the images of the splits in the order of their files, with their boxes.
+
+    Boxes are (x, y, x + width, y + height), counted from 0. The classes are those of labels.txt,
+    else the categories in order of appearance, whatever their numbers.
+    """
+    folder = os.path.join(path, "annotations")
+    if not splits:
+        raise UsageError(
+            f"mscoco: --extension: name the splits to use, such as mscoco,2014-train: {folder} "
+            f"has {', '.join(_known(folder)) or 'none'}"
+        )
+    parts = [_read_split(path, folder, split) for split in splits]
+    categories: dict[str, int] = {}
+    for part in parts:
+        categories |= {each: n for each, n in part.categories.items() if each not in categories}
+    labels_file, listed = read_class_labels(path)
+    ids = class_ids(list(categories), listed, labels_file, "labels.txt")
+    first = np.cumsum([0, *(len(part.names) for part in parts)])
+    boxes = Boxes.gather(
+        int(first[-1]),
+        np.concatenate([part.image + start for part, start in zip(parts, first, strict=False)]),
+        np.concatenate([part.corners for part in parts]),
+        np.concatenate([_renumber(part, ids) for part in parts]),
+        crowd=np.concatenate([part.crowd for part in parts]),
+        object_area=np.concatenate([part.area for part in parts]),
+    )
+    return Annotated(
+        [name for part in parts for name in part.names],
+        [image_id for part in parts for image_id in part.ids],
+        boxes,
+        list(ids),
+        np.array([size for part in parts for size in part.sizes], np.int64).reshape(-1, 2),
+        category_ids=[categories.get(name, -1) for name in ids],
+        published=listed is None and all(map(_YEAR_SPLIT.fullmatch, splits)),
+    )
+
+
+def _renumber(part: _Split, ids: dict[str, int]) -> np.ndarray:
+    """Return the class id of each box."""
+    found: np.ndarray = np.array([ids[name] for name in part.categories], np.int64)[part.category]
+    return found
+
+
+def _known(folder: str) -> list[str]:
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return sorted(match[1] for match in map(_FILE.fullmatch, names) if match)
+
+
+def _read_split(path: str, folder: str, split: str) -> _Split:
+    match = _YEAR_SPLIT.fullmatch(split)
+    name = match[2] + match[1] if match else split
+    places = [os.path.join(folder, f"{kind}_{name}.json") for kind in ("instances", "image_info")]
+    file = next(filter(os.path.isfile, places), None)
+    if file is None:
+        known = _known(folder)
+        raise DataError(
+            f"no annotations for {split!r}{nearest_hint(name, known)}: no such file "
+            f"{os.path.abspath(places[0])}: there are {', '.join(known) or 'none'}; see the "
+            "options in the README"
+        )
+    columns = _Columns()
+    value = read_json(file, columns.convert)
+    try:
+        return _split(path, name, value, columns)
+    except ValueError as error:
+        raise DataError(f"damaged annotations: {printable(file)}: {error}") from None
+
+
+def _split(path: str, name: str, value: Any, columns: _Columns) -> _Split:
+    """Check and join what a file holds; ValueError names the field that is wrong."""
+    if not isinstance(value, dict):
+        raise ValueError("it holds no object with images and categories")
+    images = [_image(*each) for each in enumerate(_list(value, "images"))]
+    numbers = [_category(*each) for each in enumerate(_list(value, "categories"))]
+    for position, each in enumerate(_list({"annotations": [], **value}, "annotations")):
+        if each is not None:
+            raise ValueError(f"annotations[{position}] has no bbox")
+    corners = np.asarray(columns.boxes, np.float64).reshape(-1, 4)
+    wrong = np.flatnonzero(~np.isfinite(corners).all(axis=1))
+    if len(wrong):
+        raise ValueError(f"annotations[{wrong[0]}].bbox holds something else than numbers")
+    corners[:, 2:] += corners[:, :2]
+    folder = _image_folder(path, name, [file for file, _, _ in images])
+    ids = [image_id for _, image_id, _ in images]
+    return _Split(
+        [os.path.join(folder, file) for file, _, _ in images],
+        ids,
+        [size for _, _, size in images],
+        {label: number for label, number in numbers},
+        _positions(columns.image_id, ids, "image_id", "images"),
+        corners,
+        _positions(columns.category_id, [n for _, n in numbers], "category_id", "categories"),
+        np.asarray(columns.crowd, np.bool_),
+        np.asarray(columns.area, np.float64),
+    )
+
+
+def _list(value: dict[str, Any], field: str) -> list[Any]:
+    found = value.get(field)
+    if not isinstance(found, list):
+        raise ValueError(f"{field} is not a list")
+    return found
+
+
+def _image(position: int, entry: Any) -> tuple[str, int, tuple[int, int]]:
+    """Return file, number and (width, height), 0 if not told."""
+    file, image_id, *size = entry if isinstance(entry, tuple) else (None, None, None, None)
+    if not isinstance(file, str) or not file:
+        raise ValueError(f"images[{position}].file_name is missing")
+    if os.path.isabs(file) or ".." in file.replace("\\", "/").split("/") or "\0" in file:
+        raise ValueError(f"images[{position}].file_name leaves the folder of the images")
+    if not isinstance(image_id, int):
+        raise ValueError(f"images[{position}].id is missing or not a whole number")
+    told = all(isinstance(side, int) and 0 < side < 1 << 31 for side in size)
+    return file, image_id, (size[0], size[1]) if told else (0, 0)
+
+
+def _category(position: int, entry: Any) -> tuple[str, int]:
+    """Return name and number."""
+    name, number = (entry.get("name"), entry.get("id")) if isinstance(entry, dict) else (None, None)
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"categories[{position}].name is missing")
+    if not isinstance(number, int):
+        raise ValueError(f"categories[{position}].id is missing or not a whole number")
+    return name, number
+
+
+def _positions(wanted: Sequence[int], numbers: list[int], field: str, where: str) -> np.ndarray:
+    """Return the position of each wanted number among ``numbers``, which may have gaps."""
+    known = np.array(numbers, np.int64)
+    order = np.argsort(known, kind="stable")
+    ranked = known[order]
+    twice = np.flatnonzero(ranked[1:] == ranked[:-1])
+    if len(twice):
+        raise ValueError(f"{where} holds the id {ranked[twice[0]]} twice")
+    asked = np.asarray(wanted, np.int64)
+    place = np.minimum(np.searchsorted(ranked, asked), max(len(ranked) - 1, 0))
+    foreign = np.flatnonzero(ranked[place] != asked) if len(ranked) else np.arange(len(asked))
+    if len(foreign):
+        first = int(foreign[0])
+        raise ValueError(f"annotations[{first}].{field} {asked[first]} is not in {where}")
+    found: np.ndarray = order[place] if len(ranked) else place
+    return found
+
+
+def _image_folder(path: str, name: str, files: list[str]) -> str:
+    """Return the folder of a split's images: the first of the usual ones that holds one."""
+    own = name.replace("-dev", "")  # test-dev2015 is a part of test2015
+    usual = [os.path.join(path, own), os.path.join(path, "images", own)]
+    usual += [os.path.join(path, "images"), path]
+    return next(
+        (each for each in usual if any(os.path.isfile(os.path.join(each, f)) for f in files[:100])),
+        usual[0],
+    )

@@ -1,0 +1,205 @@
+"""Pascal VOC: ImageSets/Main/SPLIT.txt, JPEGImages/ID.jpg, Annotations/ID.xml.
+
+Below VOCdevkit there is one such folder per year, and splits are called 2007-trainval or
+2012-train; data of one's own are a single folder, with splits such as train and val.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from array import array
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+from xml.etree.ElementTree import Element
+
+import numpy as np
+
+from denet.dataset.annotated import Annotated
+from denet.dataset.annotation_file import (
+    number_of,
+    read_class_labels,
+    read_lines,
+    read_xml,
+    text_of,
+)
+from denet.dataset.base import class_ids, printable
+from denet.dataset.boxes import Boxes
+from denet.dataset.decode import image_suffixes
+from denet.errors import DataError, UsageError, nearest_hint
+
+log = logging.getLogger(__name__)
+
+CLASSES = [
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
+    *("train", "tvmonitor"),
+]
+
+_YEAR_SPLIT = re.compile(r"(\d{4})-?((?:train|val|test)+)")
+_FLAG = re.compile(r"\s+-?[01]$")  # of the splits of one class: 1 if the image shows it
+_LONGEST_SIDE = 1 << 31
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+
+
+class _Item(NamedTuple):
+    """An image of a split; ``name`` is "" if there is no such file."""
+
+    folder: str
+    image_id: str
+    name: str
+    annotation: str
+
+
+def read_voc(path: str, splits: Sequence[str]) -> Annotated:
+    """List the images of the splits, sorted by file, with the boxes of their annotations.
+
+    Pixels are counted from 1 and corners belong to the box: (xmin - 1, ymin - 1, xmax, ymax). A
+    box whose corners coincide in x or in y is a click, not a box: it gets no area. The classes
+    are those of labels.txt, else the published twenty for splits of a year, else those found. An
+    image whose annotation is missing is bad; of a folder without any, as in published test sets,
+    all images are taken, without boxes.
+    """
+    years = [_YEAR_SPLIT.fullmatch(split) for split in splits]
+    if splits and all(years):
+        parts = [(os.path.join(path, f"VOC{match[1]}"), match[2]) for match in years if match]
+        items = [each for folder, words in parts for each in _year_items(folder, words)]
+    else:
+        items = _own_items(path, splits)
+    items = sorted(set(items), key=lambda item: (item.name or item.image_id, item.folder))
+    return _read_items(path, items, CLASSES if splits and all(years) else None)
+
+
+def _year_items(folder: str, words: str) -> Iterator[_Item]:
+    for word in re.findall("train|val|test", words):
+        yield from _items(folder, _split_ids(folder, word))
+
+
+def _own_items(path: str, splits: Sequence[str]) -> list[_Item]:
+    """Return the images of splits of one folder; without splits, all that are annotated."""
+    sets = os.path.join(path, "ImageSets", "Main")
+    known = _stems(sets, {".txt"})
+    if not splits and not known:
+        return list(_items(path, sorted(_stems(os.path.join(path, "Annotations"), {".xml"}))))
+    if not splits:
+        raise UsageError(
+            f"voc: --extension: name the splits to use, such as voc,{min(known)}: {sets} has "
+            + ", ".join(sorted(known)[:10])
+        )
+    return [item for split in splits for item in _items(path, _split_ids(path, split))]
+
+
+def _split_ids(folder: str, split: str) -> list[str]:
+    """Return the lines of a split."""
+    sets = os.path.join(folder, "ImageSets", "Main")
+    known = _stems(sets, {".txt"})
+    if split not in known:
+        there = ", ".join(sorted(known)[:10]) or "nothing"
+        raise DataError(
+            f"no split {split!r}{nearest_hint(split, sorted(known))}: "
+            f"{os.path.abspath(sets)} has {there}: name one of these, or a year's split such as "
+            "2007-trainval, or see the options in the README"
+        )
+    return read_lines(os.path.join(sets, known[split]))
+
+
+def _items(folder: str, ids: Sequence[str]) -> Iterator[_Item]:
+    images = _stems(os.path.join(folder, "JPEGImages"), set(image_suffixes()))
+    annotations = _stems(os.path.join(folder, "Annotations"), {".xml"})
+    if not annotations and ids:
+        log.warning("%s: no annotations: its images are taken to be without boxes", folder)
+    for line in ids:
+        image_id = line if line in images else _FLAG.sub("", line)
+        name = images.get(image_id, "")
+        yield _Item(
+            folder,
+            image_id,
+            os.path.join(folder, "JPEGImages", name) if name else "",
+            os.path.join(folder, "Annotations", f"{image_id}.xml") if annotations else "",
+        )
+
+
+def _stems(folder: str, suffixes: set[str]) -> dict[str, str]:
+    """Return file name without suffix -> file name, of a folder that need not be there."""
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return {}
+    parts = ((os.path.splitext(name), name) for name in names)
+    return {stem: name for (stem, suffix), name in parts if suffix.lower() in suffixes}
+
+
+class _Object(NamedTuple):
+    class_name: str
+    box: tuple[float, float, float, float]
+    difficult: bool
+
+
+def read_annotation(file: str) -> tuple[tuple[int, int], list[_Object]]:
+    """Return (width, height), 0 if not told, and the objects of one image. Raises DataError."""
+    root, objects, place = read_xml(file), [], ""
+    try:
+        for number, element in enumerate(root.iterfind("object"), 1):
+            place = f"object {number}: "
+            objects.append(_object(element))
+    except ValueError as error:
+        raise DataError(f"{printable(file)}: {place}{error}") from None
+    return _size(root), objects
+
+
+def _object(element: Element) -> _Object:
+    x0, y0, x1, y1 = (number_of(element, f"bndbox/{corner}") for corner in _CORNERS)
+    x1, y1 = (x1, y1) if x1 > x0 and y1 > y0 else (x0 - 1, y0 - 1)
+    difficult = (element.findtext("difficult") or "0").strip() not in ("0", "")
+    return _Object(text_of(element, "name"), (x0 - 1, y0 - 1, x1, y1), difficult)
+
+
+def _size(root: Element) -> tuple[int, int]:
+    """Return (width, height) as told, (0, 0) if that cannot be: people leave it out."""
+    try:
+        width, height = (int(number_of(root, f"size/{side}")) for side in ("width", "height"))
+    except ValueError:
+        return 0, 0
+    proper = min(width, height) > 0 and max(width, height) < _LONGEST_SIDE
+    return (width, height) if proper else (0, 0)
+
+
+def _read_items(path: str, items: list[_Item], published: list[str] | None) -> Annotated:
+    """Read the annotations of all images."""
+    sizes = np.zeros((len(items), 2), np.int64)
+    image, corners, class_number, difficult = array("q"), array("d"), array("q"), array("b")
+    numbers: dict[str, int] = {}
+    faults: dict[int, str] = {}
+    for row, item in enumerate(items):
+        try:
+            if not item.name:
+                raise DataError("no such file in JPEGImages")
+            size, objects = read_annotation(item.annotation) if item.annotation else ((0, 0), [])
+        except DataError as error:
+            faults[row] = str(error)
+            continue
+        sizes[row] = size
+        for each in objects:
+            image.append(row)
+            corners.extend(each.box)
+            class_number.append(numbers.setdefault(each.class_name, len(numbers)))
+            difficult.append(each.difficult)
+    labels_file, listed = read_class_labels(path)
+    if listed is None:
+        ids = class_ids(sorted(numbers), published, path, "Pascal VOC")
+    else:
+        ids = class_ids(sorted(numbers), listed, labels_file, "labels.txt")
+    order = np.array([ids[name] for name in numbers], np.int64)
+    boxes = Boxes.gather(
+        len(items), image, corners, order[np.asarray(class_number, np.int64)], difficult
+    )
+    return Annotated(
+        [item.name or os.path.join(item.folder, "JPEGImages", item.image_id) for item in items],
+        [item.image_id for item in items],
+        boxes,
+        list(ids),
+        sizes,
+        faults=faults,
+        published=published is not None and listed is None,
+    )

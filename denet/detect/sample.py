@@ -1,0 +1,108 @@
+"""From corners to the boxes that detection looks at: the samples of an image."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from denet.detect.box import area, iou
+from denet.detect.corner import cell_edges, find_boxes, probability
+
+WHOLE_IMAGE = (0.0, 0.0, 1.0, 1.0)
+CLUSTERED = 10  # boxes per sample that are looked at where boxes are clustered
+BLOCK = 256  # boxes that are compared with all others at a time
+
+
+def find_samples(
+    log_odds: np.ndarray,
+    count: int,
+    corner_threshold: float,
+    local_max: int = 0,
+    nms_threshold: float = 1.0,
+    corner_max: int = 1024,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ``count`` best boxes (m, 4) of a map of log odds (h, w, k), and their scores (m,).
+
+    The score is that of naive Bayes, 1 / (1 + exp(pf - pt)), where pt sums log P(corner) over the
+    corners of a box and pf log P(no corner). (DeNet of 2017 took |pf - pt|, which turns the order
+    of likely boxes around.) With ``nms_threshold`` below 1 they are the best of clusters.
+    """
+    height, width, _ = log_odds.shape
+    clustered = nms_threshold < 1
+    cell, total = find_boxes(
+        log_odds, count * CLUSTERED if clustered else count, corner_threshold, local_max, corner_max
+    )
+    edges, score = cell_edges(cell).astype(log_odds.dtype), probability(total)
+    if clustered and len(edges) > count:
+        kept = best_of_clusters(edges, count, nms_threshold)
+        edges, score = edges[kept], score[kept]
+    return edges / np.array([width, height] * 2, edges.dtype), score
+
+
+def best_of_clusters(box: np.ndarray, count: int, threshold: float) -> np.ndarray:
+    """Return the indices of ``count`` boxes or fewer of box (m, 4), m > count, the best first.
+
+    Boxes of an IoU above ``threshold`` belong to one cluster, and so do their neighbours (single
+    linkage). The ``count`` biggest clusters give 1 + floor(n r) of their n boxes each, with
+    r = (count - clusters) / (m - clusters), or 1 where there are more clusters than ``count``.
+    """
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    one, other = overlapping(box, threshold)
+    links = coo_matrix((np.ones(len(one), bool), (one, other)), shape=(len(box), len(box)))
+    cluster_num, cluster = connected_components(links, directed=False)
+    _, first, size = np.unique(cluster, return_index=True, return_counts=True)
+    share = np.zeros(cluster_num, np.int64)
+    biggest = np.lexsort((first, -size))[:count]
+    share[biggest] = 1
+    if cluster_num < count:
+        share += size * (count - cluster_num) // (len(box) - cluster_num)
+    by_cluster = np.argsort(cluster, kind="stable")
+    rank = np.empty(len(box), np.int64)
+    rank[by_cluster] = np.arange(len(box)) - np.repeat(np.cumsum(size) - size, size)
+    return np.flatnonzero(rank < share[cluster])[:count]
+
+
+def overlapping(box: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the indices (k,), (k,) of all pairs of boxes (m, 4) whose IoU is above ``threshold``.
+
+    The IoU is at most the ratio of the areas, so each box meets only those of a similar area.
+    """
+    order = np.argsort(area(box), kind="stable")
+    box = box[order]
+    sizes = area(box)
+    one, other = [], []
+    for start in range(0, len(box), BLOCK):
+        part = slice(start, start + BLOCK)
+        end = np.searchsorted(sizes * threshold, sizes[part][-1], side="right")
+        row, column = np.nonzero(iou(box[part], box[start:end]) > threshold)
+        above = column > row
+        one.append(order[start + row[above]])
+        other.append(order[start + column[above]])
+    return np.concatenate(one), np.concatenate(other)
+
+
+def with_random(
+    box: np.ndarray,
+    score: np.ndarray,
+    count: int,
+    fraction: float,
+    generator: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return ``count`` boxes: at random count - floor(fraction count) of these, then random ones.
+
+    Those keep their order and score; a random box has x0 ~ U(0, 1), x1 ~ U(x0, 1), y alike, and
+    score 0.
+    """
+    kept = count - int(fraction * count)
+    if len(box) > kept:
+        chosen = np.sort(generator.choice(len(box), kept, replace=False, shuffle=False))
+        box, score = box[chosen], score[chosen]
+    low, share = np.split(generator.random((count - len(box), 4)), 2, axis=1)
+    return filled(box, score, np.concatenate([low, low + share * (1 - low)], axis=1))
+
+
+def filled(box: np.ndarray, score: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return boxes and scores with other boxes behind them, whose score is 0."""
+    boxes = np.concatenate([box, other.astype(box.dtype)])
+    return boxes, np.concatenate([score, np.zeros(len(other), score.dtype)])

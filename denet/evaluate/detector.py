@@ -1,0 +1,234 @@
+"""A model made ready to detect objects: from what it says of its samples to boxes and scores."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from denet.dataset.base import printable
+from denet.dataset.image_loader import DetectionDataset
+from denet.dataset.loader import Batch, Loader
+from denet.detect.detections import Detections, joined
+from denet.detect.nms import greedy_nms, soft_nms
+from denet.detect.target import FITNESS_BINS
+from denet.errors import DataError, UsageError
+from denet.evaluate.detect_params import DetectParams, set_corner_search
+from denet.evaluate.plan_set import PlanSet
+from denet.graph.kernel import Backend
+from denet.layer.denet_detect import DenetDetect
+from denet.model.model import Model
+
+log = logging.getLogger(__name__)
+
+
+def candidates(
+    outputs: Mapping[str, np.ndarray],
+    class_num: int,
+    pr_threshold: float,
+    overlap_threshold: float = 0.5,
+) -> Detections:
+    """Return every class of every sample whose probability is ``pr_threshold`` or more.
+
+    outputs of a batch of n: detection_probability (n, N, C + 1), or (n, N, 5 C + 1) with joint
+    fitness, the last for no object; detection_box (n, N, 4); detection_fitness (n, N, 6) where the
+    fitness is independent. Boxes stay as they are, ``image`` is the row in the batch.
+
+    The fitness f = 0..4 of a sample stands for an IoU with its object of v_f = t + f (1 - t) / 5,
+    t being the ``overlap_threshold`` of the layer. The score is Pr(c) without fitness, the sum over
+    f of Pr(c, f) v_f with the joint one, and Pr(c) E[v] with the independent one, whose first of
+    six values stands for no object, v = 0.
+    """
+    fitness_iou = (
+        overlap_threshold + np.arange(FITNESS_BINS) * (1 - overlap_threshold) / FITNESS_BINS
+    )
+    probability = outputs["detection_probability"]
+    joint = probability.shape[2] == FITNESS_BINS * class_num + 1
+    assert joint or probability.shape[2] == class_num + 1, "classes of outputs and model differ"
+    probability = probability[..., :-1]
+    if joint:
+        pairs = probability.reshape(*probability.shape[:2], class_num, FITNESS_BINS)
+        probability = pairs.sum(axis=-1)
+        score = pairs @ fitness_iou
+    elif "detection_fitness" in outputs:
+        expected = outputs["detection_fitness"] @ np.append(0, fitness_iou)
+        score = probability * expected[..., None]
+    else:
+        score = probability
+    image, sample, class_index = np.nonzero(probability >= pr_threshold)
+    return Detections(
+        image,
+        class_index.astype(np.int32),
+        score[image, sample, class_index].astype(np.float32),
+        outputs["detection_box"][image, sample],
+    )
+
+
+def suppressed(found: Detections, params: DetectParams) -> Detections:
+    """Return the detections that stay when those of one class in one image are compared."""
+    class_num = int(found.class_index.max(initial=0)) + 1
+    group = found.image * class_num + found.class_index
+    if params.use_soft_nms:
+        stay, score = soft_nms(found.box, found.score, group, params.nms_threshold)
+        return replace(found.take(stay), score=score)
+    return found.take(greedy_nms(found.box, found.score, group, params.nms_threshold))
+
+
+class Detector:
+    """Prediction plans of a model that detects objects, for batches of up to ``batch_size`` images.
+
+    Raises UsageError for a model that does not end in DND, and for params of a corner search that
+    it does not have.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        batch_size: int,
+        backend: Backend,
+        precision: str = "f32",
+        params: DetectParams | None = None,
+    ):
+        self.model, self.batch_size = model, batch_size
+        self.params = params or DetectParams()
+        set_corner_search(model, self.params)
+        if "detection_probability" not in model.graph(batch_size).outputs:
+            raise UsageError("model: it detects no objects: end its network with DND")
+        last = next(layer for layer in reversed(model.layers) if isinstance(layer, DenetDetect))
+        self.overlap_threshold = last.overlap_threshold[0]
+        self._plans = PlanSet(model.graph, batch_size, backend, "predict", precision)
+        self.load(model.values())
+
+    @property
+    def arena_bytes(self) -> int:
+        """Bytes of the activations of a full batch."""
+        return self._plans.full.arena_bytes
+
+    def load(self, values: Mapping[str, np.ndarray]) -> None:
+        """Take over parameters and running statistics, plain float32 arrays by path."""
+        self._plans.full.load(values)
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Width and height of the network input."""
+        _, height, width = self.model.input_shape
+        return width, height
+
+    def batches(
+        self, batches: Iterable[Batch], names: Sequence[str], suppress: bool = True
+    ) -> Iterator[tuple[Batch, Detections]]:
+        """Yield what is found in each batch: boxes normalised, ``image`` the row in the batch.
+
+        ``names`` are those of all samples, for messages. Without ``suppress`` boxes that show the
+        same object all stay. Raises DataError where the outputs are not numbers.
+        """
+        class_num = len(self.model.class_labels)
+        for batch in batches:
+            outputs = self._plans[len(batch.data)].run({"data": batch.data})
+            _check_numbers(outputs, [names[index] for index in batch.indices])
+            found = candidates(outputs, class_num, self.params.pr_threshold, self.overlap_threshold)
+            yield batch, suppressed(found, self.params) if suppress else found
+
+
+class DatasetDetections(NamedTuple):
+    """What was found in the samples of a dataset, boxes normalised to the network input."""
+
+    found: Detections  # image: index of the sample
+    view: np.ndarray  # (samples, 5) float32: scale x, scale y, offset x, offset y, mirrored
+
+
+def detect_dataset(
+    detector: Detector, dataset: DetectionDataset, thread_num: int | None = 1
+) -> DatasetDetections:
+    """Return what ``detect_batches`` finds in all samples; log the speed after the first batch."""
+    loader = Loader(
+        dataset,
+        detector.batch_size,
+        detector.model.preprocessing,
+        thread_num=thread_num,
+        training=False,
+    )
+    times: list[float] = []
+
+    def timed() -> Iterator[Batch]:
+        for batch in loader.epoch(0):
+            yield batch
+            times.append(time.perf_counter())
+
+    found = detect_batches(detector, dataset, timed())
+    if len(times) > 1:
+        speed = (len(dataset) - detector.batch_size) / (times[-1] - times[0])
+        log.info("%.1f samples per second, loading included", speed)
+    return found
+
+
+def detect_batches(
+    detector: Detector, dataset: DetectionDataset, batches: Iterable[Batch]
+) -> DatasetDetections:
+    """Return what is found in these batches but in images that turn out to be damaged.
+
+    Crops of one image are each taken for itself, and nothing in them is suppressed.
+    """
+    view = np.zeros((len(dataset), 5), np.float32)
+    parts = []
+    whole = dataset.view_num == 1
+    for batch, found in detector.batches(batches, dataset.names, whole):
+        view[batch.indices] = batch.targets["view"]
+        parts.append(replace(found, image=batch.indices[found.image]))
+    damaged = {each.name for each in dataset.bad}
+    good = np.array([name not in damaged for name in dataset.names])
+    everything = joined(parts)
+    return DatasetDetections(everything.take(good[everything.image]), view)
+
+
+def in_images(
+    detections: DatasetDetections, dataset: DetectionDataset, params: DetectParams
+) -> Detections:
+    """Return the detections in pixels of the images, ``image`` being the index of the image.
+
+    Where the samples are several crops of each image, those of all crops are compared here.
+    """
+    found, view = detections
+    _, height, width = dataset.shape
+    sizes = np.repeat(dataset.sizes, dataset.view_num, axis=0)
+    found = in_pixels(found, view, (width, height), sizes)
+    if dataset.view_num == 1:
+        return found
+    return suppressed(replace(found, image=found.image // dataset.view_num), params)
+
+
+def in_pixels(
+    found: Detections, view: np.ndarray, input_size: tuple[int, int], sizes: np.ndarray
+) -> Detections:
+    """Return normalised detections in pixels of their images, clipped to them.
+
+    view (k, 5) by sample: network pixel = image pixel * scale - offset, then mirrored where the
+    last is not 0; input_size and sizes (k, 2): (width, height) of the network input and of the
+    images, 0 where unknown. What lies outside its image is left out.
+    """
+    scale, offset, mirrored = view[found.image, :2], view[found.image, 2:4], view[found.image, 4]
+    low, high = found.box[:, :2].copy(), found.box[:, 2:].copy()
+    flip = mirrored != 0
+    low[flip, 0], high[flip, 0] = 1 - found.box[flip, 2], 1 - found.box[flip, 0]
+    size = np.where(sizes > 0, sizes, np.inf)[found.image]
+    corners = [(corner * np.array(input_size) + offset) / scale for corner in (low, high)]
+    box = np.concatenate([np.clip(corner, 0, size) for corner in corners], axis=1)
+    inside = np.all(box[:, 2:] > box[:, :2], axis=1)
+    return replace(found, box=box.astype(np.float32)).take(inside)
+
+
+def _check_numbers(outputs: Mapping[str, np.ndarray], names: Sequence[str]) -> None:
+    for output in ("detection_probability", "detection_box", "detection_fitness"):
+        if output not in outputs:
+            continue
+        numbers = np.isfinite(outputs[output]).all(axis=(1, 2))
+        if not numbers.all():
+            raise DataError(
+                f"model: its answer is not a number: {printable(names[int(numbers.argmin())])}: "
+                "the weights are damaged or diverged in training: take the model of an earlier "
+                "epoch"
+            )

@@ -1,0 +1,73 @@
+"""The cost of corner detection: cross entropy of every cell of the corner map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from denet.detect.corner import corner_target
+from denet.graph.graph import TensorType
+from denet.graph.op.base import Arrays, Op, Run, Types, image
+
+
+@dataclass(frozen=True)
+class CornerCrossEntropy(Op):
+    """cost = factor / (n height width k ln 2) sum of -t log P - (1 - t) log(1 - P).
+
+    Inputs: logits h (n, height, width, k) float32, box (n, M, 4), box class (n, M) int32, where -1
+    stands for no box. P = sigmoid(-2h), the second part of the softmax of (h, -h); t is 1 at the
+    corners of boxes (corner_target), else 0. In training each term is dropped with probability
+    ``dropout``, the others are divided by 1 - dropout; the draws of a sample are a function of its
+    key and ``salt``. gh = g factor / (n height width k ln 2) 2 (t - P), where it is not dropped.
+    """
+
+    factor: float = 1.0
+    dropout: float = 0.0
+    salt: int = 0
+
+    def __post_init__(self) -> None:
+        assert 0 <= self.dropout < 1, self.dropout
+
+    def infer(self, *inputs: TensorType) -> Types:
+        logits, box, box_class = inputs
+        n, _, _, corner_num = image(logits)
+        assert corner_num in (4, 5) and logits.dtype == "float32", inputs
+        assert box.shape == (*box_class.shape, 4) and box_class.shape[0] == n, inputs
+        assert box_class.dtype == "int32", inputs
+        return (TensorType((), "float32"),)
+
+    def saved(self, *inputs: TensorType) -> Types:
+        return (inputs[0],)
+
+    def forward(self, run: Run, *inputs: Any) -> tuple[Arrays, Arrays]:
+        logits, box, box_class = inputs
+        target = self._target(logits.shape, box, box_class)
+        weight = self._weight(run, logits)
+        sign = np.where(target, logits.dtype.type(2), logits.dtype.type(-2))
+        # -log P = softplus(2h) and -log(1 - P) = softplus(-2h); softplus' is the logistic function
+        term = np.logaddexp(0, sign * logits)
+        cost = (weight * term).sum(dtype=np.float64)
+        slope = weight * sign * np.exp(sign * logits - term)
+        return (cost.astype(logits.dtype),), (slope,)
+
+    def backward(
+        self, run: Run, inputs: Arrays, outputs: Arrays, saved: Arrays, gradients: Arrays
+    ) -> Arrays:
+        return gradients[0] * saved[0], None, None
+
+    def _target(self, shape: tuple[int, ...], box: np.ndarray, box_class: np.ndarray) -> np.ndarray:
+        known = box_class >= 0
+        return np.stack(
+            [corner_target(each[here], *shape[1:]) for each, here in zip(box, known, strict=True)]
+        )
+
+    def _weight(self, run: Run, logits: np.ndarray) -> np.ndarray:
+        """Return what each term counts (n, height, width, k)."""
+        weight = np.full(logits.shape, self.factor / (logits.size * np.log(2)), logits.dtype)
+        if run.training and self.dropout:
+            for sample, generator in zip(weight, run.generators(self.salt), strict=True):
+                sample *= generator.random(sample.shape, np.float32) >= self.dropout
+            weight /= 1 - self.dropout
+        return weight

@@ -1,0 +1,64 @@
+"""DNS: sample boxes from corners and read their features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from denet.detect.box import BOX_CAPACITY
+from denet.errors import DescriptionError
+from denet.graph.graph import Graph, Tensor
+from denet.graph.op.corner_search import CornerSearch
+from denet.graph.op.inject_ground_truth import InjectGroundTruth
+from denet.graph.op.sparse_sample import SparseSample
+from denet.layer.base import Layer, salt
+from denet.layer.declare import argument, setting, tag
+from denet.layer.kind import Integer, Real
+
+
+@dataclass(kw_only=True)
+class DenetSparse(Layer):
+    """Sampled boxes: the sample_num x sample_num most likely boxes of DNC, one per output cell.
+
+    A cell holds the features at a grid of points over its box, row by row, then the box's height
+    and width. Training takes part of the boxes at random and shows the true boxes too.
+    """
+
+    symbol = "DNS"
+    type_name = "denet-sparse"
+
+    grid_size: int = argument(Integer(1, 64), "points along each side of a box", 3)
+    sample_num: int = argument(Integer(1, 256), "boxes along each side of the output", 4)
+    corner_threshold: float = argument(
+        Real(0.0, 1.0), "probability above which a corner counts", 0.01
+    )
+    random_sample: float = argument(Real(0.0, 1.0), "share of random boxes in training", 0.1)
+    local_max: int = argument(
+        Integer(0, 64), "a corner is the most likely of its type within so many cells", 0
+    )
+    nms_threshold: float = argument(
+        Real(0.0, 1.0), "IoU above which boxes form one cluster (1: none do)", 1.0
+    )
+    sample_gt: bool = tag("G", "training does not add the true boxes", True)
+    corner_max: int = setting(Integer(1, 65536), "corners of each type, the most likely", 1024)
+
+    def build(self, graph: Graph, x: Tensor) -> Tensor:
+        if "corner" not in graph.marks:
+            raise DescriptionError("no DNC stands before it; add one")
+        search = CornerSearch(
+            self.sample_num,
+            self.corner_threshold,
+            self.local_max,
+            self.nms_threshold,
+            self.random_sample,
+            self.corner_max,
+            salt(graph),
+        )
+        sample, score = graph.apply(search, graph.marks["corner"])
+        if self.sample_gt:
+            n = x.shape[0]
+            box = graph.input("box", (n, BOX_CAPACITY, 4), "float32")
+            box_class = graph.input("box_class", (n, BOX_CAPACITY), "int32")
+            sample, score = graph.apply(InjectGroundTruth(), sample, score, box, box_class)
+        graph.marks |= {"sample": sample, "sample_score": score}
+        y: Tensor = graph.apply(SparseSample(self.grid_size), x, sample)
+        return y

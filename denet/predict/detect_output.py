@@ -1,0 +1,192 @@
+"""Detections as files: for people, for programs, and for the servers of VOC and MSCOCO."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from denet.dataset.boxes import View, network_boxes, seen
+from denet.dataset.image_loader import DetectionDataset
+from denet.detect.detections import Detections
+from denet.errors import DataError
+from denet.evaluate.detect_params import DetectParams
+from denet.evaluate.detector import DatasetDetections
+from denet.model.format.atomic import atomic_write
+from denet.predict.output import csv_line, rounded, write_lines
+
+CSV_COLUMNS = ("image", "class", "score", "x0", "y0", "x1", "y1")
+
+Images = Iterable[tuple[str, Detections]]  # name, and what was found, in pixels, best first
+
+
+def text_lines(images: Images, class_labels: Sequence[str]) -> Iterator[str]:
+    """Yield ``NAME: CLASS 97.31% (x0 y0 x1 y1), ...`` for each image, ``nothing found`` if so."""
+    for name, found in images:
+        words = [
+            f"{each} {100 * score:.2f}% ({' '.join(f'{side:.1f}' for side in box)})"
+            for each, score, box in _objects(found, class_labels)
+        ]
+        yield f"{name}: {', '.join(words) or 'nothing found'}"
+
+
+def json_lines(images: Images, class_labels: Sequence[str]) -> Iterator[str]:
+    """Yield one JSON object per image: image, detections [{class, score, box [x0, y0, x1, y1]}]."""
+    for name, found in images:
+        detections = [
+            {"class": each, "score": rounded(score), "box": [round(side, 1) for side in box]}
+            for each, score, box in _objects(found, class_labels)
+        ]
+        yield json.dumps({"image": name, "detections": detections})
+
+
+def csv_lines(images: Images, class_labels: Sequence[str]) -> Iterator[str]:
+    """Yield the CSV_COLUMNS, then a row for each detection."""
+    yield csv_line(CSV_COLUMNS)
+    for name, found in images:
+        for each, score, box in _objects(found, class_labels):
+            yield csv_line([name, each, rounded(score), *(f"{side:.1f}" for side in box)])
+
+
+OUTPUTS: dict[str, Callable[[Images, Sequence[str]], Iterator[str]]] = {
+    "text": text_lines,
+    "jsonl": json_lines,
+    "csv": csv_lines,
+}
+
+
+def write_detections(
+    images: Images, class_labels: Sequence[str], form: str, path: str | None = None
+) -> None:
+    """Write what was found in each image as text, jsonl or csv, to stdout or into a file."""
+    write_lines(OUTPUTS[form](images, class_labels), path)
+
+
+def write_detections_json(
+    path: str | os.PathLike[str],
+    detections: DatasetDetections,
+    dataset: DetectionDataset,
+    params: DetectParams,
+) -> None:
+    """Write detections.json as DeNet (2017) does, boxes normalised to the network input.
+
+    ``{"dets": [{"detections": [[score, class id, [x0, y0, x1, y1]], ...], "meta": {...}}, ...],
+    "classLabels": {name: id}, "detectParams": {...}}``, with an element of dets for each sample;
+    see ``sample_meta``.
+    """
+    found, view = detections
+
+    def elements() -> Iterator[str]:
+        for index, each in enumerate(found.by_image(len(view))):
+            element = {
+                "detections": [
+                    [rounded(score), class_index, [round(side, 6) for side in box]]
+                    for _, class_index, score, box in each.rows()
+                ],
+                "meta": sample_meta(dataset, index, View(*view[index].tolist())),
+            }
+            yield json.dumps(element)
+
+    labels = {name: index for index, name in enumerate(dataset.class_labels)}
+    end = f'], "classLabels": {json.dumps(labels)}, "detectParams": {json.dumps(params.named())}}}'
+    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write('{"dets": [')
+        for number, element in enumerate(elements()):
+            file.write(f"{',' if number else ''}\n{element}")
+        file.write(f"\n{end}\n")
+
+
+def sample_meta(dataset: DetectionDataset, index: int, view: View) -> dict[str, Any]:
+    """Return what detections.json tells of a sample: its image and place in it, what is in it.
+
+    image, image_id; image_size [width, height]; scale [x, y], offset [x, y] and mirror: network
+    pixel = image pixel * scale - offset, then mirrored; class and bbox: the known objects that the
+    sample shows, boxes normalised as those of the detections.
+    """
+    image = index // dataset.view_num
+    own = dataset.boxes.of(image)
+    _, height, width = dataset.shape
+    boxes = network_boxes(dataset.boxes_px[own], view, width, height)
+    shown = seen(boxes, dataset.options.check_onscreen, dataset.options.check_center)
+    return {
+        "image": dataset.names[index],
+        "image_id": dataset.image_ids[image],
+        "image_size": dataset.sizes[image].tolist(),
+        "scale": [rounded(view.scale_x), rounded(view.scale_y)],
+        "offset": [rounded(view.offset_x), rounded(view.offset_y)],
+        "mirror": bool(view.mirrored),
+        "class": dataset.box_class[own][shown].tolist(),
+        "bbox": np.clip(boxes[shown], 0, 1).round(6).tolist(),
+    }
+
+
+def write_voc(
+    directory: str | os.PathLike[str],
+    found: Detections,
+    sizes: np.ndarray,
+    image_ids: Sequence[str | int],
+    class_labels: Sequence[str],
+) -> list[str]:
+    """Write comp4_det_test_CLASS.txt for each class, as the VOC server takes them; return which.
+
+    A line is ``id score x0 y0 x1 y1``, the pixels of the box counted from 1 to the (width, height)
+    of ``sizes``, x1 and y1 being the last ones in it: pixel 1 alone is 1 1 1 1. Fractions stay.
+    Raises DataError for a class that cannot be part of a file name.
+    """
+    names = [f"comp4_det_test_{label}.txt" for label in class_labels]
+    for label, name in zip(class_labels, names, strict=True):
+        if Path(name).name != name or not name.isprintable():
+            raise DataError(f"class {label!r}: it cannot be part of a file name: rename the class")
+    low = found.box[:, :2] + 1
+    from_one = np.concatenate([low, found.box[:, 2:]], axis=1)
+    clipped = np.clip(from_one, 1, np.tile(sizes[found.image], 2))
+    found = replace(found, box=clipped).best_first()
+    for class_index, name in enumerate(names):
+        rows = found.take(found.class_index == class_index)
+        with (
+            atomic_write(Path(directory, name)) as temporary,
+            temporary.open("w", encoding="utf-8", errors="backslashreplace") as file,
+        ):
+            for image, _, score, box in rows.rows():
+                numbers = " ".join(f"{number:.6f}" for number in (score, *box))
+                file.write(f"{image_ids[image]} {numbers}\n")
+    return names
+
+
+def write_coco(
+    path: str | os.PathLike[str],
+    found: Detections,
+    image_ids: Sequence[str | int],
+    category_ids: Sequence[int] | None = None,
+) -> None:
+    """Write a results file of MSCOCO: a list of image_id, category_id, bbox, score.
+
+    bbox is x, y, width, height in pixels from 0, with one decimal. ``category_ids`` are those of
+    the dataset by class, 1, 2, ... where they are not given. The best of each image come first.
+    (DeNet of 2017 added 1 to x and y.)
+    """
+    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write("[")
+        for number, (image, class_index, score, box) in enumerate(found.best_first().rows()):
+            x, y, x1, y1 = (round(side, 1) for side in box)
+            row = {
+                "image_id": image_ids[image],
+                "category_id": category_ids[class_index] if category_ids else class_index + 1,
+                "bbox": [x, y, round(x1 - x, 1), round(y1 - y, 1)],
+                "score": round(score, 6),
+            }
+            file.write(f"{',' if number else ''}\n{json.dumps(row)}")
+        file.write("\n]\n")
+
+
+def _objects(
+    found: Detections, class_labels: Sequence[str]
+) -> Iterator[tuple[str, float, list[float]]]:
+    """Yield class, score and box of each detection."""
+    for _, class_index, score, box in found.rows():
+        yield class_labels[class_index], score, box

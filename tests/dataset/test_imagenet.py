@@ -1,0 +1,117 @@
+"""ImageNet's folders, class list and boxes."""
+
+import os
+
+import numpy as np
+import pytest
+from annotated_files import object_xml, save_image, voc_xml
+
+from denet.dataset import BadDataError, open_dataset
+from denet.dataset.base import ForeignClassError
+from denet.errors import DataError
+
+
+def opened(path, extension="imagenet,crop=8", **options):
+    return open_dataset(path, extension, progress=False, **options)
+
+
+@pytest.fixture
+def train(tmp_path):
+    """Make 4 images of 3 classes, made in an order that is not sorted."""
+    for name in ("n3/n3_0.JPEG", "n1/n1_1.JPEG", "n2/n2_0.png", "n1/n1_0.JPEG"):
+        save_image(tmp_path / "train" / name, colour=(255, 0, 0))
+    return tmp_path / "train"
+
+
+def write_boxes(train, name, *objects):
+    file = train.parent / "bbox" / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(voc_xml(*objects))
+
+
+def test_classes_are_the_sorted_folders(train):
+    """The order of a directory's entries is chance; in 2017 the ids followed it."""
+    dataset = opened(train)
+    assert dataset.class_labels == ["n1", "n2", "n3"]
+    assert [os.path.relpath(name, train) for name in dataset.names] == [
+        *("n1/n1_0.JPEG", "n1/n1_1.JPEG", "n2/n2_0.png", "n3/n3_0.JPEG")
+    ]
+    assert dataset.image_ids == ["n1_0", "n1_1", "n2_0", "n3_0"]
+    assert dataset.labels.tolist() == [0, 0, 1, 2]
+    assert dataset.shape == (3, 8, 8)  # in 2017 unknown before the images were loaded
+    assert dataset.channel_statistics() == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def test_targets_are_the_classes_of_the_images(train):
+    dataset = opened(train)
+    images, targets = dataset.load(np.array([3, 0]), np.zeros(2, np.uint64), True)
+    assert sorted(targets) == ["class_index", "view"]
+    assert targets["class_index"].tolist() == [2, 0] and targets["class_index"].dtype == np.int32
+    assert images.shape == (2, 8, 8, 3) and images[..., 0].min() > 250 and not dataset.boxed
+    assert dataset.text() == "4 images of 3x8x8 in 3 classes"
+
+
+def test_class_list(train):
+    (train.parent / "class_labels.txt").write_text("1 n1\n0 n3\n3 n2\n2 n9 with blanks\n")
+    dataset = opened(train)
+    assert dataset.class_labels == ["n3", "n1", "n9 with blanks", "n2"]
+    assert dataset.labels.tolist() == [1, 1, 3, 0]
+    (train.parent / "class_labels.txt").write_text("0 n1\n1 n2\n")
+    with pytest.raises(ForeignClassError, match="'n3' is not one of the 2 classes of class_labels"):
+        opened(train)
+
+
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        ("0 n1\n0 n2\n", "line 2: give an index of its own and a name"),
+        ("n1\n", "line 1: give an index"),
+        ("0\n", "line 1: give an index"),
+        ("1 n1\n", "the indices are not 0 to 0"),
+        (b"\xff\xff", "not text in UTF-8"),
+    ],
+)
+def test_damaged_class_list(train, text, reason):
+    file = train.parent / "class_labels.txt"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(DataError, match=reason):
+        opened(train)
+
+
+def test_boxes_are_taken_as_they_are(train):
+    """Corners are not shifted; boxes are of the image's class, whatever their annotation says."""
+    write_boxes(train, "n1/n1_1.xml", object_xml("x", (2, 3, 9, 8)), object_xml("y", (0, 0, 1, 1)))
+    write_boxes(train, "n3/n3_0.xml", object_xml("n3", (5, 5, 5, 9)))
+    dataset = opened(train)
+    assert dataset.boxes_px.tolist() == [[2, 3, 9, 8], [0, 0, 1, 1]]
+    assert dataset.box_class.tolist() == [0, 0] and dataset.start.tolist() == [0, 0, 2, 2, 2]
+    targets = dataset.load(np.arange(4), np.zeros(4, np.uint64), False).targets
+    assert sorted(targets) == ["box", "box_class", "class_index", "view"]
+    assert opened(train, "imagenet,crop=8,bbox_only").image_ids == ["n1_1"]
+    assert dataset.text() == "4 images of 3x8x8 with 2 boxes of 3 classes"
+
+
+def test_damaged_boxes(train):
+    write_boxes(train, "n1/n1_1.xml", object_xml("x", (2, 3, "?", 8)))
+    with pytest.raises(BadDataError, match="n1_1.xml: object 1: bndbox/xmax is '.', not a number"):
+        opened(train)
+    assert opened(train, on_bad_data="skip").image_ids == ["n1_0", "n2_0", "n3_0"]
+
+
+def test_null_class(train):
+    dataset = opened(train, "imagenet,crop=8,null")
+    assert dataset.class_labels == ["n1", "n2", "n3", "null"]
+    assert dataset.labels.tolist() == [0, 0, 1, 2]
+
+
+def test_classes_of_a_model(train):
+    dataset = opened(train, class_labels=["n3", "n2", "n1", "n0"])
+    assert dataset.class_labels == ["n3", "n2", "n1", "n0"]
+    assert dataset.labels.tolist() == [2, 2, 1, 0]
+
+
+@pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir()])
+def test_nothing_there(tmp_path, make):
+    make(tmp_path / "train")
+    with pytest.raises(DataError, match="no such directory|no images: .*one folder per class"):
+        opened(tmp_path / "train")

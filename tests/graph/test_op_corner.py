@@ -1,0 +1,205 @@
+"""The cost of corners, the search as an op, and the true boxes among the samples."""
+
+import math
+
+import numpy as np
+import pytest
+
+from denet.backend.numpy.backend import NumpyBackend
+from denet.graph.op.base import Run
+from denet.graph.op.corner_cross_entropy import CornerCrossEntropy
+from denet.graph.op.corner_search import CornerSearch
+from denet.graph.op.inject_ground_truth import InjectGroundTruth
+from denet.graph.plan import Plan
+from denet.layer.options import LayerOptions
+from denet.model.model import Model
+
+KEYS = np.array([3, 4, 5], np.uint64)
+PREDICT, TRAIN = Run(False, KEYS), Run(True, KEYS)
+
+
+def truth(*images, capacity=6):
+    """Return box and box class of images, each a list of boxes of class 1."""
+    box = np.zeros((len(images), capacity, 4), np.float32)
+    box_class = np.full((len(images), capacity), -1, np.int32)
+    for index, boxes in enumerate(images):
+        for place, corners in enumerate(boxes):
+            box[index, place], box_class[index, place] = corners, 1
+    return box, box_class
+
+
+def cost_and_slope(op, logits, *targets, run=TRAIN):
+    (cost,), saved = op.forward(run, logits, *targets)
+    gradient, *others = op.backward(run, (None,) * 3, (None,), saved, (np.ones((), logits.dtype),))
+    assert others == [None, None]
+    return cost, gradient
+
+
+WHOLE = (0, 0, 1, 1)
+
+
+@pytest.mark.parametrize("corner_num", [4, 5])
+def test_cost_worked_by_hand(corner_num):
+    """One bit per cell where the logits say nothing; h < 0 says corner."""
+    box = truth([WHOLE], [])
+    logits = np.zeros((2, 2, 3, corner_num))
+    cost, slope = cost_and_slope(CornerCrossEntropy(), logits, *box)
+    assert cost == pytest.approx(1)
+    step = 1 / (2 * 6 * corner_num * math.log(2))  # times 2 (t - 1 / 2)
+    found = slope[0] > 0
+    assert found.sum() == corner_num and not (slope[1] > 0).any()
+    np.testing.assert_allclose(slope, np.where(slope > 0, step, -step))
+
+    right = np.where(slope > 0, -10.0, 10.0)
+    cost, _ = cost_and_slope(CornerCrossEntropy(), right, *box)
+    assert cost == pytest.approx(math.log2(1 + math.exp(-20)))
+    cost, _ = cost_and_slope(CornerCrossEntropy(), -right, *box)
+    assert cost == pytest.approx(math.log2(1 + math.exp(20)))
+    logits[0, 0, 0, 0] = math.log(3) / 2  # P(corner) = 1 / 4 at a corner: 2 bits
+    cost, _ = cost_and_slope(CornerCrossEntropy(3.0), logits, *box)
+    assert cost == pytest.approx(3 * (1 + 1 / (12 * corner_num)))
+
+
+def test_images_without_boxes_have_a_finite_cost():
+    logits = np.full((2, 3, 3, 4), 5, np.float32)
+    cost, slope = cost_and_slope(CornerCrossEntropy(100.0), logits, *truth([], []))
+    assert cost == pytest.approx(100 * math.log2(1 + math.exp(-10)), rel=1e-5)
+    assert (slope < 0).all() and cost.dtype == slope.dtype == np.float32
+
+
+def test_huge_logits_stay_finite():
+    logits = np.array([1e4, -1e4, 300, -300], np.float32).reshape(1, 1, 1, 4)
+    cost, slope = cost_and_slope(CornerCrossEntropy(), logits, *truth([WHOLE]))
+    assert np.isfinite(cost) and np.isfinite(slope).all()
+
+
+def test_a_box_of_class_minus_one_counts_for_nothing():
+    box, box_class = truth([WHOLE], [WHOLE])
+    box_class[1] = -1
+    _, slope = cost_and_slope(CornerCrossEntropy(), np.zeros((2, 2, 2, 4)), box, box_class)
+    assert (slope[0] > 0).sum() == 4 and (slope[1] > 0).sum() == 0
+
+
+def test_dropout_leaves_cells_out_and_scales_the_others():
+    op, logits = CornerCrossEntropy(1.0, 0.25, salt=7), np.zeros((3, 20, 20, 4))
+    box = truth([WHOLE], [WHOLE], [])
+    cost, slope = cost_and_slope(op, logits, *box)
+    _, plain = cost_and_slope(CornerCrossEntropy(), logits, *box)
+    kept = slope != 0
+    np.testing.assert_allclose(slope[kept], plain[kept] / 0.75)
+    assert cost == pytest.approx(kept.mean() / 0.75)
+    # five standard deviations of 4800 draws
+    assert abs(kept.mean() - 0.75) < 5 * math.sqrt(0.75 * 0.25 / kept.size)
+    assert (kept[0] != kept[1]).any()
+    last = cost_and_slope(op, logits[2:], *(x[2:] for x in box), run=Run(True, KEYS[2:]))[1]
+    assert ((last[0] != 0) == kept[2]).all()  # the key decides, not the place in the batch
+    other = cost_and_slope(CornerCrossEntropy(1.0, 0.25, salt=8), logits, *box)[1]
+    assert ((other != 0) != kept).any()
+    assert cost_and_slope(op, logits, *box, run=PREDICT)[0] == pytest.approx(1)
+
+
+def search(op, logits, run=PREDICT):
+    (sample, score), saved = op.forward(run, logits)
+    assert saved == () and sample.dtype == score.dtype == logits.dtype
+    return sample, score
+
+
+def random_logits(n=3, height=8, width=9, corner_num=4):
+    return np.random.default_rng(2).standard_normal((n, height, width, corner_num))
+
+
+def test_prediction_takes_the_best_from_the_best_down():
+    sample, score = search(CornerSearch(3), random_logits())
+    assert sample.shape == (3, 9, 4) and (np.diff(score, axis=1) <= 0).all()
+    assert (sample[..., 2:] - sample[..., :2] >= 2 / 9 - 1e-9).all()
+    many, scores = search(CornerSearch(5), random_logits())
+    assert (many[:, :9] == sample).all() and (scores[:, :9] == score).all()
+
+
+def test_the_whole_image_takes_the_places_that_are_left():
+    logits = np.full((2, 4, 8, 4), 5, np.float32)
+    logits[1, 1, 2, 0] = logits[1, 2, 5, 3] = -5
+    sample, score = search(CornerSearch(2), logits)
+    assert sample[0].tolist() == [[0, 0, 1, 1]] * 4 and score[0].tolist() == [0] * 4
+    assert sample[1].tolist() == [[2 / 8, 1 / 4, 6 / 8, 3 / 4], *[[0, 0, 1, 1]] * 3]
+    assert score[1].tolist() == [0.5, 0, 0, 0]  # two corners for it, two against it
+
+
+def test_threshold_and_number_of_corners_are_obeyed():
+    """DeNet of 2017 read cornerThreshold and cornerMax but used neither."""
+    logits = random_logits()
+    few = [
+        (score > 0).sum(axis=1)
+        for op in (
+            CornerSearch(9, 0.01),
+            CornerSearch(9, 0.9),
+            CornerSearch(9, 0.01, corner_max=2),
+        )
+        for _, score in [search(op, logits)]
+    ]
+    assert (few[0] == 81).all() and (few[1] < 40).all()
+    assert (few[2] <= 2 * 2 + 2 * 2).all()
+
+
+def test_training_adds_random_boxes():
+    op = CornerSearch(4, random_sample=0.25, salt=1)
+    sample, score = search(op, random_logits(), TRAIN)
+    assert ((score > 0).sum(axis=1) == 12).all() and (score[:, 12:] == 0).all()
+    best, _ = search(op, random_logits())
+    assert all(
+        set(map(tuple, some[:12])) <= set(map(tuple, all_))
+        for some, all_ in zip(sample, best, strict=True)
+    )
+    assert len(np.unique(sample[:, 12:].reshape(-1, 4), axis=0)) == 12
+
+
+def test_keys_and_salt_decide_what_is_random():
+    op, logits = CornerSearch(4, random_sample=0.25, salt=1), random_logits(1).repeat(3, axis=0)
+    sample, _ = search(op, logits, TRAIN)
+    again, _ = search(op, logits[:2], Run(True, KEYS[[2, 0]]))
+    assert (again == sample[[2, 0]]).all()
+    assert (sample[0] != sample[1]).any()
+    assert (search(CornerSearch(4, random_sample=0.25, salt=2), logits, TRAIN)[0] != sample).any()
+
+
+def inject(run, samples, *targets):
+    sample = np.full((len(targets[0]), samples, 4), 9, np.float32)
+    score = np.full(sample.shape[:2], 0.25, np.float32)
+    outputs, saved = InjectGroundTruth().forward(run, sample, score, *targets)
+    assert saved == () and (sample == 9).all() and (score == 0.25).all()
+    return outputs
+
+
+def test_true_boxes_take_the_last_places():
+    first, second = (0, 0, 0.5, 0.5), (0.25, 0, 1, 0.5)
+    sample, score = inject(TRAIN, 4, *truth([first, second], [], [second]))
+    other = [9] * 4
+    assert sample[0].tolist() == [other, other, list(first), list(second)]
+    assert sample[1].tolist() == [other] * 4
+    assert sample[2].tolist() == [other] * 3 + [list(second)]
+    assert score.tolist() == [[0.25, 0.25, 1, 1], [0.25] * 4, [0.25, 0.25, 0.25, 1]]
+
+
+def test_more_true_boxes_than_samples():
+    """DeNet of 2017 crashed; the first ones are taken, holes in the list left out."""
+    boxes = [(0, 0, 1, size / 8) for size in range(1, 7)]
+    box, box_class = truth(boxes)
+    box_class[0, 1] = -1
+    sample, score = inject(TRAIN, 4, box, box_class)
+    assert (sample[0, :, 3] * 8).tolist() == [1, 3, 4, 5]
+    assert score.tolist() == [[1] * 4]
+
+
+def test_prediction_leaves_the_samples_alone():
+    sample, score = inject(PREDICT, 4, *truth([WHOLE]))
+    assert (sample == 9).all() and (score == 0.25).all()
+
+
+def test_prediction_plans_ask_for_no_boxes_and_run_no_injection():
+    options = LayerOptions(border_mode="half")
+    model = Model.create("C[4,3] A DNC[5] DNS[2,3] DND[0.5,1,1]", (3, 8, 8), ["a", "b"], options)
+    for mode, expected in (("train", {"data", "box", "box_class"}), ("predict", {"data"})):
+        plan = Plan(model.graph(1), NumpyBackend(), mode)
+        assert set(plan.inputs) == expected
+        injected = [name for name in plan.kernel_names() if "inject" in name]
+        assert len(injected) == (mode == "train")

@@ -1,0 +1,171 @@
+"""Files of detections."""
+
+import json
+
+import numpy as np
+import pytest
+from evaluate.boxed import detections
+
+from denet.dataset.boxes import Boxes
+from denet.dataset.image_loader import DetectionDataset
+from denet.dataset.image_options import ImageOptions
+from denet.errors import DataError
+from denet.evaluate.detect_params import DetectParams
+from denet.evaluate.detector import DatasetDetections
+from denet.predict.detect_output import (
+    write_coco,
+    write_detections,
+    write_detections_json,
+    write_voc,
+)
+
+LABELS = ["cat", "traffic light"]
+FOUND = detections(
+    [
+        (1, 1, 0.25, (0, 0, 1, 1)),
+        (0, 0, 0.5, (10.25, 20.5, 30.75, 40)),
+        (0, 1, 0.9, (0, 0, 640, 480)),
+        (0, 0, 1 / 3, (5, 5, 6, 6)),
+    ]
+)
+SIZES = np.array([[640, 480], [1, 1], [7, 7]], np.int32)
+
+
+def images():
+    return zip(["a.jpg", "b,c.jpg", "d.jpg"], FOUND.by_image(3), strict=True)
+
+
+@pytest.mark.parametrize(
+    "form, expected",
+    [
+        (
+            "text",
+            "a.jpg: traffic light 90.00% (0.0 0.0 640.0 480.0), cat 50.00% (10.2 20.5 30.8 40.0), "
+            "cat 33.33% (5.0 5.0 6.0 6.0)\n"
+            "b,c.jpg: traffic light 25.00% (0.0 0.0 1.0 1.0)\n"
+            "d.jpg: nothing found\n",
+        ),
+        (
+            "csv",
+            "image,class,score,x0,y0,x1,y1\n"
+            "a.jpg,traffic light,0.9,0.0,0.0,640.0,480.0\n"
+            "a.jpg,cat,0.5,10.2,20.5,30.8,40.0\n"
+            "a.jpg,cat,0.333333,5.0,5.0,6.0,6.0\n"
+            '"b,c.jpg",traffic light,0.25,0.0,0.0,1.0,1.0\n',
+        ),
+        (
+            "jsonl",
+            '{"image": "a.jpg", "detections": [{"class": "traffic light", "score": 0.9, "box": '
+            '[0.0, 0.0, 640.0, 480.0]}, {"class": "cat", "score": 0.5, "box": [10.2, 20.5, 30.8, '
+            '40.0]}, {"class": "cat", "score": 0.333333, "box": [5.0, 5.0, 6.0, 6.0]}]}\n'
+            '{"image": "b,c.jpg", "detections": [{"class": "traffic light", "score": 0.25, "box": '
+            "[0.0, 0.0, 1.0, 1.0]}]}\n"
+            '{"image": "d.jpg", "detections": []}\n',
+        ),
+    ],
+)
+def test_for_people_and_programs(form, expected, tmp_path, capsys):
+    write_detections(images(), LABELS, form)
+    assert capsys.readouterr().out == expected
+    write_detections(images(), LABELS, form, str(tmp_path / "results"))
+    assert (tmp_path / "results").read_text() == expected
+
+
+def test_voc_counts_pixels_from_1(tmp_path):
+    names = write_voc(tmp_path, FOUND, SIZES, ["000007", "000009", "x"], LABELS)
+    assert names == ["comp4_det_test_cat.txt", "comp4_det_test_traffic light.txt"]
+    assert (tmp_path / names[0]).read_text() == (
+        "000007 0.500000 11.250000 21.500000 30.750000 40.000000\n"
+        "000007 0.333333 6.000000 6.000000 6.000000 6.000000\n"
+    )
+    assert (tmp_path / names[1]).read_text() == (
+        "000007 0.900000 1.000000 1.000000 640.000000 480.000000\n"
+        "000009 0.250000 1.000000 1.000000 1.000000 1.000000\n"
+    )
+
+
+def test_voc_has_a_file_for_a_class_without_detections(tmp_path):
+    write_voc(tmp_path, detections([]), SIZES, ["a", "b", "c"], LABELS)
+    assert [path.stat().st_size for path in tmp_path.iterdir()] == [0, 0]
+
+
+@pytest.mark.parametrize("label", ["../cat", "a/b", "a\nb", "/etc/x", "a\x00b"])
+def test_voc_refuses_classes_that_are_paths(label, tmp_path):
+    with pytest.raises(DataError, match="cannot be part of a file name"):
+        write_voc(tmp_path / "in", FOUND, SIZES, ["a", "b", "c"], ["cat", label])
+    assert not list(tmp_path.iterdir())
+
+
+def test_coco_counts_pixels_from_0(tmp_path):
+    # 2017 added 1 to x and y
+    path = tmp_path / "results.json"
+    write_coco(path, FOUND, [139, 285, 632], [17, 10])
+    assert json.loads(path.read_text()) == [
+        {"image_id": 139, "category_id": 10, "bbox": [0, 0, 640, 480], "score": 0.9},
+        {"image_id": 139, "category_id": 17, "bbox": [10.2, 20.5, 20.6, 19.5], "score": 0.5},
+        {"image_id": 139, "category_id": 17, "bbox": [5, 5, 1, 1], "score": 0.333333},
+        {"image_id": 285, "category_id": 10, "bbox": [0, 0, 1, 1], "score": 0.25},
+    ]
+    write_coco(path, FOUND.take(slice(0, 1)), ["a", "b"])
+    assert json.loads(path.read_text())[0]["category_id"] == 2
+    write_coco(path, detections([]), [])
+    assert json.loads(path.read_text()) == []
+
+
+def test_detections_json(tmp_path):
+    found = detections([(1, 1, 0.9, (0, 0.25, 0.5, 1)), (1, 0, 0.95, (0.1, 0.2, 0.3, 0.4))])
+    view = np.array([[1, 1, 0, 0, 0], [0.5, 0.75, 3, -4, 1]], np.float32)
+    path = tmp_path / "detections.json"
+    # of image 1 of 200 x 100 in a network input of 96 x 80: 96 - (x * .5 - 3), y * .75 + 4
+    boxes = Boxes.gather(2, [1, 1], [(6, 0, 54, 48), (190, 0, 200, 10)], [1, 0])
+    options = ImageOptions(crop=(96, 80), scale=(96, 80))
+    sizes = np.array([[9, 8], [200, 100]], np.int32)
+    dataset = DetectionDataset(LABELS, ["0.jpg", "1.jpg"], [139, 285], boxes, sizes, options)
+    params = DetectParams(corner_max=64)
+    write_detections_json(path, DatasetDetections(found, view), dataset, params)
+    assert json.loads(path.read_text()) == {
+        "dets": [
+            {
+                "detections": [],
+                "meta": {
+                    "image": "0.jpg",
+                    "image_id": 139,
+                    "image_size": [9, 8],
+                    "scale": [1, 1],
+                    "offset": [0, 0],
+                    "mirror": False,
+                    "class": [],
+                    "bbox": [],
+                },
+            },
+            {
+                "detections": [[0.95, 0, [0.1, 0.2, 0.3, 0.4]], [0.9, 1, [0, 0.25, 0.5, 1]]],
+                "meta": {
+                    "image": "1.jpg",
+                    "image_id": 285,
+                    "image_size": [200, 100],
+                    "scale": [0.5, 0.75],
+                    "offset": [3, -4],
+                    "mirror": True,
+                    "class": [1, 0],
+                    "bbox": [[0.75, 0.05, 1, 0.5], [0, 0.05, 0.041667, 0.14375]],
+                },
+            },
+        ],
+        "classLabels": {"cat": 0, "traffic light": 1},
+        "detectParams": {
+            "prThreshold": 0.01,
+            "nmsThreshold": 0.5,
+            "useSoftNMS": False,
+            "cornerMax": 64,
+            "matchIOU": 0.5,
+        },
+    }
+
+
+def test_a_failure_leaves_the_old_file(tmp_path):
+    path = tmp_path / "results.json"
+    path.write_text("old")
+    with pytest.raises(IndexError):
+        write_coco(path, FOUND, [])
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
