@@ -206,6 +206,8 @@ class RunFiles:
             (path, path.name[1:].rsplit(".", 2)[0]) for path in self.directory.glob(".*.tmp")
         )
         self._remove([path for path, name in written if own.fullmatch(name) or name in names])
+        # safetensors writes into a file of its own first
+        self._remove(self.directory.glob(".tmp" + 6 * "[A-Za-z0-9]"))
         self._remove([self.diverged])
 
     def _remove(self, paths: Iterable[Path]) -> None:

@@ -19,6 +19,8 @@ import numpy as np
 
 from denet.dataset import Dataset
 from denet.errors import DataError, UsageError
+from denet.model.format import SIGNATURE_BYTES, check_content
+from denet.model.format.content import open_file
 from denet.model.format.mdl import Attachment, read_attached, write
 from denet.model.format.record import Record
 from denet.model.model import Model
@@ -27,6 +29,7 @@ from denet.train.settings import OF_THE_STATE, TrainSettings
 log = logging.getLogger(__name__)
 
 Metrics = dict[str, float]  # a row of metrics.csv
+NEEDED = {"epoch", "train_seconds", "wait_seconds", "test_seconds"}  # of earlier rows, for the log
 
 
 @dataclass
@@ -128,6 +131,8 @@ def read_state(path: str | os.PathLike[str]) -> State:
     """Return what ``write_state`` wrote. Raises DataError for any other file."""
     source = os.fspath(path)
     try:
+        with open_file(source) as file:
+            check_content(file.read(SIGNATURE_BYTES), ".mdl", source)
         model, (averages, values) = read_attached(source)
     except OSError as error:
         raise DataError(f"cannot read the state: {source}: {error.strerror}") from error
@@ -139,12 +144,16 @@ def read_state(path: str | os.PathLike[str]) -> State:
         *(place.integer("epoch"), place.integer("step"), place.number("cost")),
         *(place.integer("samples"), place.number("train_seconds"), place.number("wait_seconds")),
     )
-    if min(position.epoch, position.step, position.samples) < 0:
+    iteration = record.integer("iteration")
+    if min(position.epoch, position.step, position.samples, iteration) < 0:
         raise place.fault("a negative number")
+    if position.step and not position.samples:
+        raise place.fault("steps without samples")
+    record.record("settings").integer("epochs")
     return State(
         model,
         averages,
-        record.integer("iteration"),
+        iteration,
         position,
         record.number("best_error", math.inf),
         [_row(Record(row, source)) for row in rows],
@@ -159,4 +168,6 @@ def _json(value: float) -> float | None:
 
 
 def _row(record: Record) -> Metrics:
+    if missing := NEEDED - record.values.keys():
+        raise record.fault(f"no {min(missing)!r} in a row of the history")
     return {name: record.number(name, math.nan) for name in record.values}

@@ -1,0 +1,352 @@
+"""Tables of faults: what goes wrong, how the command ends, and that nothing is harmed by it."""
+
+import fnmatch
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from array import array
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import CHOICES, ROOT
+from PIL import Image
+
+fcntl, resource, termios = map(pytest.importorskip, ("fcntl", "resource", "termios"))
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="limits and signals of Linux"),
+]
+
+DEEP = "C[8] C[8] C[8] C[8] R"  # nothing in it keeps numbers small
+SETS = "--backend numpy --train train --test test --ext png --batch-size 2"
+NEW = f"model-train {SETS} --model-desc {DEEP} --learn-momentum 0.9 --learn-rate 0.01"
+GO_ON = "model-train --resume --output-prefix run/m"
+Stop = Callable[["subprocess.Popen[str]", Path], None]
+
+RECORD = "run/log.txt run/run.yaml"  # tell of the last attempt, too
+# the test and the files of a last epoch are repeated, and tell the new options
+EPOCH = "run/m.state run/m_epoch001.mdl run/m_best.mdl run/metrics.csv run/curves.png"
+EPOCHS = 20  # of a run that is stopped: more than it can log before it waits for a reader
+PIPE = 4096  # bytes that wait for a reader; then the command waits too
+SHOW = "; code=$?; cat other/bad_data.txt >&2; exit $code"
+
+# The directory holds train, test, and a run of one epoch of DEEP: run/m. Of each row: what is done
+# first; the command; its exit code; words on stderr in their order; what may differ afterwards.
+FAULTS = [
+    # files that cannot be written
+    ("", f"ulimit -f 1; {GO_ON} --epochs 3", 3, "write: ... run.yaml: File too large", ""),
+    ("", f"ulimit -f 2; {GO_ON} --epochs 3", 3, "write: ... m.state: ... File too large", RECORD),
+    (
+        "",
+        f"ulimit -f 20; {GO_ON} --epochs 3",
+        3,
+        "write: ... curves.png: File too large",
+        f"{RECORD} run/m.state run/metrics.csv",
+    ),
+    ("", f"{NEW} --output-prefix train/cat/0.png/m", 3, "0.png: not a directory: give another", ""),
+    ("", f"{NEW} --output-prefix /dev/null/none/m", 3, "/dev/null/none: Not a directory", ""),
+    # numbers
+    (
+        "",
+        f"{GO_ON} --epochs 3 --learn-rate 1e9",
+        4,
+        "diverged: epoch 2/3, iteration ... learn rate 1e+09, costs: ... first not finite: "
+        "... of layer ... batch of 2 images (train/ ... .png, ... run/diverged.txt): lower "
+        "--learn-rate",
+        f"{RECORD} {EPOCH} run/diverged.txt",
+    ),
+    # data
+    (
+        "echo x > train/cat/0.png; truncate -s 90 train/dog/3.png",
+        f"{NEW} --output-prefix other/m {SHOW}",
+        3,
+        "cannot read 2 of 16 images: train/cat/0.png (not an image), ... leave them out with "
+        "--on-bad-data skip; all of them are listed in ... other/bad_data.txt "
+        "... train/cat/0.png\tnot an image\n ... train/dog/3.png\t",
+        "other other/bad_data.txt",
+    ),
+    (
+        "echo x > train/cat/0.png; truncate -s 90 test/dog/3.png",
+        f"{NEW} --epochs 1 --on-bad-data skip --output-prefix other/m {SHOW}",
+        0,
+        "train: 15 images ... train: 1 of 16 images left out: train/cat/0.png (not an image) "
+        "... test: 1 of 16 images left out ... train/cat/0.png\tnot an image\n ... test/dog/3.png",
+        "other other/*",
+    ),
+    (
+        "",
+        f"{NEW} --max-image-pixels 63 --output-prefix other/m",
+        3,
+        "train/cat/0.png ... --max-image-pixels",
+        "other other/bad_data.txt",
+    ),
+    (
+        "mv test/dog test/dogs",
+        f"{NEW} --output-prefix other/m",
+        3,
+        "class 'dogs' is not one of the 2 classes of the training set: test: only here: dogs; "
+        "only in the training set: dog: rename it (did you mean 'dog'?)",
+        "",
+    ),
+    # states that are none
+    ("echo x > run/m.state", GO_ON, 3, "m.state", ""),
+    (": > run/m.state", GO_ON, 3, "m.state: it is empty", ""),
+    ("truncate -s -9 run/m.state", GO_ON, 3, "m.state: cut short, ... take another copy", ""),
+    ("truncate -s 300 run/m.state", GO_ON, 3, "m.state: cut short, ... take another copy", ""),
+    ("printf '\\x80\\x04N.' > run/m.state", GO_ON, 3, "m.state: it is a Python pickle", ""),
+    ("cp run/m_best.mdl run/m.state", GO_ON, 3, "m.state", ""),
+    ("gzip -c run/m_best.mdl > run/m.state", GO_ON, 3, "m.state: it is gzip data", ""),
+    (
+        "printf '\\xff' | dd of=run/m.state bs=1 seek=40 conv=notrunc status=none",
+        GO_ON,
+        3,
+        "m.state",
+        "",
+    ),
+    ("rm run/m.state; mkdir run/m.state", GO_ON, 3, "m.state: Is a directory", ""),
+    ("rm run/m.state", GO_ON, 2, "resume: no m.state beside ... start a new run", ""),
+    # other trainings than the one that was begun
+    ("rm train/cat/0.png", GO_ON, 3, "the training set has changed: 15 images, 16 when", ""),
+    ("mv train/cat/0.png train/cat/9.png", GO_ON, 3, "the training set has changed", ""),
+    ("", f"{GO_ON} --batch-size 8", 2, "batch-size 8 times batch-size-factor 1 is not 2 as", ""),
+    ("", f"{GO_ON} --model-desc C[9] R", 2, "--model-desc is C[9] R but the run trains C[8]", ""),
+    ("", f"{GO_ON} --overwrite", 2, "--overwrite: choose one of the two", ""),
+    ("", f"{NEW} --output-prefix run/m", 2, "run already holds a run ... give --resume to", ""),
+    (
+        "mv train/cat train/cow; mv test/cat test/cow",
+        f"model-train {SETS} --model run/m_best.mdl --output-prefix other/m",
+        3,
+        "class 'cow' is not one of the 2 classes of the model ... --init-partial",
+        "",
+    ),
+    # no faults
+    ("", GO_ON, 0, "the run has finished after 1 epochs: larger --epochs go on", RECORD),
+    (
+        "",
+        f"{NEW} --epochs 1 --resume --output-prefix other/m",
+        0,
+        "nothing to resume in ... other: starting",
+        "other other/*",
+    ),
+    (
+        "mv train/cat train/cow; mv test/cat test/cow",
+        f"model-train {SETS} --model run/m_best.mdl --init-partial --model-desc C[8] C[9] R "
+        "--epochs 1 --output-prefix other/m",
+        0,
+        "run/m_best.mdl: 2 of 5 arrays loaded; skipped (shape differs): ... new: ",
+        "other other/*",
+    ),
+    ("", f"{NEW} --dry-run --output-prefix other/place/m", 0, "dry run: 2 steps, a test", ""),
+    ("", f"{NEW} --dry-run --output-prefix run/m", 0, "dry run: 2 steps, a test", ""),
+    (
+        "sed s/^epochs/epoks/ run/run.yaml > other.yaml",
+        "model-train --config other.yaml --output-prefix other/m",
+        2,
+        "unknown key 'epoks': other.yaml line ... did you mean 'epochs'",
+        "",
+    ),
+    (
+        "",
+        "model-train --config run/run.yaml --output-prefix other/m && "
+        "cmp run/m_epoch001_final.mdl other/m_epoch001_final.mdl",
+        0,
+        "epoch 1/1",
+        "other other/*",
+    ),
+]
+
+NAMES = [f"{before}; {script}" if before else script for before, script, *_ in FAULTS]
+
+
+def shell(directory: Path, script: str, way: str = "") -> "subprocess.Popen[str]":
+    """Start a script of bash that knows our commands; ``way`` exec replaces bash by the first."""
+    known = f'model-train() {{ {way} "{sys.executable}" "{ROOT}/bin/model-train" "$@"; }}'
+    return subprocess.Popen(
+        ["bash", "-c", f"{known}\n{script}"],
+        cwd=directory,
+        env={key: value for key, value in os.environ.items() if key not in CHOICES},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        pipesize=PIPE,
+        text=True,
+    )
+
+
+def told(words: str, text: str) -> bool:
+    """Say whether the parts between " ... " stand in the text, in this order."""
+    pattern = ".*".join(re.escape(part) for part in words.split(" ... "))
+    return bool(re.search(pattern, text, re.DOTALL))
+
+
+def outcome(process: "subprocess.Popen[str]") -> tuple[int, str]:
+    """Return the exit code as a shell tells it, and what is left of stderr."""
+    _, errors = process.communicate(timeout=120)
+    code = process.returncode
+    return (128 - code if code < 0 else code), errors
+
+
+def tree(directory: Path) -> dict[str, str]:
+    """Return every path below with the sha256 of the file, "" for a directory."""
+    return {
+        str(path.relative_to(directory)): ""
+        if path.is_dir()
+        else hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in directory.rglob("*")
+    }
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Lay out a small dataset, a run of one epoch of it, run, and one of all epochs, straight."""
+    directory = tmp_path_factory.mktemp("prepared")
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            folder = directory / split / name
+            folder.mkdir(parents=True)
+            for index in range(8):
+                rng = np.random.default_rng([index, name == "dog", split == "test"])
+                pixels = rng.integers(0, 256, (8, 8, 3), np.uint8)
+                Image.fromarray(pixels).save(folder / f"{index}.png")
+    one, all_epochs = f"{NEW} --epochs 1", f"{NEW} --epochs {EPOCHS}"
+    script = f"{one} --output-prefix run/m && {all_epochs} --output-prefix straight/m"
+    code, errors = outcome(shell(directory, script))
+    assert code == 0, errors
+    return directory
+
+
+@pytest.fixture
+def directory(prepared: Path, tmp_path: Path) -> Path:
+    """Return a copy of what was prepared."""
+    return shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+
+
+@pytest.mark.parametrize(("before", "script", "code", "words", "may_differ"), FAULTS, ids=NAMES)
+def test_fault(
+    before: str, script: str, code: int, words: str, may_differ: str, directory: Path
+) -> None:
+    assert outcome(shell(directory, before)) == (0, "")
+    files = tree(directory)
+    ended, errors = outcome(shell(directory, script))
+    assert ended == code, errors
+    assert told(words, errors), errors
+    assert "Traceback" not in errors
+    differ = {name for name, _ in tree(directory).items() ^ files.items()}
+    allowed = {name for glob in may_differ.split() for name in fnmatch.filter(differ, glob)}
+    assert differ == allowed
+    assert not fnmatch.filter(differ, "*.tmp")
+
+
+def send(*numbers: int) -> Stop:
+    """Return a stop by signals."""
+
+    def stop(process: "subprocess.Popen[str]", directory: Path) -> None:
+        for number in numbers:
+            process.send_signal(number)
+            time.sleep(0.1)  # two at the very same time would be one
+
+    return stop
+
+
+def wait_until_it_waits(process: "subprocess.Popen[str]", start: str) -> None:
+    """Read the log up to the line with this start, then no more until the pipe is full."""
+    assert process.stderr
+    next(line for line in process.stderr if line.startswith(start))
+    waiting = array("i", [0])
+    while waiting[0] < PIPE - 150:  # less than the next line
+        assert process.poll() is None
+        time.sleep(0.01)
+        fcntl.ioctl(process.stderr, termios.FIONREAD, waiting)
+
+
+def take_directory(process: "subprocess.Popen[str]", directory: Path) -> None:
+    (directory / "run").rename(directory / "gone")
+
+
+# What stops a training, which waits in an epoch after the first until its log is read: before the
+# start, options, an action; then the exit code and words on stderr.
+STOPS: list[tuple[str, str, Stop | None, int, str]] = [
+    ("", "", send(signal.SIGINT), 130, "interrupted after epoch ... --resume goes on from ... run"),
+    ("", "", send(signal.SIGTERM), 143, "interrupted after epoch ... --resume goes on from"),
+    ("", "", send(signal.SIGINT, signal.SIGINT), 130, "error: interrupted"),
+    ("", "", send(signal.SIGTERM, signal.SIGTERM), 143, "error: interrupted"),
+    ("", "", take_directory, 3, "cannot write: ... No such file or directory"),
+    ("ulimit -f 2;", "", None, 3, "m.state: ... File too large"),
+    ("ulimit -f 20;", "", None, 3, "curves.png: File too large"),
+    ("", "--learn-rate 1e9", None, 4, "lower --learn-rate"),
+]
+
+
+@pytest.mark.parametrize(("before", "options", "stop", "code", "words"), STOPS)
+def test_stop(
+    before: str, options: str, stop: Stop | None, code: int, words: str, directory: Path
+) -> None:
+    """Whatever stopped it, the run goes on to the result of one that was never stopped."""
+    script = f"{before} {GO_ON} --epochs {EPOCHS} --log-every 1e-9 {options}"
+    process = shell(directory, script, "exec")
+    if stop:
+        wait_until_it_waits(process, "epoch 2/")
+        stop(process, directory)
+    ended, errors = outcome(process)
+    assert ended == code, errors
+    assert told(words, errors), errors
+    if stop is take_directory:
+        (directory / "gone").rename(directory / "run")
+    assert not list(directory.rglob("*.tmp"))
+
+    # run.yaml tells the rest
+    ended, errors = outcome(shell(directory, f"{GO_ON} {'--learn-rate 0.01' if options else ''}"))
+    assert ended == 0, errors
+    for name in (f"m_epoch{EPOCHS:03d}_final.mdl", "m_best.mdl"):
+        resumed, straight = directory / "run" / name, directory / "straight" / name
+        assert resumed.read_bytes() == straight.read_bytes()
+
+
+# else every core takes addresses that it never uses
+FRUGAL = "export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1"
+WIDE = "model-train --backend numpy --ext npy --model-desc C[8] A P[2] R --output-prefix run/m"
+LIMIT = 670_000 + 74_000 * (os.cpu_count() or 1)  # KB; what threads may reserve is left out
+
+
+@pytest.fixture
+def wide(tmp_path: Path) -> Path:
+    """Lay out sets of images that make batches large."""
+    rng = np.random.default_rng(0)
+    for name, number in (("many", 1024), ("few", 800)):
+        images = rng.integers(0, 256, (number, 3, 64, 64), np.uint8)
+        np.save(tmp_path / f"{name}_data.npy", images)
+        np.save(tmp_path / f"{name}_labels.npy", np.arange(number, dtype=np.int32) % 2)
+    return tmp_path
+
+
+def test_the_batch_size_that_is_advised_fits(wide: Path) -> None:
+    script = f"{FRUGAL}; ulimit -v {LIMIT}; {WIDE} --train many --epochs 1 --batch-size"
+    before = tree(wide)
+    ended, errors = outcome(shell(wide, f"{script} 1024"))
+    advice = re.search(r"try (--batch-size (\d+) --batch-size-factor (\d+))$", errors.strip())
+    assert ended == 5 and "error: batch of 1024: training needs" in errors and advice, errors
+    assert int(advice[2]) * int(advice[3]) == 1024
+    assert tree(wide) == before
+    ended, errors = outcome(shell(wide, f"{script} 1024 {advice[1]}"))
+    assert ended == 0, errors
+
+
+def test_memory_that_runs_out_later(wide: Path) -> None:
+    large = "export MALLOC_MMAP_THRESHOLD_=65536"  # arrays come from the system, one by one
+    script = f"{FRUGAL}; {large}; {WIDE} --train few --epochs 2 --batch-size 4 --log-every 1e-9"
+    process = shell(wide, script, "exec")
+    wait_until_it_waits(process, "epoch 2/2: batch")
+    resource.prlimit(process.pid, resource.RLIMIT_AS, (1 << 20, 1 << 20))
+    ended, errors = outcome(process)
+    advice = "--batch-size 2 --batch-size-factor 2"
+    assert ended == 5, errors
+    assert told(f"out of memory: epoch 2/2, iteration ... try {advice}", errors), errors
+    assert not list(wide.rglob("*.tmp"))
+    ended, errors = outcome(shell(wide, f"{GO_ON} {advice}"))
+    assert ended == 0, errors
