@@ -98,6 +98,7 @@ def parser() -> Parser:
 
 def predict(options: argparse.Namespace) -> int:
     """Print the likeliest classes of each image, or the errors where the classes are known."""
+    from denet.evaluate.detector import detects
     from denet.model.format import load_model
     from denet.predict.classify import class_directories, unlabelled
 
@@ -113,6 +114,8 @@ def predict(options: argparse.Namespace) -> int:
 
         return Classifier(model, min(options.batch_size, image_num), backend, precision)
 
+    if mode == "single" and detects(model):
+        raise UsageError("--predict-mode single: the model detects objects: give detect")
     bad: list[BadSample] = []
     if mode == "detect":
         image_num = detect(options, model, backend, precision, words, bad)

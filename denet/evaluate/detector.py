@@ -78,6 +78,11 @@ def suppressed(found: Detections, params: DetectParams) -> Detections:
     return found.take(greedy_nms(found.box, found.score, group, params.nms_threshold))
 
 
+def detects(model: Model) -> bool:
+    """Say whether a model detects objects."""
+    return "detection_probability" in model.graph(1).outputs
+
+
 class Detector:
     """Prediction plans of a model that detects objects, for batches of up to ``batch_size`` images.
 
@@ -96,7 +101,7 @@ class Detector:
         self.model, self.batch_size = model, batch_size
         self.params = params or DetectParams()
         set_corner_search(model, self.params)
-        if "detection_probability" not in model.graph(batch_size).outputs:
+        if not detects(model):
             raise UsageError("model: it detects no objects: end its network with DND")
         last = next(layer for layer in reversed(model.layers) if isinstance(layer, DenetDetect))
         self.overlap_threshold = last.overlap_threshold[0]

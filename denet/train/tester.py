@@ -14,7 +14,7 @@ from denet.dataset.image_loader import DetectionDataset
 from denet.dataset.loader import Batch, Loader
 from denet.errors import DataError
 from denet.evaluate.classifier import Classifier, check_fit
-from denet.evaluate.detector import Detector, detect_batches, in_images
+from denet.evaluate.detector import Detector, detect_batches, detects, in_images
 from denet.evaluate.voc import evaluate_voc
 from denet.graph.kernel import Backend
 from denet.model.model import Model
@@ -105,11 +105,6 @@ class Tester:
         precision = evaluate_voc(boxes, self._test_set, len(labels), params.match_iou)
         error = 100 * (1 - precision.mean_ap_area)
         return Result(error, math.nan, f"{precision.report(labels)}\n")
-
-
-def detects(model: Model) -> bool:
-    """Say whether a model detects objects."""
-    return "detection_probability" in model.graph(1).outputs
 
 
 def check_targets(model: Model, dataset: Dataset) -> None:

@@ -1,0 +1,116 @@
+"""Objects from the shell: train a detector, evaluate it, draw what it finds."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Command, run_command
+from PIL import Image
+
+DESC = "C.B[8,3,2] BN A DNC[4,10] DNS[3,4] C.B[16,1] BNA DND[0.5,1,1]"
+TRAIN = "model-train --backend numpy --train set --extension voc,train,crop=32 --border-mode half"
+PREDICT = "model-predict --backend numpy --model run/m_best.mdl"
+VOC = "--input set --extension voc,test,crop=32"
+
+XML = "<annotation><size><width>{w}</width><height>{h}</height></size>{objects}</annotation>"
+OBJECT = (
+    "<object><name>{name}</name><bndbox><xmin>{x0}</xmin><ymin>{y0}</ymin>"
+    "<xmax>{x1}</xmax><ymax>{y1}</ymax></bndbox></object>"
+)
+
+
+def make_set(root: Path) -> None:
+    """Draw eight pictures with a red or green rectangle each, in the layout of Pascal VOC."""
+    for folder in ("Annotations", "JPEGImages", "ImageSets/Main"):
+        (root / folder).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for number in range(8):
+        x0, y0 = (int(side) for side in rng.integers(2, 20, 2))
+        pixels = np.zeros((36, 40, 3), np.uint8)
+        pixels[y0 : y0 + 12, x0 : x0 + 14, number % 2] = 255
+        Image.fromarray(pixels).save(root / f"JPEGImages/{number}.png")
+        name = ("red", "green")[number % 2]
+        box = OBJECT.format(name=name, x0=x0 + 1, y0=y0 + 1, x1=x0 + 14, y1=y0 + 12)
+        text = XML.format(w=40, h=36, objects=box)
+        (root / f"Annotations/{number}.xml").write_text(text)
+    (root / "ImageSets/Main/train.txt").write_text("0\n1\n2\n3\n4\n5\n")
+    (root / "ImageSets/Main/test.txt").write_text("6\n7\n")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a directory with the set and a run of two epochs on it."""
+    directory = tmp_path_factory.mktemp("detect")
+    make_set(directory / "set")
+    words = [*TRAIN.split(), "--test", "set", "--test-extension", "voc,test,crop=32"]
+    words += ["--model-desc", DESC, "--epochs", "2", "--batch-size", "3"]
+    done = run_command(directory, *words, "--output-prefix", "run/m")
+    assert done.returncode == 0, done.stderr
+    return directory
+
+
+def test_a_run_has_the_files_of_a_run(trained: Path) -> None:
+    report = (trained / "run/m_epoch002.test").read_text()
+    assert report.startswith("coverage ") and "\ngreen " in report and "\nmean " in report
+    assert (trained / "run/m_best.mdl").exists() and (trained / "run/m.state").exists()
+
+
+def test_a_detector_is_resumed(trained: Path) -> None:
+    done = run_command(trained, *f"{TRAIN} --resume --epochs 3 --output-prefix run/m".split())
+    assert done.returncode == 0, done.stderr
+    assert (trained / "run/m_epoch003_final.mdl").exists()
+
+
+def test_evaluation_as_voc_with_all_files(trained: Path) -> None:
+    words = f"{PREDICT} {VOC} --predict-mode detect,voc,image --results out/r --report rep"
+    done = run_command(trained, *words.split())
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [
+        *("coverage", "AP", "green", "red", "mean")
+    ]
+    found = json.loads((trained / "out/detections.json").read_text())
+    assert found["classLabels"] == {"green": 0, "red": 1} and len(found["dets"]) == 2
+    written = {path.name for path in (trained / "out").iterdir()}
+    assert written >= {"comp4_det_test_red.txt", "000000_dets.png", "000001_dets.png"}
+    with Image.open(trained / "out/000000_dets.png") as picture:
+        assert picture.width > 300
+    assert (trained / "rep/class_ap.csv").read_text().startswith("class,")
+
+
+def test_loose_pictures_and_one_drawing(trained: Path) -> None:
+    words = f"{PREDICT} --predict-mode detect --input set/JPEGImages --format jsonl"
+    done = run_command(trained, *words.split(), "--params", "prThreshold=0.001")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(rows) == 8 and set(rows[0]) == {"image", "detections"}
+    words = f"{PREDICT} --predict-mode detect --input set/JPEGImages/0.png --draw one.png"
+    assert run_command(trained, *words.split()).returncode == 0
+    assert (trained / "one.png").exists()
+
+
+ERRORS = [
+    (f"{PREDICT} --input set", "give detect"),
+    (f"{PREDICT} --input set --predict-mode detct", "did you mean 'detect'"),
+    (f"{PREDICT} --input set --predict-mode detect,vco", "did you mean 'voc'"),
+    (f"{PREDICT} --input set --predict-mode detect,voc", "--extension voc,..."),
+    (f"{PREDICT} {VOC} --predict-mode detect --params x=1", "unknown name 'x'"),
+    (f"{PREDICT} --input set/JPEGImages --predict-mode detect --draw x.png", "needs one image"),
+]
+
+
+@pytest.mark.parametrize(("line", "words"), ERRORS)
+def test_mistakes_are_told(line: str, words: str, trained: Path) -> None:
+    done = run_command(trained, *line.split())
+    assert done.returncode == 2 and words in done.stderr.splitlines()[-1], done.stderr
+
+
+def test_a_detector_needs_boxes_and_a_classifier_classes(command: Command, tmp_path: Path) -> None:
+    make_set(tmp_path / "set")
+    done = command(*TRAIN.split(), "--model-desc", "P.A R")
+    assert done.returncode == 3 and "end the network in DND" in done.stderr
+    for name in ("a", "b"):
+        (tmp_path / "flat" / name).mkdir(parents=True)
+        Image.new("RGB", (32, 32)).save(tmp_path / f"flat/{name}/0.png")
+    words = "model-train --backend numpy --train flat --extension png --border-mode half"
+    done = command(*words.split(), "--model-desc", DESC)
+    assert done.returncode == 3 and "it has no boxes" in done.stderr
