@@ -43,6 +43,9 @@ class Lock:
             ) from None
         except OSError as error:  # some network file systems know no locks
             log.warning("output: %s cannot be locked: %s", path, error.strerror)
+        if os.fstat(file.fileno()).st_nlink == 0:  # its last holder has removed it meanwhile
+            file.close()
+            raise DataError(f"output: another process just ended in {path.parent}: try again")
         self._file = file
 
     def release(self) -> None:

@@ -36,7 +36,8 @@ NEEDED = {"epoch", "train_seconds", "wait_seconds", "test_seconds"}  # of earlie
 class Position:
     """How far a training is: in ``epoch`` (from 0), after ``step`` of its updates.
 
-    ``cost`` is summed over the ``samples`` of this epoch so far; then the seconds they took.
+    ``cost`` is summed over the ``samples`` of this epoch so far; then the seconds they took, and
+    the learn rate of the last update.
     """
 
     epoch: int = 0
@@ -45,6 +46,7 @@ class Position:
     samples: int = 0
     train_seconds: float = 0.0
     wait_seconds: float = 0.0
+    learn_rate: float = 0.0
 
 
 @dataclass
@@ -143,6 +145,7 @@ def read_state(path: str | os.PathLike[str]) -> State:
     position = Position(
         *(place.integer("epoch"), place.integer("step"), place.number("cost")),
         *(place.integer("samples"), place.number("train_seconds"), place.number("wait_seconds")),
+        place.number("learn_rate", 0.0),
     )
     iteration = record.integer("iteration")
     if min(position.epoch, position.step, position.samples, iteration) < 0:

@@ -158,7 +158,8 @@ class Trainer:
                 progress.note(f"cost {cost:.4f}")
                 if number % factor and number < len(self._loader):
                     continue
-                if not self._learner.update(self._rate()):
+                at.learn_rate = self._rate()
+                if not self._learner.update(at.learn_rate):
                     raise self._diverged(batch)
                 at.step += 1
                 now, wait = time.perf_counter(), self._loader.wait_seconds
@@ -200,7 +201,7 @@ class Trainer:
         at = self._at
         return {
             "epoch": at.epoch + 1,
-            "learn_rate": self._schedule.rate(at.epoch, self._step_num - 1, self._step_num),
+            "learn_rate": at.learn_rate,
             "cost": at.cost / at.samples,
             **dict.fromkeys(("test_error", "test_top5_error"), math.nan),
             "images_per_second": at.samples / at.train_seconds,

@@ -32,10 +32,11 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
     # the last batch is shorter than the others
     np.save(tmp_path / "set_data.npy", rng.integers(0, 256, (250, 3, 32, 32), np.uint8))
     np.save(tmp_path / "set_labels.npy", np.arange(250, dtype=np.int32) % 5)
+    kept = {key: value for key, value in os.environ.items() if key not in CHOICES}
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "bin/model-train"), *OPTIONS],
         cwd=tmp_path,
-        env={key: value for key, value in os.environ.items() if key not in CHOICES},
+        env={**kept, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
