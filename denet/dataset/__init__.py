@@ -118,7 +118,7 @@ def open_dataset(
             f"images are {given} (channels x height x width) but {wanted} is needed: {path}: {mend}"
         )
     missing = [dataset.class_labels[k] for k in _absent(dataset)]
-    if missing:
+    if 0 < len(missing) < len(dataset.class_labels):
         log.warning(
             "%s: no images of %d of %d classes: %s",
             *(path, len(missing), len(dataset.class_labels), names_text(missing)),

@@ -174,7 +174,7 @@ def _choose(
     found: Annotated, settings: ImageOptions, max_samples: int | None, seed: int, path: str
 ) -> np.ndarray:
     """Return the rows of the images to use."""
-    rows = np.arange(len(found.names))
+    rows: np.ndarray = np.arange(len(found.names))
     if settings.bbox_only:
         boxes, faulty = found.boxes, np.isin(rows, list(found.faults))
         targets = boxes.keep(~boxes.crowd & (area(boxes.boxes_px) > 0))

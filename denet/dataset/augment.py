@@ -220,7 +220,8 @@ def change_colours(
     image = pixels.astype(np.float32)
     rows = image.reshape(len(image), -1).sum(axis=0).reshape(-1, 3)
     mean = rows.sum(axis=0, dtype=np.float64) / (255 * image[..., 0].size)
-    matrix, shift = np.eye(3), np.zeros(3)
+    matrix: np.ndarray = np.eye(3)
+    shift: np.ndarray = np.zeros(3)
     for change in rng.permutation(3) if photo else ():
         alpha = rng.uniform(1 - _PHOTO_SPREAD, 1 + _PHOTO_SPREAD)
         grey = (mean @ matrix + shift) @ GREY

@@ -174,7 +174,7 @@ class DetectionDataset(Dataset):
         count, (_, height, width) = len(indices), self.shape
         coloured = training and (self.options.augment_photo or self.options.augment_color)
         images = np.empty((count, height, width, 3), np.float32 if coloured else np.uint8)
-        targets = {"view": np.zeros((count, 5), np.float32)}
+        targets: dict[str, np.ndarray] = {"view": np.zeros((count, 5), np.float32)}
         if self.boxed:
             targets["box"] = np.zeros((count, BOX_CAPACITY, 4), np.float32)
             targets["box_class"] = np.full((count, BOX_CAPACITY), -1, np.int32)

@@ -58,7 +58,7 @@ def read_voc(path: str, splits: Sequence[str]) -> Annotated:
     Pixels are counted from 1 and corners belong to the box: (xmin - 1, ymin - 1, xmax, ymax). A
     box whose corners coincide in x or in y is a click, not a box: it gets no area. The classes
     are those of labels.txt, else the published twenty for splits of a year, else those found. An
-    image whose annotation is missing is bad; of a folder without any, as in published test sets,
+    image whose annotation is missing is bad; of a split without any, as in published test sets,
     all images are taken, without boxes.
     """
     years = [_YEAR_SPLIT.fullmatch(split) for split in splits]
@@ -107,16 +107,17 @@ def _split_ids(folder: str, split: str) -> list[str]:
 def _items(folder: str, ids: Sequence[str]) -> Iterator[_Item]:
     images = _stems(os.path.join(folder, "JPEGImages"), set(image_suffixes()))
     annotations = _stems(os.path.join(folder, "Annotations"), {".xml"})
-    if not annotations and ids:
-        log.warning("%s: no annotations: its images are taken to be without boxes", folder)
-    for line in ids:
-        image_id = line if line in images else _FLAG.sub("", line)
+    image_ids = [line if line in images else _FLAG.sub("", line) for line in ids]
+    known = any(image_id in annotations for image_id in image_ids)
+    if image_ids and not known:
+        log.warning("%s: no annotations of this split: its images are taken to be empty", folder)
+    for image_id in image_ids:
         name = images.get(image_id, "")
         yield _Item(
             folder,
             image_id,
             os.path.join(folder, "JPEGImages", name) if name else "",
-            os.path.join(folder, "Annotations", f"{image_id}.xml") if annotations else "",
+            os.path.join(folder, "Annotations", f"{image_id}.xml") if known else "",
         )
 
 

@@ -131,11 +131,9 @@ def find_boxes(
     if corner_num > CENTRE:
         parts += [_mirrored(maps, corners, diagonal, count) for diagonal in DIAGONALS]
     xa, ya, xb, yb = np.concatenate(parts, axis=1)
-    cell = np.stack(
-        [np.minimum(xa, xb), np.minimum(ya, yb), np.maximum(xa, xb), np.maximum(ya, yb)]
-    )
-    shape = (width, height) * 2
-    cell = np.stack(np.unravel_index(np.unique(np.ravel_multi_index(cell, shape)), shape), axis=1)
+    sides = np.minimum(xa, xb), np.minimum(ya, yb), np.maximum(xa, xb), np.maximum(ya, yb)
+    shape = (width, height, width, height)
+    cell = np.stack(np.unravel_index(np.unique(np.ravel_multi_index(sides, shape)), shape), axis=1)
     total = box_log_odds(log_odds, cell)
     best = largest(total, count)
     return cell[best], total[best]

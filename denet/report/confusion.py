@@ -151,7 +151,8 @@ def _draw_shade(axes: Axes, image: PathCollection, label: str) -> None:
     """Explain the colours of one kind of cells."""
     bar = axes.figure.colorbar(image, cax=axes, orientation="horizontal")
     bar.set_ticks([0.01, 0.1, 0.25, 0.5, 1], labels=["1", "10", "25", "50", "100"])
-    bar.outline.set_visible(False)
+    outline: Any = bar.outline
+    outline.set_visible(False)
     axes.tick_params(length=2, color=GREY, labelcolor=INK, labelsize=7)
     axes.set_title(f"{label}, % of the true class", fontsize=8, color=INK)
 

@@ -162,7 +162,7 @@ def _draw_boxes(panel: Image, boxes: Sequence[_Box], font: Font) -> None:
         x0, y0, x1, y1 = (round(side) for side in box.sides)
         right, low = max(x1 - 1, x0), max(y1 - 1, y0)
         draw.rectangle((x0, y0, right, low), outline=class_colour(box.class_index), width=line)
-    taken = np.empty((0, 4))
+    taken: np.ndarray = np.empty((0, 4))
     for box in boxes:
         for words in (box.score,) if many else (box.words, box.score):
             place = _free_place(draw, panel.size, box.sides, words, taken, font)

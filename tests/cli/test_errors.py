@@ -102,6 +102,8 @@ CASES = [
     ("model-predict --model good.mdl --input train --draw x.png", {}, 2, "--draw: needs one image"),
     ("model-predict --model good.mdl --input train", {"GPU": "1"}, 2, "GPU=1: "),
     ("model-modify --input good.mdl", {}, 2, "--output is missing"),
+    ("model-update-bn --model good.mdl --output x.mdl", {}, 2, "--input is missing"),
+    ("model-update-bn --model good.mdl --output x.mdl --input train", {}, 2, "batch norm"),
     ("model-modify --input good.mdl --output x.mdl --image-size 65537 9", {}, 2, "from 1 to 65536"),
     ("model-modify --input good.mdl --output x.mdl --activation rellu", {}, 2, "--activation must"),
     ("model-modify --input good.mdl --output x.txt", {}, 2, "x.txt"),
