@@ -1,0 +1,114 @@
+"""The detection example: its pictures show what their annotations say, and its script runs."""
+
+import importlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def objects(monkeypatch):
+    """The module examples/make_objects.py, with a few pictures to draw."""
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    module = importlib.import_module("make_objects")
+    monkeypatch.setattr(module, "COUNTS", {"train": 12, "test": 8})
+    return module
+
+
+def annotated(directory: Path) -> list[tuple[str, list[tuple[str, list[int]]]]]:
+    """Return the id of each picture with (kind, [xmin, ymin, xmax, ymax]) of its objects."""
+    pictures = []
+    for file in sorted((directory / "Annotations").iterdir()):
+        root = ElementTree.parse(file).getroot()
+        boxes = [
+            (
+                str(each.findtext("name")),
+                [int(side.text or "") for side in each.find("bndbox") or ()],
+            )
+            for each in root.iterfind("object")
+        ]
+        pictures.append((file.stem, boxes))
+    return pictures
+
+
+def files(directory: Path) -> dict[str, bytes]:
+    return {
+        str(file.relative_to(directory)): file.read_bytes()
+        for file in directory.rglob("*")
+        if file.is_file()
+    }
+
+
+def test_the_set_is_complete_and_always_the_same(objects, tmp_path):
+    for name in ("one", "two"):
+        objects.main(str(tmp_path / name))
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+    listed = [
+        (tmp_path / "one" / "ImageSets" / "Main" / f"{split}.txt").read_text().split()
+        for split in ("train", "test")
+    ]
+    assert [len(ids) for ids in listed] == [12, 8]
+    pictures = dict(annotated(tmp_path / "one"))
+    assert set(pictures) == {*listed[0], *listed[1]}
+    for name, boxes in pictures.items():
+        assert 1 <= len(boxes) <= objects.MOST
+        with Image.open(tmp_path / "one" / "JPEGImages" / f"{name}.jpg") as picture:
+            assert picture.size == (objects.SIZE, objects.SIZE)
+
+
+def test_a_box_has_its_first_and_last_pixel_on_the_object(objects, monkeypatch, tmp_path):
+    large = objects.SIZE * objects.SUPERSAMPLING
+    monkeypatch.setattr(objects, "MOST", 1)
+    monkeypatch.setattr(objects, "background", lambda rng: Image.new("RGB", (large, large)))
+    monkeypatch.setattr(objects, "colour", lambda rng, low, high: (high, high, high))
+    objects.main(str(tmp_path))
+    for name, [(_, box)] in annotated(tmp_path):
+        with Image.open(tmp_path / "JPEGImages" / f"{name}.jpg") as picture:
+            shown = np.asarray(picture.convert("L")) > 90  # noise stays below 40
+        y, x = np.nonzero(shown)
+        seen = [x.min() + 1, y.min() + 1, x.max() + 1, y.max() + 1]  # pixels are counted from 1
+        assert np.abs(np.subtract(seen, box)).max() <= 2, name  # thin tips are pale
+
+
+@pytest.mark.slow
+def test_the_script_runs_and_leaves_what_it_names(tmp_path):
+    """All of it but the installation, on a few pictures, from a copy of the repository."""
+    examples = tmp_path / "examples"
+    shutil.copytree(ROOT / "examples", examples)
+    drawing = (examples / "make_objects.py").read_text(encoding="utf-8")
+    few = drawing.replace('{"train": 4000, "test": 300}', '{"train": 32, "test": 8}')
+    assert few != drawing
+    (examples / "make_objects.py").write_text(few, encoding="utf-8")
+    programs = tmp_path / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    stub(programs / "python", f'[ "$1" = -m ] || exec {sys.executable} "$@"')
+    for program in (ROOT / "bin").iterdir():
+        stub(programs / program.name, f'exec {sys.executable} {program} "$@"')
+    done = subprocess.run(
+        ["bash", str(examples / "detect-quickstart.sh"), "found here"],
+        cwd=tmp_path,
+        env={key: value for key, value in os.environ.items() if key != "GPU"} | {"EPOCHS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    named = re.findall(r"^   (found here/\S+)", done.stdout, re.MULTILINE)
+    assert len(named) == 7
+    for pattern in named:
+        assert list(tmp_path.glob(pattern.rstrip("/"))), pattern
+    assert len(list((tmp_path / "found here" / "found").glob("*_dets.png"))) == 8
+
+
+def stub(file: Path, line: str) -> None:
+    file.write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")
+    file.chmod(0o755)
