@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from denet.detect.box import BOX_CAPACITY
 from denet.graph.kernel import Backend
 from denet.graph.plan import Plan
 from denet.memory import peak_bytes
@@ -16,6 +17,7 @@ from denet.model.model import Model
 
 WARM_UP = 3  # steps before the clock runs: caches, page faults, processor frequency
 PROFILE_RUNS = 5
+BOXES = 8  # in each image, for detectors
 PASSES = {"predict": 1, "train": 3}  # backward computes two products for each of forward
 MEGABYTE = 1 << 20
 
@@ -114,7 +116,14 @@ def _seconds_by_kind(plan: Plan, update: Callable[[], object] | None) -> dict[st
 def _random_batch(model: Model, batch_size: int) -> dict[str, np.ndarray]:
     channels, height, width = model.input_shape
     rng = np.random.default_rng(0)
+    class_num = len(model.class_labels)
+    one, other = rng.random((2, batch_size, BOX_CAPACITY, 2), np.float32)
+    box = np.concatenate([np.minimum(one, other), np.maximum(one, other)], axis=2)
+    box_class = np.full((batch_size, BOX_CAPACITY), -1, np.int32)
+    box_class[:, :BOXES] = rng.integers(class_num, size=(batch_size, BOXES))
     return {
         "data": rng.standard_normal((batch_size, height, width, channels), np.float32),
-        "class_index": rng.integers(len(model.class_labels), size=batch_size, dtype=np.int32),
+        "class_index": rng.integers(class_num, size=batch_size, dtype=np.int32),
+        "box": box,
+        "box_class": box_class,
     }

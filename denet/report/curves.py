@@ -104,8 +104,10 @@ def spikes(values: Sequence[float]) -> list[int]:
 def _draw_panel(axes: Axes, panel: Panel, columns: Mapping[str, Sequence[float]]) -> None:
     title = panel.title
     shown: list[float] = []  # the values that the axis has to hold
+    with_values = [name for name in panel.lines if any(points(columns, name)[1])]
     for name, label in panel.lines.items():
         epochs, values = points(columns, name)
+        label = label if len(with_values) > 1 else ""
         if not values or (shown and not any(values)):  # top-5 errors of up to 5 classes are 0
             continue
         high = spikes(values) if panel.spikes else []

@@ -17,7 +17,9 @@ class HeldSignal:
     def __init__(self, before: Callable[[], None]):
         self._before = before
         self._number: int | None = None
-        self._handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+        handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+        # a background job of a script ignores Ctrl-C, and so do we
+        self._handlers = {n: each for n, each in handlers.items() if each != signal.SIG_IGN}
 
     def check(self) -> None:
         """If a signal waits, call ``before``, then let it act as if nobody had held it."""
@@ -30,6 +32,11 @@ class HeldSignal:
         if self._number is not None:
             self._release(number)
         self._number = number
+
+    def hold(self) -> None:
+        """Receive the signals that somebody handles."""
+        for number in self._handlers:
+            signal.signal(number, self.receive)
 
     def restore(self) -> None:
         """Give the signals back to whoever handled them before."""
@@ -48,8 +55,7 @@ def hold_signals(before: Callable[[], None]) -> Iterator[HeldSignal]:
     if threading.current_thread() is not threading.main_thread():
         yield held
         return
-    for number in _SIGNALS:
-        signal.signal(number, held.receive)
+    held.hold()
     try:
         yield held
     finally:

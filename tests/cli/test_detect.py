@@ -114,3 +114,10 @@ def test_a_detector_needs_boxes_and_a_classifier_classes(command: Command, tmp_p
     words = "model-train --backend numpy --train flat --extension png --border-mode half"
     done = command(*words.split(), "--model-desc", DESC)
     assert done.returncode == 3 and "it has no boxes" in done.stderr
+
+
+def test_a_detector_is_measured(trained: Path) -> None:
+    words = "model-bench --backend numpy --model run/m_best.mdl --batch-size 2 --steps 1 --json"
+    done = run_command(trained, *words.split())
+    kinds = json.loads(done.stdout)["ms_by_kind"]
+    assert {"CornerSearch forward", "SparseSample backward"} <= kinds.keys()

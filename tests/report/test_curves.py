@@ -85,11 +85,16 @@ def test_stages_of_the_learn_rate_are_told_apart(rates, scale):
 
 def test_epochs_without_a_test_are_joined_and_all_panels_show_the_same_epochs():
     errors = [math.nan if number % 5 else 90.0 - number for number in range(1, 21)]
-    axes = panels_of(test_error=errors, cost=[1.0] * 20)
-    (line,) = axes["Test error (%)"].get_lines()
+    axes = panels_of(test_error=errors, test_top5_error=errors, cost=[1.0] * 20)
+    line, _ = axes["Test error (%)"].get_lines()
     assert list(line.get_xdata()) == [5, 10, 15, 20] and line.get_label() == "top-1 70.00"
     assert axes["Test error (%)"].get_xlim() == axes["Training cost"].get_xlim()
     assert axes["Test error (%)"].get_ylim()[0] == 0
+
+
+def test_the_one_error_of_a_detector_is_named_by_the_title():
+    axes = panels_of(test_error=[30.0, 20.0], cost=[1.0] * 2)["Test error (%)"]
+    assert axes.get_title() == "Test error (%): 20" and axes.get_legend() is None
 
 
 def test_missing_matplotlib_is_told_with_the_extra(tmp_path, monkeypatch):

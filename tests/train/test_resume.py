@@ -14,6 +14,7 @@ from denet.backend.numpy.backend import NumpyBackend
 from denet.errors import DataError, UsageError
 from denet.model.format import load_model
 from denet.report.metrics import read_metrics
+from denet.train.interrupt import hold_signals
 from denet.train.settings import TrainSettings
 from denet.train.state import read_state
 from denet.train.trainer import Trainer
@@ -196,3 +197,15 @@ def test_what_may_change_is_told(tmp_path, caplog):
     resume(tmp_path, epochs=4, learn_decay=0.5)
     assert "epochs: 4 instead of 3 from here on" in caplog.text
     assert "learn-decay: 0.5 instead of 0.01 from here on" in caplog.text
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_signal_that_is_ignored_stays_ignored():
+    before, saved = signal.signal(signal.SIGINT, signal.SIG_IGN), []
+    try:
+        with hold_signals(lambda: saved.append(1)) as held:
+            os.kill(os.getpid(), signal.SIGINT)
+            held.check()
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN and not saved
+    finally:
+        signal.signal(signal.SIGINT, before)
