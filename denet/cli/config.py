@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 
 from denet.cli.options import Option
 from denet.errors import UsageError, nearest_hint
+from denet.files import is_device
 from denet.layer.kind import Flag
 
 MAX_CHARACTERS = 1 << 18  # of a file; YAML takes a second for so many
@@ -79,7 +79,7 @@ def _entries(path: str) -> list:
 def _text(path: str) -> str:
     """Return what a file holds, if that is text of a sensible length."""
     try:
-        if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        if is_device(path):
             raise UsageError(f"cannot read the configuration: {path}: a device or pipe, not a file")
         with open(path, encoding="utf-8") as file:
             text = file.read(MAX_CHARACTERS + 1)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from denet.layer.kind import Choice, Flag, Integer, Kind, Real
 
 if TYPE_CHECKING:
+    from denet.dataset import Dataset
     from denet.graph.kernel import Backend
     from denet.layer.options import LayerOptions
     from denet.model.model import Model
@@ -193,6 +194,39 @@ def network(values: Namespace) -> Model:
     labels = [str(number) for number in range(values.class_num)]
     options = layer_options(values)
     return Model.create(values.model_desc, (3, height, width), labels, options, values.seed)
+
+
+def open_images(
+    values: Namespace,
+    path: str,
+    model: Model | None = None,
+    *,
+    extension: str | None = None,
+    class_owner: str = "the model",
+    **settings: Any,
+) -> Dataset:
+    """Open the dataset at ``path`` as the options say; raise UsageError or DataError.
+
+    With a model, one of its classes and image shape; ``class_owner`` is who has these classes, for
+    messages. ``extension`` stands in the place of --extension.
+    """
+    from denet.dataset import open_dataset
+
+    if model:
+        settings |= {"class_labels": model.class_labels, "shape": model.input_shape}
+        settings |= {"class_owner": class_owner}
+    return open_dataset(
+        path,
+        extension or values.extension,
+        **{
+            "thread_num": values.thread_num,
+            "seed": values.seed,
+            "progress": not values.quiet,
+            "on_bad_data": values.on_bad_data,
+            "max_image_pixels": values.max_image_pixels,
+            **settings,
+        },
+    )
 
 
 def engine(values: Namespace) -> tuple[Backend, str]:

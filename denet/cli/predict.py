@@ -21,6 +21,7 @@ from denet.cli.options import (
     THREAD_NUM,
     Option,
     engine,
+    open_images,
 )
 from denet.cli.predict_detect import detect, mode_words
 from denet.errors import DataError, UsageError
@@ -141,39 +142,34 @@ def predict_dataset(
     bad: list[BadSample],
 ) -> int:
     """Print the errors on a labelled dataset, and what else is asked for; return its size."""
-    from denet.dataset import open_dataset
     from denet.evaluate.confusion import doubt
     from denet.evaluate.topk import TOP
     from denet.predict.classify import classify_dataset
     from denet.predict.report import ReportFiles, Review
 
-    dataset = open_dataset(
+    images = open_images(
+        options,
         options.input,
-        model_extension(options, model),
-        thread_num=options.thread_num,
-        class_labels=model.class_labels,
-        class_owner="the model",
-        shape=model.input_shape,
-        progress=not options.quiet,
+        model,
+        extension=model_extension(options, model),
         on_bad_data="skip",  # the others are classified whatever the option says
-        max_image_pixels=options.max_image_pixels,
     )
-    bad += dataset.bad
+    bad += images.bad
     files = None
     if options.report:
-        files = ReportFiles(options.report, dataset, options.font, options.max_image_pixels)
+        files = ReportFiles(options.report, images, options.font, options.max_image_pixels)
     review = Review(len(model.class_labels))
     answers = classify_dataset(
-        classifier(len(dataset)), dataset, max(options.top, TOP), options.thread_num, review.add
+        classifier(len(images)), images, max(options.top, TOP), options.thread_num, review.add
     )
-    write(drawn(answers, dataset.names, options), options, quiet=True)
+    write(drawn(answers, images.names, options), options, quiet=True)
     onto_stdout = options.results or not options.format
     print(review.errors.summary(), file=sys.stdout if onto_stdout else sys.stderr)
     if sentence := doubt(review.errors, model.class_labels):
         log.warning("%s: %s", options.input, sentence)
     if files:
         log.info("%s: %s", options.report, ", ".join(files.write(review)))
-    return len(dataset) + len(bad)
+    return len(images) + len(bad)
 
 
 def model_extension(options: argparse.Namespace, model: Model) -> str:

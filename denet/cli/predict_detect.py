@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from denet.cli.options import open_images
 from denet.errors import UsageError, nearest_hint
 
 if TYPE_CHECKING:
@@ -95,38 +96,27 @@ def detect_in_files(
 
 def detect_in_dataset(options: argparse.Namespace, detector: Detector, words: set[str]) -> int:
     """Print how well the objects of a dataset are found; return the number of its images."""
-    from denet.dataset import open_dataset
     from denet.dataset.image_loader import DetectionDataset
     from denet.evaluate.detector import detect_dataset, in_images
     from denet.predict.detect_output import write_detections, write_detections_json
 
     model = detector.model
-    dataset = open_dataset(
-        options.input,
-        options.extension,
-        thread_num=options.thread_num,
-        class_labels=model.class_labels,
-        class_owner="the model",
-        shape=model.input_shape,
-        progress=not options.quiet,
-        on_bad_data=options.on_bad_data,
-        max_image_pixels=options.max_image_pixels,
-    )
-    assert isinstance(dataset, DetectionDataset)
-    found = detect_dataset(detector, dataset, options.thread_num)
-    boxes = in_images(found, dataset, detector.params)
-    names = dataset.names[:: dataset.view_num]
+    images = open_images(options, options.input, model)
+    assert isinstance(images, DetectionDataset)
+    found = detect_dataset(detector, images, options.thread_num)
+    boxes = in_images(found, images, detector.params)
+    names = images.names[:: images.view_num]
     if options.format:
         pairs = zip(names, boxes.by_image(len(names)), strict=True)
         write_detections(pairs, model.class_labels, options.format)
     if options.results:
         directory = results_directory(options)
-        write_detections_json(directory / "detections.json", found, dataset, detector.params)
+        write_detections_json(directory / "detections.json", found, images, detector.params)
     for word in EVALUATIONS:
         if word in words:
-            _EVALUATE[word](options, detector, dataset, boxes)
+            _EVALUATE[word](options, detector, images, boxes)
     if "image" in words:
-        draw_dataset(options, dataset, boxes)
+        draw_dataset(options, images, boxes)
     return len(names)
 
 
@@ -183,16 +173,13 @@ def report(
     options: argparse.Namespace, result: VocResult, labels: list[str], pr_threshold: float
 ) -> None:
     """Write the precision and recall of each class as tables and as a picture."""
-    from denet.model.format.atomic import atomic_write
+    from denet.model.format.atomic import atomic_text, atomic_write
     from denet.report.precision_recall import draw_precision_recall, write_class_ap, write_curves
 
     directory = Path(options.report)
     directory.mkdir(parents=True, exist_ok=True)
     for name, write in (("precision_recall.csv", write_curves), ("class_ap.csv", write_class_ap)):
-        with (
-            atomic_write(directory / name) as temporary,
-            temporary.open("w", encoding="utf-8", newline="") as file,
-        ):
+        with atomic_text(directory / name) as file:
             write(file, result, labels)
     picture = directory / "precision_recall.png"
     with atomic_write(picture) as temporary:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from denet.cli.options import layer_options
+from denet.cli.options import layer_options, open_images
 from denet.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -125,46 +125,28 @@ def check_network(options: argparse.Namespace, model: Model) -> None:
 def open_training_set(options: argparse.Namespace, model: Model | None = None) -> Dataset:
     """Open --train; with a model, for that model's classes and image shape."""
     training = {"max_samples": options.max_samples, "mirror": options.augment_mirror}
-    return open_set(options, options.train, model, "the model", **training)
+    return open_set(options, options.train, model, **training)
 
 
 def open_test_set(options: argparse.Namespace, model: Model) -> Dataset:
     """Open --test for a model's classes and image shape."""
     has_own_classes = options.model and not options.init_partial
     owner = "the model" if has_own_classes else "the training set"
-    extension = options.test_extension or options.extension
-    return open_set(options, options.test, model, owner, extension)
+    extension = options.test_extension
+    return open_set(options, options.test, model, class_owner=owner, extension=extension)
 
 
 def open_set(
-    options: argparse.Namespace,
-    path: str,
-    model: Model | None = None,
-    class_owner: str = "the model",
-    extension: str | None = None,
-    **settings: Any,
+    options: argparse.Namespace, path: str, model: Model | None = None, **settings: Any
 ) -> Dataset:
     """Open a dataset; with a model, one that has the model's classes and image shape.
 
     Under --on-bad-data error the files that cannot be read are listed in bad_data.txt.
     """
-    from denet.dataset import open_dataset
     from denet.dataset.base import BadDataError
 
     try:
-        return open_dataset(
-            path,
-            extension or options.extension,
-            thread_num=options.thread_num,
-            class_labels=model.class_labels if model else None,
-            class_owner=class_owner,
-            shape=model.input_shape if model else None,
-            seed=options.seed,
-            progress=not options.quiet,
-            on_bad_data=options.on_bad_data,
-            max_image_pixels=options.max_image_pixels,
-            **settings,
-        )
+        return open_images(options, path, model, **settings)
     except BadDataError as error:
         listed = write_bad_data(options, error.bad)
         raise DataError(f"{error}; all of them are listed in {listed}") from error

@@ -17,6 +17,7 @@ from denet.cli.options import (
     THREAD_NUM,
     Option,
     engine,
+    open_images,
 )
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,6 @@ def parser() -> Parser:
 
 def update(options: argparse.Namespace) -> int:
     """Read the model, go once through the images, write the model."""
-    from denet.dataset import open_dataset
     from denet.model.format import load_model, model_suffix, save_model
     from denet.train.update_bn import check_updatable, update_bn
 
@@ -60,22 +60,10 @@ def update(options: argparse.Namespace) -> int:
     backend, precision = engine(options)
     model = load_model(options.model)
     check_updatable(model)
-    dataset = open_dataset(
-        options.input,
-        options.extension,
-        thread_num=options.thread_num,
-        class_labels=model.class_labels,
-        class_owner="the model",
-        max_samples=options.max_samples,
-        seed=options.seed,
-        shape=model.input_shape,
-        progress=not options.quiet,
-        on_bad_data=options.on_bad_data,
-        max_image_pixels=options.max_image_pixels,
-    )
+    images = open_images(options, options.input, model, max_samples=options.max_samples)
     count = update_bn(
         model,
-        dataset,
+        images,
         backend,
         precision,
         batch_size=options.batch_size,
@@ -85,7 +73,7 @@ def update(options: argparse.Namespace) -> int:
     save_model(model, options.output)
     log.info(
         "%s: statistics of %d batch normalisations over %d images",
-        *(options.output, count, len(dataset)),
+        *(options.output, count, len(images)),
     )
     return 0
 

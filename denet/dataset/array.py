@@ -28,6 +28,7 @@ from denet.dataset.base import (
     listed,
 )
 from denet.errors import DataError, DenetError, OutOfMemoryError
+from denet.files import is_device
 from denet.memory import available_bytes, is_out_of_memory
 
 log = logging.getLogger(__name__)
@@ -237,7 +238,7 @@ def _inflate(member: IO[bytes], header: _Header, file: str) -> np.ndarray:
 
 
 def _open(file: str) -> IO[bytes]:
-    if os.path.exists(file) and not (os.path.isfile(file) or os.path.isdir(file)):
+    if is_device(file):
         raise ValueError("a device or pipe, not a file")
     return open(file, "rb")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from denet.dataset import Dataset
 from denet.dataset.base import printable
 from denet.dataset.loader import Batch
 from denet.errors import DataError, UsageError
-from denet.evaluate.plan_set import PlanSet
+from denet.evaluate.predictor import Predictor
 from denet.evaluate.topk import TopErrors
 from denet.graph.kernel import Backend
 from denet.model.model import Model
@@ -18,36 +18,20 @@ from denet.model.model import Model
 SHOWN_NAMES = 5  # of the classes that differ
 
 
-class Classifier:
-    """Prediction plans of a model, batch norm folded, for batches of up to ``batch_size`` images.
-
-    Holds a copy of the weights: ``load`` takes others. Raises UsageError for a model that does
-    not end in class probabilities.
-    """
+class Classifier(Predictor):
+    """A model that gives class probabilities. Raises UsageError for one that does not."""
 
     def __init__(self, model: Model, batch_size: int, backend: Backend, precision: str = "f32"):
         if "class_probability" not in model.graph(batch_size).outputs:
             raise UsageError("model: it gives no class probabilities: end its network with R")
-        self.model = model
-        self.batch_size = batch_size
-        self._plans = PlanSet(model.graph, batch_size, backend, "predict", precision)
-        self.load(model.values())
-
-    @property
-    def arena_bytes(self) -> int:
-        """Bytes of the activations of a full batch."""
-        return self._plans.full.arena_bytes
-
-    def load(self, values: Mapping[str, np.ndarray]) -> None:
-        """Take over parameters and running statistics, plain float32 arrays by path."""
-        self._plans.full.load(values)
+        super().__init__(model, batch_size, backend, precision)
 
     def probabilities(self, data: np.ndarray) -> np.ndarray:
         """Return class probabilities (n, k) float32 of normalised images (n, h, w, c).
 
         The array is valid until the next call; n is at most ``batch_size``.
         """
-        return self._plans[len(data)].run({"data": data})["class_probability"]
+        return self.outputs(data)["class_probability"]
 
     def errors(self, batches: Iterable[Batch]) -> TopErrors:
         """Return the top-1 and top-5 errors over these batches."""

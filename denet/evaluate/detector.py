@@ -18,7 +18,7 @@ from denet.detect.nms import greedy_nms, soft_nms
 from denet.detect.target import FITNESS_BINS
 from denet.errors import DataError, UsageError
 from denet.evaluate.detect_params import DetectParams, set_corner_search
-from denet.evaluate.plan_set import PlanSet
+from denet.evaluate.predictor import Predictor
 from denet.graph.kernel import Backend
 from denet.layer.denet_detect import DenetDetect
 from denet.model.model import Model
@@ -83,11 +83,11 @@ def detects(model: Model) -> bool:
     return "detection_probability" in model.graph(1).outputs
 
 
-class Detector:
-    """Prediction plans of a model that detects objects, for batches of up to ``batch_size`` images.
+class Detector(Predictor):
+    """A model that detects objects.
 
-    Raises UsageError for a model that does not end in DND, and for params of a corner search that
-    it does not have.
+    Raises UsageError for one that does not end in DND, and for params of a corner search that it
+    does not have.
     """
 
     def __init__(
@@ -98,24 +98,13 @@ class Detector:
         precision: str = "f32",
         params: DetectParams | None = None,
     ):
-        self.model, self.batch_size = model, batch_size
         self.params = params or DetectParams()
         set_corner_search(model, self.params)
         if not detects(model):
             raise UsageError("model: it detects no objects: end its network with DND")
         last = next(layer for layer in reversed(model.layers) if isinstance(layer, DenetDetect))
         self.overlap_threshold = last.overlap_threshold[0]
-        self._plans = PlanSet(model.graph, batch_size, backend, "predict", precision)
-        self.load(model.values())
-
-    @property
-    def arena_bytes(self) -> int:
-        """Bytes of the activations of a full batch."""
-        return self._plans.full.arena_bytes
-
-    def load(self, values: Mapping[str, np.ndarray]) -> None:
-        """Take over parameters and running statistics, plain float32 arrays by path."""
-        self._plans.full.load(values)
+        super().__init__(model, batch_size, backend, precision)
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -133,7 +122,7 @@ class Detector:
         """
         class_num = len(self.model.class_labels)
         for batch in batches:
-            outputs = self._plans[len(batch.data)].run({"data": batch.data})
+            outputs = self.outputs(batch.data)
             _check_numbers(outputs, [names[index] for index in batch.indices])
             found = candidates(outputs, class_num, self.params.pr_threshold, self.overlap_threshold)
             yield batch, suppressed(found, self.params) if suppress else found

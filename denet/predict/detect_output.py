@@ -17,7 +17,7 @@ from denet.detect.detections import Detections
 from denet.errors import DataError
 from denet.evaluate.detect_params import DetectParams
 from denet.evaluate.detector import DatasetDetections
-from denet.model.format.atomic import atomic_write
+from denet.model.format.atomic import atomic_text
 from denet.predict.output import csv_line, rounded, write_lines
 
 CSV_COLUMNS = ("image", "class", "score", "x0", "y0", "x1", "y1")
@@ -94,7 +94,7 @@ def write_detections_json(
 
     labels = {name: index for index, name in enumerate(dataset.class_labels)}
     end = f'], "classLabels": {json.dumps(labels)}, "detectParams": {json.dumps(params.named())}}}'
-    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with atomic_text(path) as file:
         file.write('{"dets": [')
         for number, element in enumerate(elements()):
             file.write(f"{',' if number else ''}\n{element}")
@@ -148,10 +148,7 @@ def write_voc(
     found = replace(found, box=clipped).best_first()
     for class_index, name in enumerate(names):
         rows = found.take(found.class_index == class_index)
-        with (
-            atomic_write(Path(directory, name)) as temporary,
-            temporary.open("w", encoding="utf-8", errors="backslashreplace") as file,
-        ):
+        with atomic_text(Path(directory, name)) as file:
             for image, _, score, box in rows.rows():
                 numbers = " ".join(f"{number:.6f}" for number in (score, *box))
                 file.write(f"{image_ids[image]} {numbers}\n")
@@ -170,7 +167,7 @@ def write_coco(
     the dataset by class, 1, 2, ... where they are not given. The best of each image come first.
     (DeNet of 2017 added 1 to x and y.)
     """
-    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with atomic_text(path) as file:
         file.write("[")
         for number, (image, class_index, score, box) in enumerate(found.best_first().rows()):
             x, y, x1, y1 = (round(side, 1) for side in box)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from denet.model.format.atomic import atomic_write
+from denet.model.format.atomic import atomic_text
 from denet.predict.classify import Answer
 
 
@@ -51,11 +51,7 @@ def write_lines(texts: Iterable[str], path: str | None = None) -> None:
     if path is None:
         sys.stdout.writelines(lines)
         return
-    with (
-        atomic_write(path) as temporary,
-        # file names need not be text
-        temporary.open("w", encoding="utf-8", errors="backslashreplace") as file,
-    ):
+    with atomic_text(path) as file:
         file.writelines(lines)
 
 

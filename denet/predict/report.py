@@ -18,7 +18,7 @@ from denet.dataset.loader import Batch
 from denet.errors import DataError
 from denet.evaluate.confusion import confusion_matrix, write_class_errors, write_confusion
 from denet.evaluate.topk import TopErrors
-from denet.model.format.atomic import atomic_write
+from denet.model.format.atomic import atomic_text, atomic_write
 from denet.report.confusion import MISSING, draw_confusion
 from denet.report.contact_sheet import FONT_SIZE, Line, contact_sheet
 from denet.report.curves import can_draw
@@ -107,13 +107,7 @@ class ReportFiles:
         if not can_draw():
             del pictures["confusion.png"]
         for name, write in tables.items():
-            with (
-                atomic_write(self.directory / name) as temporary,
-                # class names need not be text
-                temporary.open(
-                    "w", encoding="utf-8", errors="backslashreplace", newline=""
-                ) as file,
-            ):
+            with atomic_text(self.directory / name) as file:
                 write(file)
         for name, draw in pictures.items():
             with atomic_write(self.directory / name) as temporary:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from denet.errors import DataError
-from denet.model.format.atomic import atomic_write
+from denet.model.format.atomic import atomic_text
 
 
 def write_metrics(path: str | os.PathLike[str], rows: Sequence[Mapping[str, float]]) -> None:
@@ -19,7 +19,7 @@ def write_metrics(path: str | os.PathLike[str], rows: Sequence[Mapping[str, floa
     """
     columns = list(dict.fromkeys(name for row in rows for name in row))
     cells = [[_text(row.get(name, math.nan)) for name in columns] for row in rows]
-    with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with atomic_text(path) as file:
         csv.writer(file, lineterminator="\n").writerows([columns, *cells])
 
 

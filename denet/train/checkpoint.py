@@ -13,7 +13,7 @@ from typing import IO
 
 from denet.errors import DataError, UsageError
 from denet.model.format import FORMATS
-from denet.model.format.atomic import atomic_write
+from denet.model.format.atomic import atomic_text
 from denet.train.state import State, read_state
 
 log = logging.getLogger(__name__)
@@ -239,5 +239,5 @@ class RunFiles:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all. Raises DataError with path and reason."""
-    with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+    with atomic_text(path) as file:
+        file.write(text)

@@ -112,12 +112,13 @@ def check_targets(model: Model, dataset: Dataset) -> None:
     check_fit(model, dataset)
     boxes = isinstance(dataset, DetectionDataset) and dataset.boxed
     classes = not isinstance(dataset, DetectionDataset) or dataset.classified
-    if detects(model) and not boxes:
+    needs_boxes = detects(model)
+    if needs_boxes and not boxes:
         raise DataError(
             "dataset: it has no boxes, which a network that ends in DND needs: give --extension "
             "voc, mscoco or imagenet"
         )
-    if not detects(model) and not classes:
+    if not needs_boxes and not classes:
         raise DataError(
             "dataset: its images have boxes but no class of their own: end the network in DND "
             "instead of R"

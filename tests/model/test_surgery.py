@@ -221,7 +221,7 @@ def test_only_relu_is_joined(activation):
 
 
 def test_resnet34_of_the_paper_counts_its_layers_as_then():
-    """systems.md A10: 1 conv, 2 bnrelu, 3 pool, 4-6, 7-10, 11-16, 17-19 blocks, then the skips."""
+    """1 conv, 2 bnrelu, 3 pool, 4-6, 7-10, 11-16, 17-19 blocks, then the skips."""
     text = (
         "C.B[4,7,2] BN A P.B[3,2] nRSN.O[3,4,3] nRSN.O[4,8,3,2] nRSN.O[6,8,3,2] "
         "nRSN.O[3,8,3,2] P.A[7] R.TB"

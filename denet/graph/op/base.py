@@ -71,6 +71,21 @@ class Op:
         return 0
 
 
+class GradientSaving(Op):
+    """An op whose scalar output has a gradient by its first input only, which forward computes."""
+
+    def infer(self, *inputs: TensorType) -> Types:
+        return (TensorType((), "float32"),)
+
+    def saved(self, *inputs: TensorType) -> Types:
+        return (inputs[0],)
+
+    def backward(
+        self, run: Run, inputs: Arrays, outputs: Arrays, saved: Arrays, gradients: Arrays
+    ) -> Arrays:
+        return saved[0] * gradients[0], *[None] * (len(inputs) - 1)
+
+
 def image(type_: TensorType) -> tuple[int, int, int, int]:
     """Return (n, h, w, c) of an activation type."""
     assert len(type_.shape) == 4, type_

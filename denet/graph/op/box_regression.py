@@ -10,14 +10,14 @@ import numpy as np
 from denet.detect.box import centre, decode_centre, encode
 from denet.detect.target import box_target
 from denet.graph.graph import TensorType
-from denet.graph.op.base import Arrays, Op, Run, Types
+from denet.graph.op.base import Arrays, GradientSaving, Run, Types
 from denet.graph.op.detection_cross_entropy import check_detection
 
 EPS = 1e-3  # of the bounded IoU, as part of the image
 
 
 @dataclass(frozen=True)
-class BoxRegression(Op):
+class BoxRegression(GradientSaving):
     """cost = factor / (n S^2) * sum over the samples with an object of four smooth L1(e).
 
     Inputs: regression (n, S, S, 4) float32 (dx, dy, dw, dh), sample (n, S S, 4), box (n, M, 4),
@@ -41,15 +41,10 @@ class BoxRegression(Op):
     overlap: float
     bounded: bool
 
-    gradient_inputs = (0,)
-
     def infer(self, *inputs: TensorType) -> Types:
         check_detection(inputs)
         assert inputs[0].shape[3] == 4, inputs
-        return (TensorType((), "float32"),)
-
-    def saved(self, *inputs: TensorType) -> Types:
-        return (inputs[0],)
+        return super().infer(*inputs)
 
     def forward(self, run: Run, *inputs: Any) -> tuple[Arrays, Arrays]:
         regression, samples, boxes, classes = inputs
@@ -67,11 +62,6 @@ class BoxRegression(Op):
             g[row] = clipped * slope * scale
         total = np.asarray(cost * scale, regression.dtype)
         return (total,), (gradient.reshape(regression.shape),)
-
-    def backward(
-        self, run: Run, inputs: Arrays, outputs: Arrays, saved: Arrays, gradients: Arrays
-    ) -> Arrays:
-        return saved[0] * gradients[0], None, None, None
 
 
 Errors = tuple[np.ndarray, np.ndarray]  # e (k, 4), and its derivative by the regression

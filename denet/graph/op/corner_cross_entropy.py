@@ -9,11 +9,11 @@ import numpy as np
 
 from denet.detect.corner import corner_target
 from denet.graph.graph import TensorType
-from denet.graph.op.base import Arrays, Op, Run, Types, image
+from denet.graph.op.base import Arrays, GradientSaving, Run, Types, image
 
 
 @dataclass(frozen=True)
-class CornerCrossEntropy(Op):
+class CornerCrossEntropy(GradientSaving):
     """cost = factor / (n height width k ln 2) sum of -t log P - (1 - t) log(1 - P).
 
     Inputs: logits h (n, height, width, k) float32, box (n, M, 4), box class (n, M) int32, where -1
@@ -36,10 +36,7 @@ class CornerCrossEntropy(Op):
         assert corner_num in (4, 5) and logits.dtype == "float32", inputs
         assert box.shape == (*box_class.shape, 4) and box_class.shape[0] == n, inputs
         assert box_class.dtype == "int32", inputs
-        return (TensorType((), "float32"),)
-
-    def saved(self, *inputs: TensorType) -> Types:
-        return (inputs[0],)
+        return super().infer(*inputs)
 
     def forward(self, run: Run, *inputs: Any) -> tuple[Arrays, Arrays]:
         logits, box, box_class = inputs
@@ -51,11 +48,6 @@ class CornerCrossEntropy(Op):
         cost = (weight * term).sum(dtype=np.float64)
         slope = weight * sign * np.exp(sign * logits - term)
         return (cost.astype(logits.dtype),), (slope,)
-
-    def backward(
-        self, run: Run, inputs: Arrays, outputs: Arrays, saved: Arrays, gradients: Arrays
-    ) -> Arrays:
-        return gradients[0] * saved[0], None, None
 
     def _target(self, shape: tuple[int, ...], box: np.ndarray, box_class: np.ndarray) -> np.ndarray:
         known = box_class >= 0

@@ -11,11 +11,11 @@ import numpy as np
 
 from denet.detect.target import FITNESS_BINS, class_target
 from denet.graph.graph import TensorType
-from denet.graph.op.base import Arrays, Op, Run, Types
+from denet.graph.op.base import Arrays, GradientSaving, Run, Types
 
 
 @dataclass(frozen=True)
-class DetectionCrossEntropy(Op):
+class DetectionCrossEntropy(GradientSaving):
     """cost = factor / (n S^2 ln k) * sum over samples and outputs of -t log softmax(x).
 
     Inputs: logits x (n, S, S, k) float32, sample (n, S S, 4), box (n, M, 4), box class (n, M)
@@ -29,15 +29,10 @@ class DetectionCrossEntropy(Op):
     overlap: float
     joint: bool
 
-    gradient_inputs = (0,)
-
     def infer(self, *inputs: TensorType) -> Types:
         check_detection(inputs)
         assert not self.joint or inputs[0].shape[3] % FITNESS_BINS == 1, inputs
-        return (TensorType((), "float32"),)
-
-    def saved(self, *inputs: TensorType) -> Types:
-        return (inputs[0],)
+        return super().infer(*inputs)
 
     def forward(self, run: Run, *inputs: Any) -> tuple[Arrays, Arrays]:
         logits, *images = inputs
@@ -47,11 +42,6 @@ class DetectionCrossEntropy(Op):
             for sample, box, box_class in zip(*images, strict=True)
         )
         return cross_entropy(logits, targets, self.factor)
-
-    def backward(
-        self, run: Run, inputs: Arrays, outputs: Arrays, saved: Arrays, gradients: Arrays
-    ) -> Arrays:
-        return saved[0] * gradients[0], None, None, None
 
 
 def check_detection(inputs: Types) -> None:

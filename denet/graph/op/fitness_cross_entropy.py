@@ -7,12 +7,12 @@ from typing import Any
 
 from denet.detect.target import FITNESS_BINS, fitness_target
 from denet.graph.graph import TensorType
-from denet.graph.op.base import Arrays, Op, Run, Types
+from denet.graph.op.base import Arrays, GradientSaving, Run, Types
 from denet.graph.op.detection_cross_entropy import check_detection, cross_entropy
 
 
 @dataclass(frozen=True)
-class FitnessCrossEntropy(Op):
+class FitnessCrossEntropy(GradientSaving):
     """cost = factor / (n S^2 ln 6) * sum over samples and outputs of -t log softmax(x).
 
     Inputs: logits x (n, S, S, 6) float32, sample (n, S S, 4), box (n, M, 4), box class (n, M)
@@ -24,15 +24,10 @@ class FitnessCrossEntropy(Op):
     factor: float
     overlap: float
 
-    gradient_inputs = (0,)
-
     def infer(self, *inputs: TensorType) -> Types:
         check_detection(inputs)
         assert inputs[0].shape[3] == FITNESS_BINS + 1, inputs
-        return (TensorType((), "float32"),)
-
-    def saved(self, *inputs: TensorType) -> Types:
-        return (inputs[0],)
+        return super().infer(*inputs)
 
     def forward(self, run: Run, *inputs: Any) -> tuple[Arrays, Arrays]:
         logits, *images = inputs
@@ -41,8 +36,3 @@ class FitnessCrossEntropy(Op):
             for sample, box, box_class in zip(*images, strict=True)
         )
         return cross_entropy(logits, targets, self.factor)
-
-    def backward(
-        self, run: Run, inputs: Arrays, outputs: Arrays, saved: Arrays, gradients: Arrays
-    ) -> Arrays:
-        return saved[0] * gradients[0], None, None, None

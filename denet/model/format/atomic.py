@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from denet.errors import DataError
 
@@ -35,6 +36,19 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+@contextmanager
+def atomic_text(path: str | os.PathLike[str]) -> Iterator[TextIO]:
+    """Yield a new text file in UTF-8 that becomes ``path`` on success, as ``atomic_write`` does.
+
+    Line ends stay as they are written; what is no text, as names of files can be, is escaped.
+    """
+    with (
+        atomic_write(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
+        yield file
 
 
 def _sync(path: Path, flags: int) -> None:

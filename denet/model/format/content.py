@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, BinaryIO
@@ -10,6 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from denet.errors import DataError, UsageError
+from denet.files import is_device
 from denet.layer.base import Layer
 from denet.layer.registry import layer_from_fields
 from denet.model.format.record import SHOWN_LENGTH, Record
@@ -24,7 +24,7 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # a terminal obeys them
 
 def open_file(source: str) -> BinaryIO:
     """Open a file to read; DataError for a device or pipe, which may never end or never begin."""
-    if os.path.exists(source) and not (os.path.isfile(source) or os.path.isdir(source)):
+    if is_device(source):
         raise DataError(f"cannot read model: {source}: a device or pipe, not a file")
     return open(source, "rb")
 

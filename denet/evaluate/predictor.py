@@ -1,0 +1,40 @@
+"""A model made ready to predict: what classifiers and detectors share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from denet.evaluate.plan_set import PlanSet
+from denet.graph.kernel import Backend
+from denet.model.model import Model
+
+
+class Predictor:
+    """Prediction plans of a model, batch norm folded, for batches of up to ``batch_size`` images.
+
+    Holds a copy of the weights: ``load`` takes others. Raises OutOfMemoryError.
+    """
+
+    def __init__(self, model: Model, batch_size: int, backend: Backend, precision: str = "f32"):
+        self.model = model
+        self.batch_size = batch_size
+        self._plans = PlanSet(model.graph, batch_size, backend, "predict", precision)
+        self.load(model.values())
+
+    @property
+    def arena_bytes(self) -> int:
+        """Bytes of the activations of a full batch."""
+        return self._plans.full.arena_bytes
+
+    def load(self, values: Mapping[str, np.ndarray]) -> None:
+        """Take over parameters and running statistics, plain float32 arrays by path."""
+        self._plans.full.load(values)
+
+    def outputs(self, data: np.ndarray) -> dict[str, np.ndarray]:
+        """Return what the network says of normalised images (n, h, w, c), by name.
+
+        The arrays are valid until the next call; n is at most ``batch_size``.
+        """
+        return self._plans[len(data)].run({"data": data})
