@@ -90,10 +90,14 @@ def _region(options: ImageOptions, x: float, y: float, width: float, height: flo
     return View(scale_x, scale_y, x * scale_x, y * scale_y)
 
 
-def _padded(size: Size) -> tuple[float, float, int]:
-    """Return x, y and side of the square around an image, in its pixels."""
-    side = max(size)
-    return (size[0] - side) / 2, (size[1] - side) / 2, side
+def _padded(size: Size, crop: Size) -> tuple[float, float, float, float]:
+    """Return x, y, width and height of the part around an image that has the shape of ``crop``.
+
+    In pixels of the image; for a square crop, the square of its longer side.
+    """
+    scale = max(size[0] / crop[0], size[1] / crop[1])
+    width, height = scale * crop[0], scale * crop[1]
+    return (size[0] - width) / 2, (size[1] - height) / 2, width, height
 
 
 def _random_offset(
@@ -141,39 +145,49 @@ def _resnet(options: ImageOptions, size: Size, boxes: np.ndarray, rng: np.random
 
 
 def _denet(options: ImageOptions, size: Size, boxes: np.ndarray, rng: np.random.Generator) -> View:
-    """A part of random area and aspect of the padded square that shows half of some box.
+    """A part of random area and aspect of the padded image that shows half of some box.
 
-    The whole padded square where no trial does, so always for images without boxes.
+    The whole padded image where no trial does, so always for images without boxes. The padding
+    gives the image the shape of the crop: a square in 2017.
     """
-    left, top, side = _padded(size)
+    left, top, full_width, full_height = _padded(size, options.crop)
     for _ in range(options.max_trials if len(boxes) else 0):
-        part = side * side * rng.uniform(options.area_min, 1)
+        part = rng.uniform(options.area_min, 1)
         aspect = options.aspect_factor ** rng.uniform(-1, 1)
-        width, height = math.sqrt(part * aspect), math.sqrt(part / aspect)
-        x, y = left + rng.random() * (side - width), top + rng.random() * (side - height)
+        width, height = (
+            full_width * math.sqrt(part * aspect),
+            full_height * math.sqrt(part / aspect),
+        )
+        x = left + rng.random() * (full_width - width)
+        y = top + rng.random() * (full_height - height)
         shown = np.clip(boxes, (x, y, x, y), (x + width, y + height) * 2)
-        if max(width, height) <= side and (area(shown) >= _DENET_SHARE * area(boxes)).any():
+        inside = width <= full_width and height <= full_height
+        if inside and (area(shown) >= _DENET_SHARE * area(boxes)).any():
             return _region(options, x, y, width, height)
-    return _region(options, left, top, side, side)
+    return _region(options, left, top, full_width, full_height)
 
 
 def _ssd(options: ImageOptions, size: Size, boxes: np.ndarray, rng: np.random.Generator) -> View:
-    """One of up to seven squares in the padded square (Liu et al. 2016, section 2.2).
+    """One of up to seven parts, shaped as the crop, of the padded image (Liu et al. 2016, 2.2).
 
-    The whole, and for each least overlap the first random square that overlaps some box by more.
+    The whole, and for each least overlap the first random part that overlaps some box by more.
     """
-    left, top, side = _padded(size)
-    sides = side * rng.uniform(*_SSD_SCALES, (len(_SSD_OVERLAPS), _SSD_TRIALS))
-    x, y = (start + rng.random(sides.shape) * (side - sides) for start in (left, top))
-    squares = np.stack([x, y, x + sides, y + sides], axis=-1)
-    best = iou(squares, boxes).max(axis=-1, initial=0)
+    left, top, width, height = _padded(size, options.crop)
+    scales = rng.uniform(*_SSD_SCALES, (len(_SSD_OVERLAPS), _SSD_TRIALS))
+    widths, heights = width * scales, height * scales
+    x = left + rng.random(scales.shape) * (width - widths)
+    y = top + rng.random(scales.shape) * (height - heights)
+    parts = np.stack([x, y, x + widths, y + heights], axis=-1)
+    best = iou(parts, boxes).max(axis=-1, initial=0)
     fits = best > np.array(_SSD_OVERLAPS)[:, None]
-    candidates = [(left, top, side)]
+    candidates = [(left, top, width, height)]
     for row in np.flatnonzero(fits.any(axis=1)):
         column = int(fits[row].argmax())
-        candidates.append((x[row, column], y[row, column], sides[row, column]))
-    x0, y0, length = candidates[int(rng.integers(len(candidates)))]
-    return _region(options, float(x0), float(y0), float(length), float(length))
+        candidates.append(
+            (x[row, column], y[row, column], widths[row, column], heights[row, column])
+        )
+    chosen = candidates[int(rng.integers(len(candidates)))]
+    return _region(options, *map(float, chosen))
 
 
 @dataclass(frozen=True)

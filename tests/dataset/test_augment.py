@@ -226,6 +226,21 @@ def test_ssd_without_boxes_shows_everything():
         np.testing.assert_allclose(shown(view, (50, 50)), (-50, 0, 150, 200), atol=1e-9)
 
 
+@pytest.mark.parametrize("mode", ["denet", "ssd"])
+def test_parts_have_the_shape_of_the_crop(mode):
+    """A crop of 4:3 shows a photo of 4:3 without borders, and never stretched."""
+    settings_ = options((40, 30), crop_mode=mode, aspect_factor=1.0, area_min=0.25)
+    found = views(settings_, (640, 480), np.array([[100.0, 100, 500, 400]]), 300)
+    for view in found:
+        assert view.scale_x == pytest.approx(view.scale_y)
+        x0, y0, x1, y1 = shown(view, (40, 30))
+        assert min(x0, y0) > -1e-6 and x1 < 640 + 1e-6 and y1 < 480 + 1e-6
+    # a wide crop of a square image pads left and right only
+    wide = views(options((60, 30), crop_mode=mode), (100, 100), np.zeros((0, 4)))
+    for view in wide:
+        np.testing.assert_allclose(shown(view, (60, 30)), (-50, 0, 150, 100), atol=1e-9)
+
+
 def test_neighbouring_keys_are_independent():
     """Keys of 64 bits must not pass through float64, which has 53."""
     draws = {generator(key).random() for key in range(2**64 - 100, 2**64)}
