@@ -1,11 +1,14 @@
 """Measure the ops of detection: sparse sampling beside PyTorch, and the search for boxes.
 
-    python tests/bench/detect_ops.py --torch-python ~/torch/bin/python f32 bf16 search
+    python tests/bench/detect_ops.py --torch-python ~/torch/bin/python f32 bf16 search share
 
 ``f32`` and ``bf16``: forward and backward of SparseSample (576 samples, 7 x 7 points, 96 channels,
 64 x 64 map, batch 8) against indexing, concatenation and index_add_ in PyTorch; both sides print a
 checksum of their results on the same data, which must agree. ``search``: boxes of an image from
-1024 corners of each type. Method as in side_by_side.py.
+1024 corners of each type. ``share``: the part of a step of DeNet-34 std (20 classes, batch 8)
+that only detection needs: search, matching, sampling, costs and their backward; training at
+256x256, prediction at 512x512, with corners found everywhere, the dearest case. Method as in
+side_by_side.py.
 """
 
 from __future__ import annotations
@@ -23,6 +26,22 @@ import numpy as np
 
 N, SAMPLES, GRID, FEATURES, SIDE = 8, 576, 7, 96, 64
 STEPS = 15
+DENET34 = (
+    "C.B[64,7,2] BNA P[3,2,1] nRSN.O[3,64,3] nRSN.O[4,128,3,2] nRSN.O[6,256,3,2] nRSN.O[3,512,3,2] "
+    "PI[2] C.B[256,3] BNA PI[2] C.B[128,3] BNA DNC[96,100] DNS[7,24,0.01,0.1] "
+    "C.B[1536] BNA C.B[1024] BNA C.B[768] BNA C.B[512] BNA DND[0.5,1,1]"
+)
+DETECTION = (  # ops that no classifier has
+    "BoxRegression",
+    "CornerCrossEntropy",
+    "CornerSearch",
+    "DecodeBox",
+    "DetectionCrossEntropy",
+    "DetectionProbability",
+    "FitnessCrossEntropy",
+    "InjectGroundTruth",
+    "SparseSample",
+)
 HERE = Path(__file__).resolve()
 sys.path.insert(0, str(HERE.parents[2]))
 
@@ -143,9 +162,35 @@ def search_side() -> None:
                 print(f"| {side}x{side}, {corner_num} types, {name} | {1e3 * took:.1f} ms |")
 
 
+def share_side() -> None:
+    """Print what part of a step the nodes of detection take, and which of them most."""
+    from denet.backend.select import choose_backend
+    from denet.cli.bench import training_update
+    from denet.layer.options import LayerOptions
+    from denet.model.model import Model
+    from denet.report.bench import measure
+
+    labels = [f"{number}" for number in range(20)]
+    for mode, side, update in (("train", 256, training_update), ("predict", 512, None)):
+        model = Model.create(DENET34, (3, side, side), labels, LayerOptions(border_mode="half"), 1)
+        values = model.values()
+        for name, value in values.items():
+            if ".denet-corner.corner." in name:  # log odds around 0: every cell may be a corner
+                value[...] = np.random.default_rng(0).normal(0, 0.1, value.shape)
+        model.set_values(values)
+        result = measure(model, choose_backend(), mode, "f32", N, STEPS, update)
+        spent = result["ms_by_kind"]
+        own = {kind: ms for kind, ms in spent.items() if kind.split()[0] in DETECTION}
+        share, step = sum(own.values()) / sum(spent.values()), result["ms_per_step"]
+        print(f"| {mode} {side}x{side} | {step:.0f} ms | detection {share:.1%} |")
+        for kind, ms in sorted(own.items(), key=lambda item: -item[1])[:4]:
+            print(f"|   {kind} | {ms:.1f} ms | |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cases", nargs="+", choices=("f32", "bf16", "search"), metavar="CASE")
+    cases = ("f32", "bf16", "search", "share")
+    parser.add_argument("cases", nargs="+", choices=cases, metavar="CASE", help=", ".join(cases))
     parser.add_argument("--side", choices=("denet", "torch"), help="run one side, once")
     parser.add_argument("--torch-python", help="an interpreter that has torch")
     parser.add_argument("--runs", type=int, default=5, help="clean runs per side")
@@ -153,9 +198,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--disturbance", type=float, default=0.08, help="limit, in cores")
     arguments = parser.parse_args()
+    alone = {"search": search_side, "share": share_side}
     for case in arguments.cases:
-        if case == "search":
-            search_side()
+        if case in alone:
+            alone[case]()
         elif arguments.side:
             (denet_side if arguments.side == "denet" else torch_side)(case)
         else:
