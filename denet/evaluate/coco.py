@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,8 +57,7 @@ def evaluate_coco(
     its box where it is not given. Detections and objects that a crowd covers do not count.
     Raises UsageError where no evaluator is installed.
     """
-    evaluate = _evaluator()
-    result = evaluate(_known(truth, class_num, area), _rows(found))
+    result = _evaluate(_known(truth, class_num, area), _rows(found))
     class_ap = [_mean(result["precision"][:, :, k, ALL, AT_100]) for k in range(class_num)]
     return CocoResult(
         {
@@ -115,63 +114,14 @@ def _rows(found: Detections) -> np.ndarray:
     return np.stack(columns, axis=1).astype(np.float64)
 
 
-# takes the known objects and the rows of detections, gives arrays by name: precision, recall
-Evaluator = Callable[[dict[str, Any], np.ndarray], Any]
-
-
-def _evaluator() -> Evaluator:
-    """Return the first evaluator that is installed."""
-    for each in EVALUATORS:
-        try:
-            return each()
-        except ImportError:
-            continue
-    raise UsageError(MISSING)
-
-
-def hotcoco() -> Evaluator:
-    """Return the evaluator hotcoco, the fastest."""
-    from hotcoco import COCO, COCOeval
-
-    def evaluate(known: dict[str, Any], rows: np.ndarray) -> Any:
-        objects = COCO(known)
-        evaluation = COCOeval(objects, objects.load_res(rows), "bbox")
-        evaluation.evaluate()
-        evaluation.accumulate()
-        return evaluation.eval
-
-    return evaluate
-
-
-def faster_coco_eval() -> Evaluator:
-    """Return the evaluator faster-coco-eval."""
-    from faster_coco_eval import COCO, COCOeval_faster
-
-    def evaluate(known: dict[str, Any], rows: np.ndarray) -> Any:
-        # as a second set of objects: loadRes copies everything
-        detections = [
-            {
-                "id": number,
-                "image_id": int(row[0]),
-                "bbox": row[1:5],
-                "area": row[3] * row[4],
-                "iscrowd": 0,
-                "score": row[5],
-                "category_id": int(row[6]),
-            }
-            for number, row in enumerate(rows.tolist(), 1)
-        ]
-        evaluation = COCOeval_faster(
-            COCO(known),
-            COCO({**known, "annotations": detections}),
-            "bbox",
-            print_function=lambda *words: None,
-        )
-        evaluation.evaluate()
-        evaluation.accumulate()
-        return evaluation.eval
-
-    return evaluate
-
-
-EVALUATORS = (hotcoco, faster_coco_eval)
+def _evaluate(known: dict[str, Any], rows: np.ndarray) -> Any:
+    """Return precision and recall of the rows of detections as arrays by name."""
+    try:
+        from hotcoco import COCO, COCOeval
+    except ImportError:
+        raise UsageError(MISSING) from None
+    objects = COCO(known)
+    evaluation = COCOeval(objects, objects.load_res(rows), "bbox")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    return evaluation.eval
