@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
+BCCD = ROOT.parent / "shared" / "data" / "BCCD.tar"
 
 
 @pytest.fixture
@@ -81,32 +83,56 @@ def test_a_box_has_its_first_and_last_pixel_on_the_object(objects, monkeypatch, 
 
 
 @pytest.mark.slow
-def test_the_script_runs_and_leaves_what_it_names(tmp_path):
+def test_the_quickstart_runs_and_leaves_what_it_names(tmp_path):
     """All of it but the installation, on a few pictures, from a copy of the repository."""
-    examples = tmp_path / "examples"
-    shutil.copytree(ROOT / "examples", examples)
+    examples = copied(tmp_path)
     drawing = (examples / "make_objects.py").read_text(encoding="utf-8")
     few = drawing.replace('{"train": 4000, "test": 300}', '{"train": 32, "test": 8}')
     assert few != drawing
     (examples / "make_objects.py").write_text(few, encoding="utf-8")
-    programs = tmp_path / ".venv" / "bin"
+    assert len(run(tmp_path, "detect-quickstart.sh", "found here")) == 7
+    assert len(list((tmp_path / "found here" / "found").glob("*_dets.png"))) == 8
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not BCCD.is_file(), reason=f"no {BCCD}: photos of blood cells")
+def test_blood_cells_runs_and_leaves_what_it_names(tmp_path):
+    """An epoch on a few of the photos."""
+    copied(tmp_path)
+    with tarfile.open(BCCD) as archive:
+        archive.extractall(tmp_path, filter="data")
+    for split, count in (("trainval", 16), ("test", 4)):
+        names = tmp_path / "BCCD" / "ImageSets" / "Main" / f"{split}.txt"
+        names.write_text("\n".join(names.read_text().split()[:count]))
+    assert len(run(tmp_path, "blood-cells.sh", "BCCD", "found here")) == 4
+    assert len(list((tmp_path / "found here" / "found").glob("*_dets.png"))) == 4
+
+
+def copied(directory: Path) -> Path:
+    """Copy the examples; put the programs where the scripts have installed them. Return where."""
+    shutil.copytree(ROOT / "examples", directory / "examples")
+    programs = directory / ".venv" / "bin"
     programs.mkdir(parents=True)
     stub(programs / "python", f'[ "$1" = -m ] || exec {sys.executable} "$@"')
     for program in (ROOT / "bin").iterdir():
         stub(programs / program.name, f'exec {sys.executable} {program} "$@"')
+    return directory / "examples"
+
+
+def run(directory: Path, script: str, *arguments: str) -> list[str]:
+    """Run an example for one epoch; return the files that it names at its end, which are there."""
     done = subprocess.run(
-        ["bash", str(examples / "detect-quickstart.sh"), "found here"],
-        cwd=tmp_path,
+        ["bash", f"examples/{script}", *arguments],
+        cwd=directory,
         env={key: value for key, value in os.environ.items() if key != "GPU"} | {"EPOCHS": "1"},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    named = re.findall(r"^   (found here/\S+)", done.stdout, re.MULTILINE)
-    assert len(named) == 7
+    named = re.findall(r"^   (\S*found here/\S+)", done.stdout, re.MULTILINE)
     for pattern in named:
-        assert list(tmp_path.glob(pattern.rstrip("/"))), pattern
-    assert len(list((tmp_path / "found here" / "found").glob("*_dets.png"))) == 8
+        assert list(directory.glob(pattern.removeprefix(f"{directory}/").rstrip("/"))), pattern
+    return named
 
 
 def stub(file: Path, line: str) -> None:
