@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from annotated_files import object_xml, save_image, voc_xml, write_voc
 from PIL import Image
 
 from denet.layer.registry import layer_table
@@ -24,7 +25,7 @@ CLASSES = (
 def commands(section: str) -> list[list[str]]:
     """Return the words of every model-* command in a section of the README."""
     text = README.split(f"\n## {section}\n")[1].split("\n## ")[0]
-    lines = re.findall(r"^ +(?:\$ )?(model-(?:.*\\\n)*.*)$", text, re.MULTILINE)
+    lines = re.findall(r"^ +(?:\$ )?(model-(?:'[^']*'|\\\n|[^\n])*)", text, re.MULTILINE)
     return [shlex.split(line.replace("\\\n", " ")) for line in lines]
 
 
@@ -52,7 +53,24 @@ def test_the_tour_runs_as_it_stands(directory):
     assert {words[0] for words in tour} == {
         *("model-info", "model-train", "model-predict", "model-modify", "model-bench")
     }
-    for words in tour:
+    run(tour, directory)
+
+
+@pytest.mark.slow
+def test_objects_are_found_as_it_stands(tmp_path):
+    """All 200 epochs, on one photo."""
+    photo = voc_xml(object_xml("RBC", (40, 20, 90, 80)), object_xml("WBC"), size=(160, 120))
+    for split in ("trainval", "test"):
+        write_voc(tmp_path / "BCCD", {split: photo}, split, (160, 120))
+    save_image(tmp_path / "some" / "photo.jpg")
+    objects = commands("Objects in images")
+    assert [words[0] for words in objects] == ["model-train", "model-predict", "model-predict"]
+    run(objects, tmp_path)
+    assert (tmp_path / "photo.png").is_file()
+
+
+def run(commands: list[list[str]], directory: Path) -> None:
+    for words in commands:
         program = [sys.executable, str(ROOT / "bin" / words[0])]
         environment = {key: value for key, value in os.environ.items() if key != "GPU"}
         done = subprocess.run(
