@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from denet.graph.graph import Node
+from denet.layer.base import Layer
+from denet.layer.denet_corner import DenetCorner
+from denet.layer.denet_detect import DenetDetect
+from denet.layer.denet_sparse import DenetSparse
 from denet.model.desc import layer_tokens
 from denet.model.model import Model
 
 BYTES = {"real": 4, "float32": 4, "int32": 4, "uint8": 1}
 MEGABYTE = 1 << 20
+DITTO = '"'
 
 
 @dataclass(frozen=True)
@@ -18,8 +23,9 @@ class LayerRow:
 
     number: int
     type_name: str
-    text: str  # the token that it comes from
+    text: str  # the token that it comes from, or DITTO behind the first layer of it
     shape: tuple[int, ...]  # of its output, (channels, height, width)
+    output: str  # the same for people
     parameters: int
     flops: int  # of one forward pass of one image
     activation_bytes: int  # of all op outputs for the batch, in float32
@@ -36,17 +42,22 @@ def layer_rows(model: Model, batch_size: int) -> list[LayerRow]:
     parameters = [0] * len(model.layers)
     for path, tensor in graph.parameters.items():
         parameters[_number(path) - 1] += tensor.type.size
-    tokens = [text for text, count in layer_tokens(model.layers) for _ in range(count)]
+    tokens = [
+        word
+        for text, count in layer_tokens(model.layers)
+        for word in [text, *[DITTO] * (count - 1)]
+    ]
     rows = []
-    for number, nodes in enumerate(nodes_of, 1):
+    for number, (layer, nodes) in enumerate(zip(model.layers, nodes_of, strict=True), 1):
         maps = [node.outputs[0].shape for node in nodes if len(node.outputs[0].shape) == 4]
         shape = maps[-1] if maps else shape
         rows.append(
             LayerRow(
                 number,
-                model.layers[number - 1].type_name,
+                layer.type_name,
                 tokens[number - 1],
                 (shape[3], shape[1], shape[2]),
+                _output(layer, shape, len(model.class_labels)),
                 parameters[number - 1],
                 sum(_flops(node) for node in nodes) // batch_size,
                 sum(
@@ -67,6 +78,7 @@ def layers_report(model: Model, batch_size: int) -> str:
         "total",
         "",
         (),
+        "",
         sum(row.parameters for row in rows),
         sum(row.flops for row in rows),
         sum(row.activation_bytes for row in rows),
@@ -78,7 +90,7 @@ def layers_report(model: Model, batch_size: int) -> str:
     channels, height, width = model.input_shape
     return "\n".join(
         [
-            f"input {width}x{height}, {channels} channels; {len(model.class_labels)} classes; "
+            f"input {width}x{height}, {channels} channels; {_classes(len(model.class_labels))}; "
             f"MFLOP per image forward; MB of outputs in f32 for a batch of {batch_size}",
             *lines,
         ]
@@ -88,6 +100,25 @@ def layers_report(model: Model, batch_size: int) -> str:
 def _number(path: str) -> int:
     """Return the number of the layer that a node or parameter belongs to."""
     return int(path.split(".")[0])
+
+
+def _output(layer: Layer, shape: tuple[int, ...], class_num: int) -> str:
+    """Return what a layer with an output map (n, h, w, c) gives."""
+    _, height, width, channels = shape
+    text, boxes = f"{channels}x{height}x{width}", f"{height * width} boxes"
+    match layer:
+        case DenetCorner():
+            return f"{text}, {5 if layer.use_center else 4} corners"
+        case DenetSparse():
+            return f"{text}, {boxes}"
+        case DenetDetect():
+            fitness = ", fitness" * (layer.joint_fitness or layer.fitness_factor > 0)
+            return f"{boxes} x {_classes(class_num)}{fitness}"
+    return text
+
+
+def _classes(count: int) -> str:
+    return f"{count} class{'es' * (count != 1)}"
 
 
 def _flops(node: Node) -> int:
@@ -101,7 +132,7 @@ def _cells(row: LayerRow) -> tuple[str, ...]:
         str(row.number),
         row.type_name,
         row.text,
-        "x".join(map(str, row.shape)),
+        row.output,
         f"{row.parameters:,}",
         f"{row.flops / 1e6:,.2f}",
         f"{row.activation_bytes / MEGABYTE:,.2f}",

@@ -32,3 +32,23 @@ def test_layer_without_ops_keeps_the_shape() -> None:
     split = layer_rows(model, 1)[1]
     assert (split.type_name, split.shape, split.parameters) == ("split", (4, 7, 5), 0)
     assert split.flops == split.activation_bytes == 0
+
+
+def test_layers_of_a_detector_tell_corners_boxes_and_classes() -> None:
+    text = "C[4,3] DNC.C[8] DNS[2,5] DND.J[0.5,1,1]"
+    model = Model.create(text, (3, 18, 14), ["a", "b", "c"], LayerOptions(border_mode="half"))
+    assert [row.output for row in layer_rows(model, 2)] == [
+        "4x18x14",
+        "8x18x14, 5 corners",
+        "34x5x5, 25 boxes",  # 8 features at 2x2 points of a box, its height and width
+        "25 boxes x 3 classes, fitness",
+    ]
+    plain = Model.create("DNC DNS DND[0.5,1,0,0.1]", (3, 8, 8), ["a"])
+    assert layer_rows(plain, 1)[0].output == "512x8x8, 4 corners"
+    assert layer_rows(plain, 1)[2].output == "16 boxes x 1 class, fitness"
+
+
+def test_a_token_of_several_layers_stands_once() -> None:
+    model = Model.create("nRSN.O[3,4,3,2] RSN.O[5,3] P.A R.B", (3, 8, 8), ["a", "b"])
+    texts = [row.text for row in layer_rows(model, 1)]
+    assert texts == ["nRSN.O[3,4,3,2]", '"', '"', "RSN.O[5,3]", "P.A", "R.B", '"']
