@@ -32,8 +32,9 @@ def parser() -> Parser:
                 Option(
                     "data",
                     "images to look at: directory of class directories, or one with train and test "
-                    "in it, or NAME of arrays; tells classes, sizes, problems and a command line "
-                    "to start with",
+                    "in it, or NAME of arrays, or directory of images with boxes in the layout of "
+                    "Pascal VOC or MSCOCO; tells classes, objects, sizes, problems and command "
+                    "lines to start with",
                     metavar="DIR",
                 ),
                 replace(EXTENSION, default=None, help="kind of the data, guessed if not given"),
@@ -66,22 +67,30 @@ def info(options: argparse.Namespace) -> int:
 
         print(layer_table())
     if options.data:
-        from denet.dataset.survey import survey
-        from denet.report.survey import survey_report
-
-        data = survey(
-            options.data,
-            options.extension,
-            thread_num=options.thread_num,
-            max_image_pixels=options.max_image_pixels,
-            progress=not options.quiet,
-        )
-        print(survey_report(data))
+        print(data_report(options))
     if not (options.env or options.layers or options.data):
         from denet.report.layers import layers_report
 
         print(layers_report(network(options), options.batch_size))
     return 0
+
+
+def data_report(options: argparse.Namespace) -> str:
+    """Return what is in a set of images: classes, or objects where it has the layout of those."""
+    from denet.dataset.detection_survey import detection_kind, survey_detection
+    from denet.dataset.survey import survey
+    from denet.report.detection_survey import detection_report
+    from denet.report.survey import survey_report
+
+    settings = {
+        "thread_num": options.thread_num,
+        "max_image_pixels": options.max_image_pixels,
+        "progress": not options.quiet,
+    }
+    if kind := detection_kind(options.data, options.extension):
+        extension = options.extension or kind
+        return detection_report(survey_detection(options.data, extension, **settings))
+    return survey_report(survey(options.data, options.extension, **settings))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -77,6 +77,11 @@ class _Columns:
         self.area.append(area)
 
 
+def split_names(path: str) -> list[str]:
+    """Return the splits that there are annotations of, as ``--extension`` names them."""
+    return _known(os.path.join(path, "annotations"))
+
+
 def read_mscoco(path: str, splits: Sequence[str]) -> Annotated:
     """List the images of the splits in the order of their files, with their boxes.
 

@@ -140,7 +140,7 @@ def survey(
     started = time.perf_counter()
     kind, _, options = parse_extension(extension) if extension else (_array_kind(path), None, {})
     if kind in ANNOTATED:
-        raise UsageError(f"--extension {extension}: give none, or that of images in class folders")
+        raise UsageError(f"--extension {extension}: give voc, mscoco, that of images, or none")
     crop = crop_size(options["crop"]) if "crop" in options else None
     if kind in _ARRAYS:
         found = _survey_arrays(path, kind)
@@ -165,7 +165,7 @@ def _survey_images(
     for name, listing in listings.items():
         _check_layout(places[name], listing, name != "all")
     files = [file for listing in listings.values() for file in listing.files]
-    findings = _inspect(files, threads, max_image_pixels, progress)
+    findings = inspect_all(files, threads, max_image_pixels, progress)
     splits = []
     for name, listing in listings.items():
         counts = dict.fromkeys(listing.classes, 0)
@@ -176,9 +176,10 @@ def _survey_images(
     return Survey(path, kind or _common_kind(files, formats), splits, unused)
 
 
-def _inspect(
+def inspect_all(
     files: list[str], threads: int, max_image_pixels: int, progress: bool
 ) -> Iterator[Finding]:
+    """Yield what each image file is."""
     blocks = in_blocks("inspect", files, threads, progress, max_image_pixels=max_image_pixels)
     for _, findings in blocks:
         yield from findings

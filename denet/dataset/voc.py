@@ -37,6 +37,14 @@ CLASSES = [
     *("train", "tvmonitor"),
 ]
 
+_YEAR_FOLDER = re.compile(r"VOC(\d{4})")
+# split of a year -> the files that list its images
+_YEAR_SPLITS = {
+    "train": {"train"},
+    "val": {"val"},
+    "trainval": {"train", "val"},
+    "test": {"test"},
+}
 _YEAR_SPLIT = re.compile(r"(\d{4})-?((?:train|val|test)+)")
 _FLAG = re.compile(r"\s+-?[01]$")  # of the splits of one class: 1 if the image shows it
 _LONGEST_SIDE = 1 << 31
@@ -50,6 +58,20 @@ class _Item(NamedTuple):
     image_id: str
     name: str
     annotation: str
+
+
+def split_names(path: str) -> list[str]:
+    """Return the splits that are at ``path``, as ``--extension`` names them."""
+    if own := _sets(path):
+        return sorted(own)
+    folders = sorted(os.listdir(path)) if os.path.isdir(path) else []
+    years = {match[1]: match[0] for match in map(_YEAR_FOLDER.fullmatch, folders) if match}
+    return [
+        f"{year}-{split}"
+        for year, folder in years.items()
+        for split, words in _YEAR_SPLITS.items()
+        if words <= _sets(os.path.join(path, folder)).keys()
+    ]
 
 
 def read_voc(path: str, splits: Sequence[str]) -> Annotated:
@@ -79,7 +101,7 @@ def _year_items(folder: str, words: str) -> Iterator[_Item]:
 def _own_items(path: str, splits: Sequence[str]) -> list[_Item]:
     """Return the images of splits of one folder; without splits, all that are annotated."""
     sets = os.path.join(path, "ImageSets", "Main")
-    known = _stems(sets, {".txt"})
+    known = _sets(path)
     if not splits and not known:
         return list(_items(path, sorted(_stems(os.path.join(path, "Annotations"), {".xml"}))))
     if not splits:
@@ -90,10 +112,15 @@ def _own_items(path: str, splits: Sequence[str]) -> list[_Item]:
     return [item for split in splits for item in _items(path, _split_ids(path, split))]
 
 
+def _sets(folder: str) -> dict[str, str]:
+    """Return split -> its file."""
+    return _stems(os.path.join(folder, "ImageSets", "Main"), {".txt"})
+
+
 def _split_ids(folder: str, split: str) -> list[str]:
     """Return the lines of a split."""
     sets = os.path.join(folder, "ImageSets", "Main")
-    known = _stems(sets, {".txt"})
+    known = _sets(folder)
     if split not in known:
         there = ", ".join(sorted(known)[:10]) or "nothing"
         raise DataError(

@@ -1,4 +1,4 @@
-"""A new user's day: a messy directory of images, what model-info says of it, and its advice run."""
+"""A new user's day: a directory of images, what model-info says of it, and its advice run."""
 
 import os
 import shlex
@@ -6,11 +6,13 @@ import struct
 import subprocess
 import sys
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, Command
+from annotated_files import object_xml, voc_xml, write_coco, write_voc
+from conftest import ROOT, Command, Result
 from PIL import Image
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -58,6 +60,19 @@ def messy(tmp_path: Path) -> Path:
     return root
 
 
+def typed(directory: Path, line: str) -> Result:
+    """Run a command line in a shell, its program from bin/."""
+    name, arguments = line.split(" ", 1)
+    program = shlex.join([sys.executable, str(ROOT / "bin" / name)])
+    return subprocess.run(
+        ["bash", "-c", f"{program} {arguments}"],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
 BAD = {
     "cut.jpg": "image file is truncated",
     "cut.png": "image file is truncated",
@@ -78,15 +93,7 @@ def test_messy_data(messy: Path, command: Command) -> None:
         assert f"    my photos/train/Katze 猫/{name}: {reason}" in told.stdout
     advice = told.stdout[told.stdout.index("\nmodel-train") :]
     assert "--on-bad-data skip" in advice and ",crop=12" in advice
-    bin_path = ROOT / "bin" / "model-train"
-    line = advice.strip().replace("model-train", shlex.join([sys.executable, str(bin_path)]), 1)
-    done = subprocess.run(
-        ["bash", "-c", f"{line} --epochs 1 --backend numpy"],
-        cwd=messy.parent,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = typed(messy.parent, f"{advice.strip()} --epochs 1 --backend numpy")
     assert done.returncode == 0, done.stderr
     assert (messy.parent / "run" / "my photos_best.mdl").exists()
     assert "6 of 28 images left out" in done.stderr
@@ -107,3 +114,35 @@ def test_one_image_is_too_large(tmp_path: Path, command: Command) -> None:
     picture(0, 90, 90).save(tmp_path / "set/a/2.png")
     done = command("model-info", "--data", "set", "--max-image-pixels", 1000)
     assert "set/a/2.png: more pixels than --max-image-pixels 1000" in done.stdout
+
+
+def boxes_of_voc(root: Path) -> None:
+    xml = voc_xml(object_xml("dog's", (1, 1, 9, 9)), object_xml("cat", (5, 2, 20, 10)))
+    for split, number in (("train", 4), ("test", 2)):
+        write_voc(root, {f"{split}{index}": xml for index in range(number)}, split)
+
+
+def boxes_of_coco(root: Path) -> None:
+    for split, number in (("train2017", 4), ("val2017", 2)):
+        images = [{"id": n, "file_name": f"{n}.jpg", "width": 20, "height": 10} for n in range(4)]
+        boxes = [{"image_id": n, "category_id": 5, "bbox": [1, 1, 8, 8]} for n in range(number)]
+        categories = [{"id": 5, "name": "dog's"}]
+        content = {"images": images[:number], "annotations": boxes, "categories": categories}
+        write_coco(root, content, split)
+
+
+@pytest.mark.parametrize("make", [boxes_of_voc, boxes_of_coco])
+def test_images_with_boxes(tmp_path: Path, command: Command, make: Callable[[Path], None]) -> None:
+    """The lines for a detector run as they stand, one after the other."""
+    make(tmp_path / "my photos")
+    told = command("model-info", "--data", "my photos")
+    assert told.returncode == 0, told.stderr
+    assert "dog's" in told.stdout and "4 in 4" in told.stdout
+    train, predict = told.stdout[told.stdout.index("\nmodel-train") :].strip().split("\n\n")
+    done = typed(tmp_path, f"{train} --epochs 1")
+    assert done.returncode == 0, done.stderr
+    done = typed(tmp_path, predict)
+    assert done.returncode == 0, done.stderr
+    assert "AP 11-point / area" in done.stdout
+    pictures = sorted(path.name for path in (tmp_path / "run/my photos_found").glob("*.png"))
+    assert pictures == ["000000_dets.png", "000001_dets.png"]

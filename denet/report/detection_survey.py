@@ -1,0 +1,252 @@
+"""What was found in somebody's images with boxes as text: objects, problems, how to start."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from denet.dataset.base import names_text, printable
+from denet.dataset.detection_survey import DetectionSplit, DetectionSurvey, NamedBox
+from denet.detect.box import BOX_CAPACITY, area
+from denet.report.detection_advice import (
+    SMALL_OBJECT,
+    hints,
+    network_size,
+    only_in,
+    predict_command,
+    sides_in_network,
+    train_command,
+)
+from denet.report.survey_text import (
+    class_rows,
+    flat_images,
+    identical,
+    image_lines,
+    plural,
+    short,
+    size_text,
+    table,
+    unequal,
+    unreadable,
+)
+
+_BOXES_SHOWN = 5
+_Found = TypeVar("_Found", str, NamedBox)
+
+
+def detection_report(survey: DetectionSurvey) -> str:
+    """Return all that is to be told of the data, with the command lines to start with."""
+    problems = [line for check in _CHECKS for line in check(survey)]
+    images, objects = len(survey.sizes()), len(survey.objects()[0])
+    parts = [
+        f"{printable(survey.path)}: {images:,} images, {objects:,} objects in "
+        f"{plural(survey.class_labels, 'class')}, --extension {survey.kind}, looked at in "
+        f"{survey.seconds:.1f} s",
+        "\n".join(_split_table(survey)),
+        "\n".join(_size_table(survey)),
+        "\n".join(_image_lines(survey)),
+        "\n  ".join(["problems:", *problems]) if problems else "no problems found",
+        "\n".join(["start with:", *hints(survey)]),
+        train_command(survey),
+        predict_command(survey),
+    ]
+    return "\n\n".join(parts)
+
+
+def _split_table(survey: DetectionSurvey) -> Iterator[str]:
+    """Yield the objects of each class and split and in how many images they are."""
+    yield from table(
+        [
+            ["objects in images", *(split.name for split in survey.splits)],
+            *class_rows(_sums(survey), [_class_column(split) for split in survey.splits]),
+            *(
+                [title, *(f"{number:,}" for number in numbers)]
+                for title, count in _SPLIT_ROWS
+                if any(numbers := [count(split) for split in survey.splits])
+            ),
+        ]
+    )
+
+
+_SPLIT_ROWS: tuple[tuple[str, Callable[[DetectionSplit], int]], ...] = (
+    ("objects", lambda split: len(split.objects)),
+    ("  difficult", lambda split: int(split.objects.difficult.sum())),
+    ("crowd boxes", lambda split: int(split.boxes.crowd.sum())),
+    ("images", len),
+    ("  without objects", lambda split: int((split.objects.counts == 0).sum())),
+    ("objects of the median image", lambda split: _median(split.objects.counts)),
+    ("objects of the most crowded", lambda split: int(split.objects.counts.max(initial=0))),
+)
+
+
+def _median(counts: np.ndarray) -> int:
+    return int(np.median(counts)) if len(counts) else 0
+
+
+def _sums(survey: DetectionSurvey) -> dict[str, int]:
+    """Return how many objects there are of each class, each image counted once."""
+    counts = np.bincount(survey.objects()[1], minlength=len(survey.class_labels))
+    return dict(zip(survey.class_labels, counts.tolist(), strict=True))
+
+
+def _class_column(split: DetectionSplit) -> dict[str, str]:
+    numbers = zip(split.class_labels, split.class_objects(), split.class_images(), strict=True)
+    return {name: f"{objects:,} in {images:,}" for name, objects, images in numbers if objects}
+
+
+def _size_table(survey: DetectionSurvey) -> Iterator[str]:
+    """Yield how large the objects of each class are, and at the size that a network sees."""
+    boxes, classes, _ = survey.objects()
+    own, seen = np.sqrt(area(boxes)), sides_in_network(survey)
+    columns: list[dict[str, str]] = [{}, {}, {}, {}]
+    for number in np.unique(classes):
+        sides, small = own[classes == number], seen[classes == number]
+        values = sides.min(), np.median(sides), sides.max(), np.median(small)
+        for column, value in zip(columns, values, strict=True):
+            column[survey.class_labels[number]] = f"{value:.0f}"
+    counts = {name: count for name, count in _sums(survey).items() if count}
+    at_network = f"median at {size_text(network_size(survey))}"
+    yield from table(
+        [
+            ["pixels (root of the area)", "smallest", "median", "largest", at_network],
+            *class_rows(counts, columns),
+        ]
+    )
+
+
+def _image_lines(survey: DetectionSurvey) -> Iterator[str]:
+    sizes = Counter((width, height) for width, height in survey.sizes().tolist())
+    reading = "read as they are stored: so must the boxes be meant"
+    yield from image_lines(sizes, survey.modes, survey.turned, reading)
+
+
+def _unusable(survey: DetectionSurvey) -> Iterator[str]:
+    bad = list(dict.fromkeys(each for split in survey.splits for each in split.bad))
+    yield from unreadable(bad, len(bad) + len(survey.sizes()))
+
+
+def _unlike_image(survey: DetectionSurvey) -> Iterator[str]:
+    for what, box_list in (
+        ("boxes without area, which are left out", DetectionSplit.degenerate),
+        ("boxes outside their image, which are left out", DetectionSplit.outside),
+    ):
+        boxes = _together(survey, box_list)
+        if boxes:
+            yield f"{what}: {len(boxes):,}"
+        for each in boxes[:_BOXES_SHOWN]:
+            yield f"  {_box_text(each)}"
+        if len(boxes) > _BOXES_SHOWN:
+            yield f"  ... and {len(boxes) - _BOXES_SHOWN:,} more"
+    clipped = _together(survey, DetectionSplit.clipped)
+    if clipped:
+        yield f"boxes clipped to their image: {len(clipped):,}, such as {_box_text(clipped[0])}"
+
+
+def _box_text(box: NamedBox) -> str:
+    x0, y0, x1, y1 = (f"{corner:g}" for corner in box.corners)
+    image = f"{printable(box.file)} ({size_text(box.size)})"
+    return f"{image}: {short(box.class_label)} from {x0},{y0} to {x1},{y1}"
+
+
+def _unlike_told(survey: DetectionSurvey) -> Iterator[str]:
+    for what, file_list in (
+        (
+            "images on their side, beside what the annotations say; boxes are taken to mean the "
+            "pixels as they are stored",
+            lambda split: split.other_size()[0],
+        ),
+        ("images of another size than annotated", lambda split: split.other_size()[1]),
+        (
+            f"images of more than {BOX_CAPACITY} objects, the largest are trained on",
+            DetectionSplit.crowded,
+        ),
+    ):
+        yield from _such(what, _together(survey, file_list))
+
+
+def _together(
+    survey: DetectionSurvey, found: Callable[[DetectionSplit], Sequence[_Found]]
+) -> list[_Found]:
+    """Return what is found in any split, each once."""
+    return list(dict.fromkeys(each for split in survey.splits for each in found(split)))
+
+
+def _such(what: str, files: Sequence[str]) -> Iterator[str]:
+    if files:
+        yield f"{what}: {len(files):,}, such as {printable(files[0])}"
+
+
+def _small(survey: DetectionSurvey) -> Iterator[str]:
+    side = float(np.median(sides_in_network(survey)))
+    if round(side) < SMALL_OBJECT:
+        yield (
+            f"small objects: half of them have sides below {side:.0f} pixels at "
+            f"{size_text(network_size(survey))}: cut the images into parts"
+        )
+
+
+def _missing_classes(survey: DetectionSurvey) -> Iterator[str]:
+    if not survey.test:
+        return
+    for here, there in ((survey.train, survey.test), (survey.test, survey.train)):
+        missing = only_in(survey, here, there)
+        if missing:
+            out = "; --test is left out below" if here is survey.test else ""
+            places, names = ", ".join(here), names_text(missing)
+            yield f"{plural(missing, 'class')} only in {places}: {names}{out}"
+
+
+def _small_classes(survey: DetectionSurvey) -> Iterator[str]:
+    yield from unequal(survey.class_objects(survey.train), "objects")
+
+
+def _no_test(survey: DetectionSurvey) -> Iterator[str]:
+    if survey.test:
+        return
+    how = "an annotations/instances_test.json of their own"
+    if survey.kind == "voc":
+        sets = os.path.join(survey.path, "ImageSets", "Main")
+        how = f"{printable(sets)}/test.txt, a name a line without suffix, the others to train.txt"
+    yield (
+        f"no test images with objects: move about one image in five to {how}, else nothing tells "
+        "how good the model is"
+    )
+
+
+def _unannotated(survey: DetectionSurvey) -> Iterator[str]:
+    for split in survey.splits:
+        if not len(split.boxes):
+            yield f"no boxes in {split.name}: it is left out"
+
+
+def _identical(survey: DetectionSurvey) -> Iterator[str]:
+    yield from identical(survey.leaks(), "test images that are trained on too")
+
+
+def _flat(survey: DetectionSurvey) -> Iterator[str]:
+    yield from flat_images(survey.flat)
+
+
+def _left_out(survey: DetectionSurvey) -> Iterator[str]:
+    yield from _such("images beside those of the splits, or without annotation", survey.unlisted)
+    if survey.unused:
+        yield f"splits not looked at: {names_text(survey.unused)}"
+
+
+_CHECKS: tuple[Callable[[DetectionSurvey], Iterator[str]], ...] = (
+    _unusable,
+    _no_test,
+    _unannotated,
+    _missing_classes,
+    _small_classes,
+    _identical,
+    _unlike_image,
+    _unlike_told,
+    _small,
+    _flat,
+    _left_out,
+)

@@ -1,0 +1,237 @@
+"""The report on images with boxes tells all that was found; its commands fit objects and images."""
+
+import re
+import shlex
+
+import numpy as np
+import pytest
+
+from denet.cli.train import parser
+from denet.dataset.base import BadSample
+from denet.dataset.boxes import Boxes
+from denet.dataset.detection_survey import DetectionSplit, DetectionSurvey
+from denet.model.desc import parse_desc
+from denet.report.detection_advice import network_size, predict_command, train_command
+from denet.report.detection_survey import detection_report
+
+LABELS = ["cat", "dog"]
+
+
+def split(name, boxes, size=(640, 480), told=None, **options):
+    """Return a split of images of one size; boxes: image -> (class, x0, y0, x1, y1)s."""
+    rows = [(image, *box) for image, each in enumerate(boxes) for box in each]
+    table = np.array(rows, np.float64).reshape(-1, 6)
+    number = len(boxes)
+    files = [f"my photos/JPEGImages/{name}{image}.jpg" for image in range(number)]
+    settings = {"digests": files, "new": np.ones(number, bool), "bad": []} | options
+    crowd = settings.pop("crowd", None)
+    return DetectionSplit(
+        name,
+        LABELS,
+        files,
+        np.tile(size, (number, 1)),
+        np.tile(told or size, (number, 1)),
+        Boxes.gather(number, table[:, 0], table[:, 2:], table[:, 1], crowd=crowd),
+        **settings,
+    )
+
+
+def survey(*splits, train=("train",), test=(), kind="voc", **options):
+    return DetectionSurvey(
+        "my photos", kind, LABELS, list(splits), list(train), list(test), **options
+    )
+
+
+def one(sides, images=1, size=(640, 480), most=1, **options):
+    """Return a survey of images with ``most`` square objects each."""
+    objects = [(0, 0, 0, side, side) for side in np.broadcast_to(sides, most)]
+    return survey(split("train", [objects] * images, size), **options)
+
+
+PHOTOS = survey(
+    split(
+        "train",
+        [
+            [(0, 0, 0, 30, 30), (0, 0, 0, 10, 40), (0, 5, 5, 5, 9), (1, 0, 0, 90, 90)],
+            [(0, 600, 400, 660, 450), (0, 700, 0, 710, 9)],
+            [(0, 0, 0, 50, 50), (0, 0, 0, 60, 60), (1, 0, 0, 640, 480), (1, 0, 0, 12, 12)],
+            [],
+        ],
+        told=(480, 640),
+        crowd=[0] * 8 + [1, 0],
+        bad=[BadSample("my photos/JPEGImages/x.jpg", "not an image")],
+    ),
+    split("test", [[(1, 0, 0, 20, 20)]], told=(320, 240)),
+    test=["test"],
+    modes={"RGB": 5},
+    turned=1,
+    unlisted=["my photos/JPEGImages/y.jpg"],
+    unused=["cat_train"],
+    seconds=1.25,
+)
+PHOTOS_REPORT = """\
+my photos: 5 images, 8 objects in 2 classes, --extension voc, looked at in 1.2 s
+
+objects in images             train    test
+cat                          5 in 3       0
+dog                          2 in 2  1 in 1
+objects                           7       1
+crowd boxes                       1       0
+images                            4       1
+  without objects                 1       0
+objects of the median image       2       1
+objects of the most crowded       3       1
+
+pixels (root of the area)  smallest  median  largest  median at 320x240
+cat                              20      45       60                 22
+dog                              12      20       90                 10
+
+sizes  640x480 (5)
+modes  RGB (5)
+EXIF   1 stored lying or mirrored, read as they are stored: so must the boxes be meant
+
+problems:
+  1 of 6 images cannot be read; the command below leaves them out:
+    my photos/JPEGImages/x.jpg: not an image
+  1 class only in train: cat
+  1 class with fewer than 5 objects to train on: dog
+  boxes without area, which are left out: 1
+    my photos/JPEGImages/train0.jpg (640x480): cat from 5,5 to 5,9
+  boxes outside their image, which are left out: 1
+    my photos/JPEGImages/train1.jpg (640x480): cat from 700,0 to 710,9
+  boxes clipped to their image: 1, such as my photos/JPEGImages/train1.jpg (640x480): \
+cat from 600,400 to 660,450
+  images on their side, beside what the annotations say; boxes are taken to mean the pixels as \
+they are stored: 4, such as my photos/JPEGImages/train0.jpg
+  images of another size than annotated: 1, such as my photos/JPEGImages/test0.jpg
+  images beside those of the splits, or without annotation: 1, such as my photos/JPEGImages/y.jpg
+  splits not looked at: cat_train
+
+start with:
+"""
+
+
+def words(command):
+    return shlex.split(command.replace("\\\n", ""))
+
+
+def value(command, option):
+    given = words(command)
+    return given[given.index(option) + 1] if option in given else None
+
+
+def test_whole_report():
+    """Sides: cats 30, 20, 44.7 (40x50 is left of one), 50, 60, dogs 90, 12, 20."""
+    report = detection_report(PHOTOS)
+    assert report.startswith(PHOTOS_REPORT)
+    assert report.endswith(f"{train_command(PHOTOS)}\n\n{predict_command(PHOTOS)}")
+
+
+def test_commands_for_photos():
+    train, predict = train_command(PHOTOS), predict_command(PHOTOS)
+    view = "crop_mode=denet,area_min=0.4,augment_photo"
+    assert words(train)[:3] == ["model-train", "--train", "my photos"]
+    assert value(train, "--extension") == f"voc,train,crop=320x240,{view}"
+    assert value(train, "--test-extension") == "voc,test,crop=320x240"
+    assert value(train, "--output-prefix") == "run/my photos"
+    for command in (train, predict):
+        assert value(command, "--on-bad-data") == "skip"
+    assert value(predict, "--predict-mode") == "detect,voc,image"
+    assert value(predict, "--model") == "run/my photos_best.mdl"
+    assert value(predict, "--extension") == "voc,test,crop=320x240"
+    options = parser().parse_args(words(train)[1:])
+    assert options.learn_cosine and options.test_epochs == options.epochs // 10 == 50
+    names = [each.symbol for each in parse_desc(" ".join(options.model_desc))]
+    assert names[-1] == "DND" and {"DNC", "DNS"} < set(names)
+
+
+@pytest.mark.parametrize(
+    "size, side, wanted",
+    [
+        ((640, 480), 100, (320, 240)),
+        ((128, 128), 30, (128, 128)),  # small images keep their size
+        ((4000, 3000), 800, (320, 240)),
+        ((500, 375), 100, (320, 240)),
+        ((480, 640), 100, (240, 320)),
+        ((1280, 720), 40, (512, 288)),  # at 2/5 the objects have 16 pixels
+        ((4000, 3000), 40, (640, 480)),  # they would have them at 1600
+        ((100, 100), 8, (192, 192)),  # twice, to a multiple of 16: 200 / 16 = 12.5, which is even
+        ((20, 10), 20, (32, 32)),
+    ],
+)
+def test_network_size(size, side, wanted):
+    assert network_size(one(side, size=size)) == wanted
+
+
+def test_given_crop_is_taken_where_the_network_can():
+    command = train_command(one(100, crop=(100, 50)))
+    assert ",crop=96x48," in value(command, "--extension")
+
+
+def test_images_of_other_shapes_are_tested_whole():
+    found = survey(
+        split("train", [[(0, 0, 0, 90, 90)]] * 2),
+        split("test", [[(0, 0, 0, 90, 90)]], (480, 640)),
+        test=["test"],
+    )
+    command = train_command(found)
+    assert value(command, "--test-extension") == "voc,test,crop=320x240,scale_mode=large"
+    assert "scale_mode" not in value(command, "--extension")
+
+
+@pytest.mark.parametrize("most, samples", [(1, 12), (30, 16), (50, 20), (72, 24), (500, 24)])
+def test_samples_follow_the_most_crowded_image(most, samples):
+    command = train_command(one(50, most=most))
+    assert int(re.search(r"DNS\[5,(\d+),", command)[1]) == samples
+
+
+@pytest.mark.parametrize(
+    "images, epochs, warmup",
+    [(3, 500, "1"), (50, 200, "1"), (292, 200, "1"), (4000, 15, "1"), (30_000, 2, "0.2")],
+)
+def test_epochs(images, epochs, warmup):
+    command = train_command(one(50, images))
+    assert value(command, "--epochs") == str(epochs)
+    assert value(command, "--learn-warmup") == warmup
+
+
+def test_small_inputs_have_larger_batches():
+    assert value(train_command(one(50)), "--batch-size") == "8"
+    assert value(train_command(one(50, size=(128, 128))), "--batch-size") == "16"
+
+
+def test_without_test_set():
+    found = one(50, kind="voc", train=["all"])
+    found.splits[0].name = "all"
+    command, report = train_command(found), detection_report(found)
+    assert value(command, "--test") is None
+    assert value(command, "--extension").startswith("voc,crop=320x240,")
+    assert value(predict_command(found), "--model") == "run/my photos_epoch500_final.mdl"
+    assert "move about one image in five to my photos/ImageSets/Main/test.txt" in report
+
+
+def test_foreign_test_classes_leave_the_test_out():
+    found = survey(
+        split("train", [[(0, 0, 0, 90, 90)]]), split("val", [[(1, 0, 0, 9, 9)]]), test=["val"]
+    )
+    assert value(train_command(found), "--test") is None
+    report = detection_report(found)
+    assert "1 class only in val: dog; --test is left out below" in report
+
+
+def test_small_crowded_and_shared():
+    objects = [(0, 0, 0, 9, 9)] * 129
+    found = survey(
+        split("train", [objects], (2000, 2000)),
+        split("test", [objects], (2000, 2000), digests=["my photos/JPEGImages/train0.jpg"]),
+        split("extra", [[]], (2000, 2000)),
+        test=["test"],
+    )
+    report = detection_report(found)
+    for line in (
+        "small objects: half of them have sides below 3 pixels at 640x640",
+        "images of more than 128 objects, the largest are trained on: 2, such as my photos",
+        "test images that are trained on too: 1, such as my photos/JPEGImages/test0.jpg = my",
+        "no boxes in extra: it is left out",
+    ):
+        assert f"\n  {line}" in report
