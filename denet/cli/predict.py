@@ -1,14 +1,12 @@
-"""model-predict: classify images with a trained model."""
+"""model-predict: classify images with a trained model, or find objects in them."""
 
 from __future__ import annotations
 
 import argparse
 import logging
-import sys
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
 from denet.cli.command import Parser, run
@@ -21,17 +19,15 @@ from denet.cli.options import (
     THREAD_NUM,
     Option,
     engine,
-    open_images,
 )
-from denet.cli.predict_detect import detect, mode_words
-from denet.errors import DataError, UsageError
+from denet.cli.predict_classify import classify
+from denet.cli.predict_detect import WORDS, detect
+from denet.cli.predict_segment import segment
+from denet.errors import DataError, UsageError, nearest_hint
 from denet.layer.kind import Choice
 
 if TYPE_CHECKING:
     from denet.dataset import BadSample
-    from denet.evaluate.classifier import Classifier
-    from denet.model.model import Model
-    from denet.predict.classify import Answer
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +47,11 @@ INPUT = (
     Option("batch-size", "images computed together", COUNT, 100, metavar="N"),
     Option(
         "predict-mode",
-        "single classifies each image as a whole; detect finds objects (detect,voc and "
+        "single classifies each image as a whole; multicrop by the mean of ten views (centre, "
+        "corners, all mirrored) of the image scaled to cover 256/224 of the network input, or "
+        "crop=N of --extension, or scale=N of imagenet; segment classifies each position of the "
+        "last map, compared with the true class or NAME_true.png beside an image: class ids of "
+        "8 bits, grey or with a palette, 255 is not counted; detect finds objects (detect,voc and "
         "detect,mscoco and detect,imagenet also evaluate as these do, detect,image draws)",
         default="single",
         metavar="MODE",
@@ -75,7 +75,13 @@ OUTPUT = (
         Choice(("text", "jsonl", "csv")),
     ),
     Option("top", "classes told for each image", COUNT, 5, metavar="N"),
-    Option("results", "file for the answers instead of stdout", metavar="FILE"),
+    Option(
+        "results",
+        "file for the answers instead of stdout; of segment, the directory (results if not given) "
+        "for NAME_predict.png, class ids with a palette in the size of the image, 255 where the "
+        "network does not look, and NAME_true.png where that is known",
+        metavar="PATH",
+    ),
     Option(
         "report",
         "directory for the errors on a labelled dataset: per class, as a confusion matrix (tables "
@@ -97,11 +103,18 @@ def parser() -> Parser:
     )
 
 
+MODES: dict[str, Callable[..., int]] = {
+    "single": classify,
+    "multicrop": partial(classify, multicrop=True),
+    "segment": segment,
+    "detect": detect,
+}
+
+
 def predict(options: argparse.Namespace) -> int:
-    """Print the likeliest classes of each image, or the errors where the classes are known."""
+    """Print what the model says of each image, or how right that is where it is known."""
     from denet.evaluate.detector import detects
     from denet.model.format import load_model
-    from denet.predict.classify import class_directories, unlabelled
 
     parser().require(options, "model", "input")
     if options.draw and not options.draw.lower().endswith(".png"):
@@ -109,129 +122,30 @@ def predict(options: argparse.Namespace) -> int:
     mode, words = mode_words(options.predict_mode)
     backend, precision = engine(options)
     model = load_model(options.model)
-
-    def classifier(image_num: int) -> Classifier:
-        from denet.evaluate.classifier import Classifier
-
-        return Classifier(model, min(options.batch_size, image_num), backend, precision)
-
-    if mode == "single" and detects(model):
-        raise UsageError("--predict-mode single: the model detects objects: give detect")
+    if mode != "detect" and detects(model):
+        raise UsageError(f"--predict-mode {mode}: the model detects objects: give detect")
     bad: list[BadSample] = []
-    if mode == "detect":
-        image_num = detect(options, model, backend, precision, words, bad)
-        tell_bad(bad, image_num, options.on_bad_data)
-        return 0
-    why = unlabelled(options.input, options.extension or "image", model.class_labels)
-    if why is None:
-        image_num = predict_dataset(options, model, classifier, bad)
-    elif options.report:
-        raise UsageError(f"--report: the true classes are not known: {why}")
-    else:
-        if not set(model.class_labels).isdisjoint(class_directories(options.input)):
-            log.warning("true classes not known: %s", why)
-        image_num = predict_files(options, classifier, bad)
+    image_num = MODES[mode](options, model, backend, precision, words, bad)
     tell_bad(bad, image_num, options.on_bad_data)
     return 0
 
 
-def predict_dataset(
-    options: argparse.Namespace,
-    model: Model,
-    classifier: Callable[[int], Classifier],
-    bad: list[BadSample],
-) -> int:
-    """Print the errors on a labelled dataset, and what else is asked for; return its size."""
-    from denet.evaluate.confusion import doubt
-    from denet.evaluate.topk import TOP
-    from denet.predict.classify import classify_dataset
-    from denet.predict.report import ReportFiles, Review
-
-    images = open_images(
-        options,
-        options.input,
-        model,
-        extension=model_extension(options, model),
-        on_bad_data="skip",  # the others are classified whatever the option says
-    )
-    bad += images.bad
-    files = None
-    if options.report:
-        files = ReportFiles(options.report, images, options.font, options.max_image_pixels)
-    review = Review(len(model.class_labels))
-    answers = classify_dataset(
-        classifier(len(images)), images, max(options.top, TOP), options.thread_num, review.add
-    )
-    write(drawn(answers, images.names, options), options, quiet=True)
-    onto_stdout = options.results or not options.format
-    print(review.errors.summary(), file=sys.stdout if onto_stdout else sys.stderr)
-    if sentence := doubt(review.errors, model.class_labels):
-        log.warning("%s: %s", options.input, sentence)
-    if files:
-        log.info("%s: %s", options.report, ", ".join(files.write(review)))
-    return len(images) + len(bad)
-
-
-def model_extension(options: argparse.Namespace, model: Model) -> str:
-    """Return --extension, any image where it is not given, with the size of the model's input.
-
-    Images of other sizes are then treated as loose files are.
-    """
-    from denet.dataset import parse_extension
-
-    extension: str = options.extension or "image"
-    _, form, given = parse_extension(extension)
-    _, height, width = model.input_shape
-    return (
-        f"{extension},crop={width}x{height}" if form.converts and "crop" not in given else extension
-    )
-
-
-def predict_files(
-    options: argparse.Namespace, classifier: Callable[[int], Classifier], bad: list[BadSample]
-) -> int:
-    """Print what the model says of each image file; return how many files there are."""
-    from denet.dataset.decode import quiet_pillow
-    from denet.predict.classify import classify_files, find_images
-
-    paths = find_images(options.input)
-    reading = (options.thread_num, options.max_image_pixels)
-    answers = classify_files(classifier(len(paths)), paths, bad, options.top, *reading)
-    with quiet_pillow():
-        write(drawn(answers, paths, options), options)
-    return len(paths)
-
-
-def write(answers: Iterable[Answer], options: argparse.Namespace, quiet: bool = False) -> None:
-    """Write the answers; if ``quiet``, only go through them unless --format or --results is set."""
-    from denet.predict.output import write_answers
-
-    if quiet and not (options.format or options.results):
-        deque(answers, maxlen=0)
-    else:
-        write_answers(answers, options.format or "text", options.top, options.results)
-
-
-def drawn(
-    answers: Iterable[Answer], names: Sequence[str], options: argparse.Namespace
-) -> Iterable[Answer]:
-    """Return the answers; with --draw the one that there must be is drawn as it passes."""
-    from denet.dataset.decode import decode_image
-    from denet.model.format.atomic import atomic_write
-    from denet.report.drawing import draw_classes
-
-    def draw(answer: Answer) -> Answer:
-        image = decode_image(answer.name, max_image_pixels=options.max_image_pixels)
-        picture = draw_classes(image, answer.classes, answer.label, options.font)
-        with atomic_write(options.draw) as temporary:
-            picture.save(temporary, format="png")
-        return answer
-
-    if not options.draw:
-        return answers
-    if len(names) != 1 or not Path(names[0]).is_file():
-        raise UsageError("--draw: needs one image: give --input one image file")
-    return map(draw, answers)
+def mode_words(mode: str) -> tuple[str, set[str]]:
+    """Return the first word of --predict-mode and the set of the others; raise UsageError."""
+    first, *rest = mode.split(",")
+    if first not in MODES:
+        raise UsageError(
+            f"--predict-mode: {first!r}{nearest_hint(first, list(MODES))}: give one of "
+            f"{', '.join(MODES)}"
+        )
+    known = WORDS if first == "detect" else ()
+    for word in rest:
+        if word not in known:
+            raise UsageError(
+                f"--predict-mode: {word!r}{nearest_hint(word, list(known))}: after {first} may "
+                f"stand {', '.join(known) or 'nothing'}"
+            )
+    return first, set(rest)
 
 
 def tell_bad(bad: Sequence[BadSample], image_num: int, on_bad_data: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from denet.cli.options import open_images
-from denet.errors import UsageError, nearest_hint
+from denet.errors import UsageError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -27,21 +27,7 @@ log = logging.getLogger(__name__)
 
 EVALUATIONS = ("voc", "mscoco", "imagenet")
 WORDS = ("image", *EVALUATIONS)  # that may follow detect
-
-
-def mode_words(mode: str) -> tuple[str, set[str]]:
-    """Return the first word of --predict-mode and the set of the others; raise UsageError."""
-    first, *rest = mode.split(",")
-    if first not in ("single", "detect") or (rest and first != "detect"):
-        hint = nearest_hint(first, ["single", "detect"])
-        raise UsageError(f"--predict-mode: {mode!r}{hint}: give single, or detect[,WORD...]")
-    for word in rest:
-        if word not in WORDS:
-            raise UsageError(
-                f"--predict-mode: {word!r}{nearest_hint(word, list(WORDS))}: after detect may "
-                f"stand {', '.join(WORDS)}"
-            )
-    return first, set(rest)
+NOTHING_KNOWN = "%s: it has no known objects to compare with"
 
 
 def detect(
@@ -76,6 +62,8 @@ def detect_in_files(
     from denet.predict.detect import detect_files
     from denet.predict.detect_output import write_detections
 
+    if options.report:
+        raise UsageError("--report: it needs known objects: give --extension voc,...")
     paths = find_images(options.input)
     labels = detector.model.class_labels
     if options.draw and len(paths) != 1:
@@ -100,6 +88,10 @@ def detect_in_dataset(options: argparse.Namespace, detector: Detector, words: se
     from denet.evaluate.detector import detect_dataset, in_images
     from denet.predict.detect_output import write_detections, write_detections_json
 
+    if options.report and "voc" not in words:
+        raise UsageError("--report: it holds the curves of voc: give --predict-mode detect,voc")
+    if options.draw:
+        raise UsageError("--draw: it is for one image file: give --predict-mode detect,image")
     model = detector.model
     images = open_images(options, options.input, model)
     assert isinstance(images, DetectionDataset)
@@ -149,7 +141,7 @@ def evaluate_mscoco(
     if len(dataset.boxes):
         print(evaluate_coco(boxes, dataset, len(labels), dataset.boxes.area).report(labels))
     else:
-        log.warning("%s: it has no known objects to compare with", options.input)
+        log.warning(NOTHING_KNOWN, options.input)
 
 
 def evaluate_imagenet(
@@ -158,8 +150,11 @@ def evaluate_imagenet(
     """Print the localisation error of ImageNet."""
     from denet.evaluate.localisation import localisation_error
 
-    error = localisation_error(boxes, dataset, match_iou=detector.params.match_iou)
-    print(f"top-5 localisation error {error:.3f}%")
+    if len(dataset.boxes):
+        error = localisation_error(boxes, dataset, match_iou=detector.params.match_iou)
+        print(f"top-5 localisation error {error:.3f}%")
+    else:
+        log.warning(NOTHING_KNOWN, options.input)
 
 
 _EVALUATE: dict[str, Callable[..., None]] = {

@@ -63,11 +63,13 @@ class Dataset:
     shape         (c, h, w)
     bad           what was left out because it cannot be used
     boxed         whether the samples have boxes, which move with their pixels
+    view_num      samples that are views of one image, one behind the other
 
     A format derives from this class and gives ``read``.
     """
 
     boxed = False
+    view_num = 1
 
     def __init__(
         self,
@@ -88,7 +90,7 @@ class Dataset:
     def text(self) -> str:
         """Return number and shape of the samples and the number of classes in words."""
         shape, class_num = "x".join(map(str, self.shape)), len(self.class_labels)
-        return f"{len(self)} images of {shape} in {class_num} class{'es' * (class_num > 1)}"
+        return f"{len(self)} images of {shape} in {class_num} class{'es' * (class_num != 1)}"
 
     def __len__(self) -> int:
         return len(self.names)

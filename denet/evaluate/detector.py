@@ -10,15 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from denet.dataset.base import printable
 from denet.dataset.image_loader import DetectionDataset
 from denet.dataset.loader import Batch, Loader
 from denet.detect.detections import Detections, joined
 from denet.detect.nms import greedy_nms, soft_nms
 from denet.detect.target import FITNESS_BINS
-from denet.errors import DataError, UsageError
+from denet.errors import UsageError
 from denet.evaluate.detect_params import DetectParams, set_corner_search
-from denet.evaluate.predictor import Predictor
+from denet.evaluate.predictor import Predictor, check_numbers
 from denet.graph.kernel import Backend
 from denet.layer.denet_detect import DenetDetect
 from denet.model.model import Model
@@ -123,7 +122,8 @@ class Detector(Predictor):
         class_num = len(self.model.class_labels)
         for batch in batches:
             outputs = self.outputs(batch.data)
-            _check_numbers(outputs, [names[index] for index in batch.indices])
+            for values in outputs.values():
+                check_numbers(values, [names[index] for index in batch.indices])
             found = candidates(outputs, class_num, self.params.pr_threshold, self.overlap_threshold)
             yield batch, suppressed(found, self.params) if suppress else found
 
@@ -213,16 +213,3 @@ def in_pixels(
     box = np.concatenate([np.clip(corner, 0, size) for corner in corners], axis=1)
     inside = np.all(box[:, 2:] > box[:, :2], axis=1)
     return replace(found, box=box.astype(np.float32)).take(inside)
-
-
-def _check_numbers(outputs: Mapping[str, np.ndarray], names: Sequence[str]) -> None:
-    for output in ("detection_probability", "detection_box", "detection_fitness"):
-        if output not in outputs:
-            continue
-        numbers = np.isfinite(outputs[output]).all(axis=(1, 2))
-        if not numbers.all():
-            raise DataError(
-                f"model: its answer is not a number: {printable(names[int(numbers.argmin())])}: "
-                "the weights are damaged or diverged in training: take the model of an earlier "
-                "epoch"
-            )

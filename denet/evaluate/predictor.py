@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from denet.dataset.base import printable
+from denet.errors import DataError
 from denet.evaluate.plan_set import PlanSet
 from denet.graph.kernel import Backend
 from denet.model.model import Model
@@ -38,3 +40,13 @@ class Predictor:
         The arrays are valid until the next call; n is at most ``batch_size``.
         """
         return self._plans[len(data)].run({"data": data})
+
+
+def check_numbers(values: np.ndarray, names: Sequence[str]) -> None:
+    """Raise DataError unless what a model says of images with these names (n, ...) is numbers."""
+    numbers = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+    if not numbers.all():
+        raise DataError(
+            f"model: its answer is not a number: {printable(names[int(numbers.argmin())])}: the "
+            "weights are damaged or diverged in training: take the model of an earlier epoch"
+        )

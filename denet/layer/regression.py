@@ -17,7 +17,8 @@ from denet.layer.declare import tag
 class Regression(Layer):
     """Softmax over the classes at each position of the map of logits.
 
-    Cost: the mean of -log softmax[class] over positions. Probability: the mean of softmax.
+    Cost: the mean of -log softmax[class] over positions. Probability: the mean of softmax. The
+    logits of R at several positions are an output too, class_map (n, h, w, k) float32.
     """
 
     type_name = "regression"
@@ -36,4 +37,6 @@ class Regression(Layer):
         class_index = graph.input("class_index", (n,), "int32")
         graph.cost(graph.apply(SoftmaxCrossEntropy(graph.label_smoothing), x, class_index))
         graph.output("class_probability", graph.apply(ClassProbability(), x))
+        if x.shape[1:3] != (1, 1) and x.type.dtype == "float32":
+            graph.output("class_map", x)  # there anyway: it costs nothing
         return x

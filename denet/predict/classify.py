@@ -1,23 +1,21 @@
-"""Classify image files or a dataset: the likeliest classes of each image."""
+"""Classify the images of a dataset: the likeliest classes of each."""
 
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from denet.dataset import BadSample, Dataset, parse_extension
-from denet.dataset.base import MAX_IMAGE_PIXELS, class_ids, printable, thread_count
-from denet.dataset.decode import decode_image, image_suffixes, quiet_pillow, reason
-from denet.dataset.loader import Batch, Loader, Normalise
+from denet.dataset import Dataset, parse_extension
+from denet.dataset.base import class_ids
+from denet.dataset.decode import image_suffixes, reason
+from denet.dataset.loader import Batch, Loader
 from denet.errors import DataError
 from denet.evaluate.classifier import Classifier, check_fit
+from denet.evaluate.predictor import check_numbers
 from denet.evaluate.topk import TOP, top_classes
 
 
@@ -55,9 +53,9 @@ def find_images(path: str | os.PathLike[str]) -> list[str]:
 def unlabelled(path: str, extension: str, class_labels: Sequence[str]) -> str | None:
     """Return why the true classes of what lies at ``path`` are not known; None where they are.
 
-    They are for arrays, and for directories that are named as classes of the model.
+    They are for arrays and ImageNet, and for directories that are named as classes of the model.
     """
-    if parse_extension(extension)[0] in ("npy", "npz"):
+    if parse_extension(extension)[0] in ("npy", "npz", "imagenet"):
         return None
     names = class_directories(path)
     if not names:
@@ -81,84 +79,66 @@ def class_directories(path: str) -> list[str]:
     return sorted(each.name for each in root.iterdir() if each.is_dir() and not _hidden(each))
 
 
-def classify_files(
-    classifier: Classifier,
-    paths: Sequence[str],
-    bad: list[BadSample],
-    top: int = TOP,
-    thread_num: int | None = 1,
-    max_image_pixels: int = MAX_IMAGE_PIXELS,
-) -> Iterator[Answer]:
-    """Yield the ``top`` classes of each image file, in order; what cannot be read goes to ``bad``.
-
-    Any format and mode that Pillow knows will do, and any size: see ``fit_image``.
-    """
-    shape = classifier.model.input_shape
-    normalise = Normalise(shape, classifier.model.preprocessing)
-
-    def read(path: str) -> np.ndarray | BadSample:
-        return _read(path, shape, max_image_pixels)
-
-    ahead = 2 * classifier.batch_size
-    good = _readable(_read_ahead(paths, read, thread_count(thread_num), ahead), bad)
-    with quiet_pillow():
-        while batch := list(islice(good, classifier.batch_size)):
-            names, images = zip(*batch, strict=True)
-            probabilities = _probabilities(classifier, normalise(np.stack(images)), names)
-            yield from _answers(classifier, names, probabilities, top)
-
-
-def classify_dataset(
+def classify_images(
     classifier: Classifier,
     dataset: Dataset,
     top: int = TOP,
     thread_num: int | None = 1,
-    each: Callable[[np.ndarray, Batch], None] = lambda probabilities, batch: None,
+    each: Callable[[np.ndarray, Batch], None] | None = None,
 ) -> Iterator[Answer]:
-    """Yield the ``top`` classes of each sample, in order, with its true class.
+    """Yield the ``top`` classes of each image, in order, with its true class where it is known.
 
-    ``each`` gets the class probabilities (n, k) of every batch, valid until it returns.
+    Where the samples are several views of each image their class probabilities are averaged.
+    Images that turn out to be damaged are left out: ``dataset.bad`` tells them. ``each`` gets the
+    class probabilities (n, k) of the images of a batch, and this batch: its targets and indices are
+    those of the first view of each, the data are of all samples.
     """
     check_fit(classifier.model, dataset)
+    preprocessing = classifier.model.preprocessing
     loader = Loader(
-        dataset,
-        classifier.batch_size,
-        classifier.model.preprocessing,
-        thread_num=thread_num,
-        training=False,
+        dataset, classifier.batch_size, preprocessing, thread_num=thread_num, training=False
     )
+    for batch, samples, means in _averaged(classifier, loader):
+        damaged = {bad.name for bad in dataset.bad}
+        good = np.array([dataset.names[sample] not in damaged for sample in samples], np.bool_)
+        samples, means = samples[good], means[good]
+        known = "class_index" in batch.targets
+        if each:
+            targets = {"class_index": dataset.labels[samples]} if known else {}
+            each(means, replace(batch, targets=targets, indices=samples))
+        yield from _answers(dataset, samples, means, top, known)
+
+
+def _averaged(
+    classifier: Classifier, loader: Loader
+) -> Iterator[tuple[Batch, np.ndarray, np.ndarray]]:
+    """Yield each batch, the first samples (n,) of the images that end in it, and their answers.
+
+    These are the mean class probabilities (n, k) of all views of an image.
+    """
+    dataset = loader.dataset
+    view_num = dataset.view_num
+    waiting: np.ndarray = np.empty((0, len(dataset.class_labels)), np.float32)
+    first = 0  # sample of the first row that waits
     for batch in loader.epoch(0):
-        names = [dataset.names[index] for index in batch.indices]
-        labels = [dataset.class_labels[index] for index in batch.targets["class_index"]]
-        probabilities = _probabilities(classifier, batch.data, names)
-        each(probabilities, batch)
-        yield from _answers(classifier, names, probabilities, top, labels)
-
-
-def _probabilities(classifier: Classifier, data: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Return class probabilities (n, k) of normalised images; DataError unless all are numbers."""
-    probabilities = classifier.probabilities(data)
-    numbers = np.isfinite(probabilities).all(axis=1)
-    if not numbers.all():
-        raise DataError(
-            f"model: its answer is not a number: {printable(names[int(numbers.argmin())])}: the "
-            "weights are damaged or diverged in training: take the model of an earlier epoch"
-        )
-    return probabilities
+        found = classifier.probabilities(batch.data)
+        check_numbers(found, [dataset.names[index] for index in batch.indices])
+        rows = np.concatenate([waiting, found])
+        whole = len(rows) // view_num * view_num
+        means = rows[:whole].reshape(-1, view_num, rows.shape[1]).mean(axis=1)
+        yield batch, np.arange(first, first + whole, view_num), means
+        waiting, first = rows[whole:], first + whole
 
 
 def _answers(
-    classifier: Classifier,
-    names: Sequence[str],
-    probabilities: np.ndarray,
-    top: int,
-    labels: Sequence[str] | None = None,
+    dataset: Dataset, samples: np.ndarray, probabilities: np.ndarray, top: int, known: bool
 ) -> Iterator[Answer]:
-    class_labels = classifier.model.class_labels
+    labels = dataset.class_labels
     best = top_classes(probabilities, top)
-    for row, (name, ids) in enumerate(zip(names, best, strict=True)):
-        classes = [(class_labels[k], float(probabilities[row, k])) for k in ids]
-        yield Answer(name, classes, labels[row] if labels else None)
+    for row, (sample, ids) in enumerate(zip(samples, best, strict=True)):
+        classes = [(labels[k], float(probabilities[row, k])) for k in ids]
+        label = labels[dataset.labels[sample]] if known else None
+        yield Answer(dataset.names[sample], classes, label)
 
 
 def _files_below(directory: Path) -> Iterator[Path]:
@@ -181,46 +161,3 @@ def _lines(path: Path) -> list[str]:
     except OSError as error:
         raise DataError(f"input: cannot read the list {path}: {reason(error)}") from error
     return [line.strip() for line in lines if line.strip()]
-
-
-def _read_ahead(
-    paths: Sequence[str],
-    read: Callable[[str], np.ndarray | BadSample],
-    threads: int,
-    ahead: int,
-) -> Iterator[tuple[str, np.ndarray | BadSample]]:
-    """Read by ``threads`` threads, at most ``ahead`` images before the consumer."""
-    waiting: deque[tuple[str, Future[np.ndarray | BadSample]]] = deque()
-    rest = iter(paths)
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            while True:
-                for path in islice(rest, ahead - len(waiting)):
-                    waiting.append((path, pool.submit(read, path)))
-                if not waiting:
-                    return
-                path, future = waiting.popleft()
-                yield path, future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _read(path: str, shape: tuple[int, int, int], max_image_pixels: int) -> np.ndarray | BadSample:
-    """Return pixels (h, w, c) uint8 of the model's input shape (c, h, w)."""
-    channels, height, width = shape
-    try:
-        image = decode_image(path, crop=(width, height), max_image_pixels=max_image_pixels)
-        pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
-    except Exception as error:  # a damaged file can make a decoder raise anything
-        return BadSample(path, reason(error))
-    return pixels.reshape(height, width, channels)
-
-
-def _readable(
-    images: Iterable[tuple[str, np.ndarray | BadSample]], bad: list[BadSample]
-) -> Iterator[tuple[str, np.ndarray]]:
-    for path, image in images:
-        if isinstance(image, BadSample):
-            bad.append(image)
-        else:
-            yield path, image

@@ -230,9 +230,10 @@ def test_regression_over_positions_and_centre():
     whole = run(build("R[1]", (1, 2, 2), class_num=2), values)
     assert whole["class_probability"].ravel() == pytest.approx([3 / 8, 5 / 8])
     assert whole["cost"] == pytest.approx((np.log(4 / 3) + np.log(2)) / 2)
+    assert (whole["class_map"] == x).all()
     centre = run(build("R.C[1]", (1, 2, 2), class_num=2), values)  # column 2 // 2 = 1
     assert centre["class_probability"].ravel() == pytest.approx([1 / 2, 1 / 2])
-    assert centre["cost"] == pytest.approx(np.log(2))
+    assert centre["cost"] == pytest.approx(np.log(2)) and "class_map" not in centre
 
 
 def test_class_weights_start_at_zero_or_random():

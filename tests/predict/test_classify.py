@@ -9,15 +9,15 @@ from train.tiny import tiny_model, tiny_set
 
 from denet.backend.numpy.backend import NumpyBackend
 from denet.dataset.decode import fit_image
-from denet.errors import DataError
+from denet.errors import DataError, UsageError
 from denet.evaluate.classifier import Classifier
 from denet.model.model import Model
 from denet.predict.classify import (
-    classify_dataset,
-    classify_files,
+    classify_images,
     find_images,
     unlabelled,
 )
+from denet.predict.image_files import FittedFiles
 
 
 @pytest.fixture
@@ -29,29 +29,39 @@ def images(tmp_path):
     return paths
 
 
+def answers_for(files, batch_size=3, model=None, thread_num=1):
+    """Return the answers for ``FittedFiles``."""
+    return list(classify_images(classifier(batch_size, model), files, thread_num=thread_num))
+
+
+def files_of(paths, **settings):
+    return FittedFiles(paths, ["a", "b"], (3, 6, 6), **settings)
+
+
 def classifier(batch_size=3, model=None):
     return Classifier(model or tiny_model(), batch_size, NumpyBackend())
 
 
 def test_files_and_dataset_agree(images):
-    bad = []
-    from_files = list(classify_files(classifier(), images, bad, thread_num=2))
-    from_dataset = list(classify_dataset(classifier(5), tiny_set()))
+    files = files_of(images)
+    from_files = answers_for(files, thread_num=2)
+    from_dataset = list(classify_images(classifier(5), tiny_set()))
     assert [a.name for a in from_files] == images
     assert [a.name for a in from_dataset] == [f"row {row}" for row in range(8)]
     assert [a.label for a in from_dataset] == ["a", "b"] * 4
+    assert [a.label for a in from_files] == [None] * 8
     for one, other in zip(from_files, from_dataset, strict=True):
         assert [name for name, _ in one.classes] == [name for name, _ in other.classes]
         probabilities = [[p for _, p in answer.classes] for answer in (one, other)]
         np.testing.assert_allclose(*probabilities, rtol=1e-5)
         assert sum(probabilities[0]) == pytest.approx(1)
         assert probabilities[0] == sorted(probabilities[0], reverse=True)
-    assert bad == []
+    assert files.bad == []
 
 
 def test_top_limits_the_classes():
     model = tiny_model(4)
-    answers = list(classify_dataset(classifier(model=model), tiny_set(4), top=2))
+    answers = list(classify_images(classifier(model=model), tiny_set(4), top=2))
     assert {len(answer.classes) for answer in answers} == {2}
 
 
@@ -60,8 +70,9 @@ def test_bad_files_are_collected_and_the_others_answered(images, tmp_path):
     (tmp_path / "1.png").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "4.png").write_text("no image")
     os.remove(tmp_path / "7.png")
-    bad = []
-    answers = list(classify_files(classifier(), images, bad))
+    files = files_of(images)
+    answers = answers_for(files)
+    bad = files.bad
     assert [os.path.basename(a.name)[0] for a in answers] == list("02356")
     assert [os.path.basename(b.name)[0] for b in bad] == list("147")
     assert bad[1].reason == "not an image"
@@ -69,9 +80,9 @@ def test_bad_files_are_collected_and_the_others_answered(images, tmp_path):
 
 
 def test_only_bad_files_give_no_answers(tmp_path):
-    bad = []
-    assert list(classify_files(classifier(), [str(tmp_path / "x.png")] * 4, bad)) == []
-    assert len(bad) == 4
+    files = files_of([str(tmp_path / "x.png")] * 4)
+    assert answers_for(files) == []
+    assert len(files.bad) == 4
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
@@ -80,15 +91,14 @@ def test_any_mode_and_size(mode, channels, tmp_path):
     path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
     Image.new(mode, (9, 13)).save(path)
     model = Model.create("C[4,3] A P.A R", (channels, 6, 6), ["a", "b"], seed=0)
-    bad = []
-    assert len(list(classify_files(classifier(1, model), [str(path)], bad))) == 1, bad
+    files = FittedFiles([str(path)], ["a", "b"], (channels, 6, 6))
+    assert len(answers_for(files, 1, model)) == 1, files.bad
 
 
 def test_images_of_too_many_pixels_are_bad(images):
-    bad = []
-    answers = classify_files(classifier(), images, bad, max_image_pixels=35)  # they have 36
-    assert list(answers) == [] and len(bad) == 8
-    assert "--max-image-pixels 35" in bad[0].reason
+    files = files_of(images, max_image_pixels=35)  # they have 36
+    assert answers_for(files) == [] and len(files.bad) == 8
+    assert "--max-image-pixels 35" in files.bad[0].reason
 
 
 def test_every_batch_is_shown_with_its_probabilities():
@@ -98,7 +108,7 @@ def test_every_batch_is_shown_with_its_probabilities():
         rows.extend(batch.indices.tolist())
         sums.extend(probabilities.sum(axis=1).tolist())
 
-    answers = list(classify_dataset(classifier(5), tiny_set(), each=each))
+    answers = list(classify_images(classifier(5), tiny_set(), each=each))
     assert rows == list(range(len(answers)))
     np.testing.assert_allclose(sums, 1, rtol=1e-6)
 
@@ -107,9 +117,9 @@ def test_answers_that_are_no_numbers_are_told(images):
     model = tiny_model()
     model.parameters[0]["weight"][:] = np.nan
     with pytest.raises(DataError, match=r"not a number: row 0: the weights are damaged"):
-        list(classify_dataset(classifier(model=model), tiny_set()))
+        list(classify_images(classifier(model=model), tiny_set()))
     with pytest.raises(DataError, match=r"not a number: .*0\.png"):
-        list(classify_files(classifier(model=model), images, []))
+        answers_for(files_of(images), model=model)
 
 
 # class directories, classes of the model, words that say why nothing is known of true classes
@@ -128,7 +138,13 @@ def test_true_classes_are_known_by_the_directories(directories, class_labels, wo
         (tmp_path / name).mkdir()
     why = unlabelled(str(tmp_path), "png", class_labels)
     assert why is None if words is None else words in why
-    assert unlabelled(str(tmp_path / "x"), "npy", class_labels) is None
+    for kind in ("npy", "imagenet,crop=64"):
+        assert unlabelled(str(tmp_path / "x"), kind, class_labels) is None
+
+
+def test_image_files_have_one_or_three_channels(images):
+    with pytest.raises(UsageError, match="images of 2 channels"):
+        FittedFiles(images, ["a", "b"], (2, 6, 6))
 
 
 # image width and height, network width and height, the part that remains (left, top, right, bottom)

@@ -1,0 +1,96 @@
+"""The modes single and multicrop of model-predict: the classes of images as a whole."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections import deque
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from denet.cli.predict_input import open_input
+from denet.errors import UsageError
+
+if TYPE_CHECKING:
+    from denet.dataset import BadSample
+    from denet.graph.kernel import Backend
+    from denet.model.model import Model
+    from denet.predict.classify import Answer
+
+log = logging.getLogger(__name__)
+
+
+def classify(
+    options: argparse.Namespace,
+    model: Model,
+    backend: Backend,
+    precision: str,
+    words: set[str],
+    bad: list[BadSample],
+    multicrop: bool = False,
+) -> int:
+    """Print the likeliest classes of each image, or the errors where the classes are known.
+
+    Returns the number of images; those that cannot be read go to ``bad``.
+    """
+    from denet.evaluate.classifier import Classifier
+    from denet.evaluate.confusion import doubt
+    from denet.predict.classify import classify_images, find_images
+    from denet.predict.report import ReportFiles, Review
+
+    images, why = open_input(options, model, find_images, multicrop)
+    view_num = images.view_num
+    image_num = len(images) // view_num + len(images.bad)
+    files = None
+    if options.report:
+        files = ReportFiles(options.report, images, options.font, options.max_image_pixels)
+    classifier = Classifier(model, min(options.batch_size, len(images)), backend, precision)
+    review = Review(len(model.class_labels))
+    answers = classify_images(
+        classifier, images, options.top, options.thread_num, review.add if why is None else None
+    )
+    write(drawn(answers, images.names[::view_num], options), options, quiet=why is None)
+    bad += sorted(images.bad)
+    if why is None:
+        onto_stdout = options.results or not options.format
+        print(review.errors.summary(), file=sys.stdout if onto_stdout else sys.stderr)
+        if sentence := doubt(review.errors, model.class_labels):
+            log.warning("%s: %s", options.input, sentence)
+    if files:
+        log.info("%s: %s", options.report, ", ".join(files.write(review)))
+    return image_num
+
+
+def write(answers: Iterable[Answer], options: argparse.Namespace, quiet: bool = False) -> None:
+    """Write the answers; if ``quiet``, only go through them unless --format or --results is set."""
+    from denet.predict.output import write_answers
+
+    if quiet and not (options.format or options.results):
+        deque(answers, maxlen=0)
+    else:
+        write_answers(answers, options.format or "text", options.top, options.results)
+
+
+def drawn(
+    answers: Iterable[Answer], names: Sequence[str], options: argparse.Namespace
+) -> Iterable[Answer]:
+    """Return the answers; with --draw the one that there must be is drawn as it passes."""
+    from denet.dataset.decode import decode_image, quiet_pillow
+    from denet.model.format.atomic import atomic_write
+    from denet.report.drawing import draw_classes
+
+    def draw(answer: Answer) -> Answer:
+        with quiet_pillow():
+            image = decode_image(answer.name, max_image_pixels=options.max_image_pixels)
+        picture = draw_classes(image, answer.classes, answer.label, options.font)
+        with atomic_write(options.draw) as temporary:
+            picture.save(temporary, format="png")
+        return answer
+
+    if not options.draw:
+        return answers
+    if len(names) != 1 or not Path(names[0]).is_file():
+        raise UsageError("--draw: needs one image: give --input one image file")
+    return map(draw, answers)

@@ -1,0 +1,71 @@
+"""The segment mode of model-predict: the class of every part of an image."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from denet.cli.predict_input import open_input
+from denet.errors import UsageError
+
+if TYPE_CHECKING:
+    from denet.dataset import BadSample
+    from denet.graph.kernel import Backend
+    from denet.model.model import Model
+
+log = logging.getLogger(__name__)
+
+RESULTS = "results"  # directory of the pictures where --results is not given
+
+
+def segment(
+    options: argparse.Namespace,
+    model: Model,
+    backend: Backend,
+    precision: str,
+    words: set[str],
+    bad: list[BadSample],
+) -> int:
+    """Write pictures of the classes; print how right they are where the truth is known.
+
+    Returns the number of images; those that cannot be read go to ``bad``.
+    """
+    from denet.dataset import parse_extension
+    from denet.evaluate.segmentation import PositionCounts, Segmenter
+    from denet.predict.segment import PictureFiles, find_segment_images, segment_images
+
+    for name in ("format", "draw", "report"):
+        if getattr(options, name):
+            raise UsageError(f"--{name}: --predict-mode segment writes pictures: leave it out")
+    if parse_extension(options.extension or "image")[0] == "imagenet":
+        raise UsageError(
+            "--extension imagenet: --predict-mode segment takes image files, directories or "
+            "arrays: give --extension image"
+        )
+    images, _ = open_input(options, model, find_segment_images)
+    image_num = len(images) + len(images.bad)
+    segmenter = Segmenter(model, min(options.batch_size, len(images)), backend, precision)
+    directory, max_image_pixels = options.results or RESULTS, options.max_image_pixels
+    pictures = PictureFiles(
+        directory, images.names, root(options.input, images.names), max_image_pixels
+    )
+    counts, written = PositionCounts(len(model.class_labels)), 0
+    for found in segment_images(segmenter, images, options.thread_num, max_image_pixels):
+        pictures.write(found)
+        written += 1
+        if compared := found.compared():
+            counts.add(*compared)
+    bad += sorted(images.bad)
+    if counts.pairs.any():
+        print(counts.report(model.class_labels))
+    log.info("%s: pictures of %d images", directory, written)
+    return image_num
+
+
+def root(path: str, names: list[str]) -> str:
+    """Return the directory that the images are below."""
+    if os.path.isdir(path):
+        return path
+    return os.path.commonpath([os.path.dirname(os.path.abspath(name)) for name in names])

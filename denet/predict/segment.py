@@ -1,0 +1,182 @@
+"""The class of every part of an image, compared with what is known, and as pictures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from denet.dataset import BadSample, Dataset
+from denet.dataset.base import MAX_IMAGE_PIXELS
+from denet.dataset.decode import decode_image, open_image, quiet_pillow, reason
+from denet.dataset.loader import Loader
+from denet.errors import DataError
+from denet.evaluate.classifier import check_fit
+from denet.evaluate.segmentation import NO_CLASS, Segmenter, over_image
+from denet.model.format.atomic import atomic_write
+from denet.predict.classify import find_images
+from denet.report.class_picture import class_picture
+
+PREDICTED, TRUE = "_predict.png", "_true.png"
+_ENCODINGS = ("L", "P", "P;1", "P;2", "P;4")  # of Pillow, in which pixels are class ids
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """What a model says of one image, and what is known: the class of all or a label picture."""
+
+    name: str
+    class_ids: np.ndarray  # (h, w) uint8 at each position of the network's last map
+    input_shape: tuple[int, int]  # (height, width) of the network input
+    label: int | None = None
+    label_picture: np.ndarray | None = None  # (H, W) uint8 class ids, NO_CLASS where not known
+
+    def over(self, shape: tuple[int, int]) -> np.ndarray:
+        """Return the class at each pixel of the image, taken to have this (height, width)."""
+        return over_image(self.class_ids, shape, self.input_shape)
+
+    def compared(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return true and predicted class ids: pixels of the label picture, or positions."""
+        if self.label_picture is not None:
+            return self.label_picture, self.over(self.label_picture.shape)
+        if self.label is not None:
+            return np.full_like(self.class_ids, self.label), self.class_ids
+        return None
+
+
+def find_segment_images(path: str) -> list[str]:
+    """Return the image files that ``path`` stands for, of a directory without label pictures.
+
+    That is without NAME_true.png and NAME_predict.png. Raises DataError where there is none.
+    """
+    found = find_images(path)
+    if os.path.isdir(path):
+        found = [each for each in found if not each.endswith((PREDICTED, TRUE))]
+    if not found:
+        raise DataError(f"input: no images in {os.path.abspath(path)} but label pictures")
+    return found
+
+
+def label_file(name: str) -> str:
+    """Return where the label picture of an image is looked for."""
+    return os.path.splitext(name)[0] + TRUE
+
+
+def read_label_picture(path: str, class_num: int, max_image_pixels: int) -> np.ndarray:
+    """Return the class ids (H, W) uint8 of an 8-bit picture; ValueError where it is none."""
+    from PIL.PngImagePlugin import PngImageFile
+
+    image = open_image(path, max_image_pixels)
+    # grey levels of 2 or 4 bits, "L;2" and "L;4", would be stretched
+    if not isinstance(image, PngImageFile) or image.tile[0][3] not in _ENCODINGS:
+        raise ValueError("not class ids: save it as PNG with a palette or 8 bits of grey")
+    class_ids = np.array(image)
+    if wrong := set(np.unique(class_ids).tolist()) - {*range(class_num), NO_CLASS}:
+        raise ValueError(
+            f"class id {min(wrong)}: the classes of the model are 0 to {class_num - 1}, and "
+            f"{NO_CLASS} is not counted"
+        )
+    return class_ids
+
+
+def segment_images(
+    segmenter: Segmenter,
+    dataset: Dataset,
+    thread_num: int | None = 1,
+    max_image_pixels: int = MAX_IMAGE_PIXELS,
+) -> Iterator[Segmented]:
+    """Yield what is found in each image, in order.
+
+    The truth is the class of the sample, or where the dataset knows none the picture
+    ``label_file``, if there is one. Damaged images and label pictures are left out:
+    ``dataset.bad`` tells them.
+    """
+    check_fit(segmenter.model, dataset)
+    preprocessing, class_num = segmenter.model.preprocessing, len(dataset.class_labels)
+    _, height, width = dataset.shape
+    loader = Loader(
+        dataset, segmenter.batch_size, preprocessing, thread_num=thread_num, training=False
+    )
+    for batch in loader.epoch(0):
+        names = [dataset.names[index] for index in batch.indices]
+        maps = segmenter.class_ids(batch.data, names)
+        labels = batch.targets.get("class_index", [None] * len(names))
+        damaged = {bad.name for bad in dataset.bad}
+        for name, class_ids, label in zip(names, maps, labels, strict=True):
+            if name in damaged:
+                continue
+            found = Segmented(name, class_ids, (height, width), label)
+            file = label_file(name)
+            if label is None and os.path.exists(file):
+                try:
+                    picture = read_label_picture(file, class_num, max_image_pixels)
+                except Exception as error:  # a damaged file can make a decoder raise anything
+                    dataset.bad.append(BadSample(file, reason(error)))
+                    continue
+                found = Segmented(name, class_ids, (height, width), None, picture)
+            yield found
+
+
+class PictureFiles:
+    """NAME_predict.png, and NAME_true.png where it is known, for images in a directory.
+
+    They have the size of the label picture, else of the image. Images of several directories go
+    to directories as theirs are below ``root``; names that differ in their suffix only keep it.
+    Raises DataError where the directory cannot be made.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        names: Sequence[str],
+        root: str,
+        max_image_pixels: int = MAX_IMAGE_PIXELS,
+    ):
+        self._directory = Path(directory)
+        self._root = root
+        self._max_image_pixels = max_image_pixels
+        stems = {os.path.splitext(name)[0] for name in names}
+        _make(self._directory)
+        self._suffixes = len(stems) < len(set(names))
+
+    def write(self, found: Segmented) -> None:
+        """Write the pictures of an image; a label picture itself is never written over."""
+        shape = self._shape(found)
+        true = found.label_picture
+        if found.label is not None:
+            true = np.full(shape, found.label, np.uint8)
+        self._save(found.name, PREDICTED, found.over(shape))
+        if true is not None:
+            self._save(found.name, TRUE, true)
+
+    def _shape(self, found: Segmented) -> tuple[int, int]:
+        if found.label_picture is not None:
+            return found.label_picture.shape
+        if not os.path.isfile(found.name):
+            return found.input_shape
+        with quiet_pillow():
+            image = decode_image(found.name, max_image_pixels=self._max_image_pixels)
+        return image.height, image.width
+
+    def _save(self, name: str, ending: str, class_ids: np.ndarray) -> None:
+        stem = os.path.relpath(name, self._root)
+        stem = stem if self._suffixes else os.path.splitext(stem)[0]
+        target = self._directory / f"{stem}{ending}"
+        if os.path.realpath(target) == os.path.realpath(label_file(name)):
+            return
+        _make(target.parent)
+        with atomic_write(target) as temporary:
+            class_picture(class_ids).save(temporary, format="png")
+
+
+def _make(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = error.strerror or error
+        raise DataError(
+            f"cannot make the directory: {directory}: {why}: give another --results"
+        ) from None
