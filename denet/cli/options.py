@@ -89,7 +89,8 @@ THREAD_NUM = Option(
 )
 EXTENSION = Option(
     "extension",
-    "file ending of the images, image for any, or npy for arrays; jpg,crop=64 also resizes",
+    "file ending of the images, image for any (jpg,crop=64 also resizes); npy for arrays; voc, "
+    "mscoco or imagenet for images with boxes (voc,2007-trainval,crop=512)",
     default="png",
 )
 ON_BAD_DATA = Option(

@@ -64,12 +64,13 @@ def train(options: argparse.Namespace) -> int:
     files = RunFiles(options.output_prefix)
     if options.resume and options.overwrite:
         raise UsageError("--resume: together with --overwrite: choose one of the two")
-    state = files.read_state() if options.resume else None
     if options.resume and not options.train:
         raise UsageError(
-            f"--resume: no options of a run in {files.options}: give them, or a prefix"
+            f"--resume: no run that tells its options: {files.options}: give its --output-prefix, "
+            "or all its options"
         )
     built.require(options, "train")
+    state = files.read_state() if options.resume else None
     if options.dry_run:
         return rehearse(options)
     if not state:

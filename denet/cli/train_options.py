@@ -45,8 +45,9 @@ NETWORK = (
 DATA = (
     Option(
         "train",
-        "training set: directory of class directories, or NAME of arrays NAME_data.npy and "
-        "NAME_labels.npy",
+        "training set: directory of class directories, NAME of arrays NAME_data.npy and "
+        "NAME_labels.npy, or folder of images with boxes in the layout of --extension voc, mscoco "
+        "or imagenet",
         metavar="PATH",
     ),
     Option("test", "test set", metavar="PATH"),
@@ -115,7 +116,7 @@ LEARNING = (
     ),
     Option(
         "label-smoothing",
-        "share of the target spread over all classes",
+        "share of the target of R spread over all classes",
         BELOW_ONE,
         0.0,
         metavar="SHARE",

@@ -49,7 +49,8 @@ class Annotated:
     told_sizes    (N, 2) (width, height) that the annotations state, 0 if they do not
     faults        position of an image -> why it cannot be used
     category_ids  number of each class in the annotations, where it has one
-    measured      whether the sizes of images are to be read from their files at the start
+    measured      whether the files of all images are looked at when they are opened; else only of
+                  those with boxes, which have to be clipped
     published     whether this is one of the sets that the constants of ImageNet are used for
     """
 
@@ -121,9 +122,7 @@ def open_annotated(
     found = read(path, splits)
     ids = _number_classes(found, settings, class_labels, path, class_owner)
     found = found.take(_choose(found, settings, max_samples, seed, path))
-    sizes = found.told_sizes
-    if found.measured:
-        sizes = _measure(found, thread_count(thread_num), progress, max_image_pixels)
+    sizes = _measure(found, thread_count(thread_num), progress, max_image_pixels)
     good, bad = _without_bad(found, path, on_bad_data)
     found, sizes = found.take(good), sizes[good]
     _check_sizes(found, sizes, path)
@@ -160,6 +159,11 @@ def _number_classes(
     if found.labels is not None:
         used |= set(found.labels.tolist())
     occurring = [name for position, name in enumerate(names) if position in used]
+    if class_labels is None and not names:
+        raise DataError(
+            f"no objects in the annotations: {os.path.abspath(path)}: check the splits of "
+            "--extension, or list the classes in labels.txt"
+        )
     ids = class_ids(names if class_labels is None else occurring, class_labels, path, owner)
     new = np.array([ids.get(name, -1) for name in names], np.int32)
     found.boxes.box_class[:] = new[found.boxes.box_class]
@@ -188,12 +192,17 @@ def _choose(
 
 
 def _measure(found: Annotated, threads: int, progress: bool, max_image_pixels: int) -> np.ndarray:
-    """Return the stored sizes (N, 2); images that cannot be read join the faults."""
+    """Return the stored sizes (N, 2), 0 of what is not looked at.
+
+    Images that cannot be read join the faults.
+    """
     sizes = np.zeros((len(found.names), 2), np.int32)
-    blocks = in_blocks("measure", found.names, threads, progress, max_image_pixels=max_image_pixels)
+    rows = np.flatnonzero(found.measured | (found.boxes.counts > 0))
+    names = [found.names[row] for row in rows]
+    blocks = in_blocks("measure", names, threads, progress, max_image_pixels=max_image_pixels)
     with closing(blocks):
         for start, headers in blocks:
-            for row, header in enumerate(headers, start):
+            for row, header in zip(rows[start:].tolist(), headers, strict=False):
                 sizes[row] = header.width, header.height
                 if header.fault:
                     found.faults.setdefault(row, header.fault)

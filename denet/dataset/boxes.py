@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
+from zlib import crc32
 
 import numpy as np
 
@@ -85,6 +86,14 @@ class Boxes:
         """Return where the boxes of an image are."""
         return slice(self.start[image], self.start[image + 1])
 
+    def checksum(self) -> int:
+        """Return a number that tells these boxes from others as far as training sees them."""
+        arrays = (self.boxes_px, self.box_class, self.crowd, self.start)
+        value = 0
+        for array in arrays:
+            value = crc32(array.tobytes(), value)
+        return value
+
     def keep(self, mask: np.ndarray) -> Boxes:
         """Return the boxes of the mask (T,), for as many images."""
         return Boxes(
@@ -113,8 +122,8 @@ class Mended(NamedTuple):
 
 
 def mend(boxes: Boxes, sizes: np.ndarray) -> tuple[Boxes, Mended]:
-    """Return the boxes clipped to images of ``sizes`` (N, 2), 0 if unknown, those with area."""
-    limit = np.where(sizes > 0, sizes, _FARTHEST)[boxes.image]
+    """Return the boxes clipped to images of ``sizes`` (N, 2), those with area."""
+    limit = sizes[boxes.image]
     inside = np.clip(boxes.boxes_px, 0, np.tile(limit, 2)).astype(np.float32)
     proper, visible = area(boxes.boxes_px) > 0, area(inside) > 0
     clipped = visible & (inside != boxes.boxes_px).any(axis=1)

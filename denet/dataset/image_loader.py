@@ -133,7 +133,7 @@ class DetectionDataset(Dataset):
         shape, class_num = "x".join(map(str, self.shape)), len(self.class_labels)
         return (
             f"{len(self)} images of {shape} with {len(self.boxes)} boxes of {class_num} "
-            f"class{'es' * (class_num > 1)}"
+            f"class{'es' * (class_num != 1)}"
         )
 
     def read(self, indices: np.ndarray) -> np.ndarray:

@@ -24,8 +24,8 @@ def read_imagenet(path: str, splits: Sequence[str] = ()) -> Annotated:
 
     Class ids are those of ../class_labels.txt, lines of "index name", else follow the sorted names
     of the folders. The boxes of image WNID/STEM.JPEG are in ../bbox/WNID/STEM.xml, taken as they
-    are, (xmin, ymin, xmax, ymax), and all of the image's class; an image need not have any. Sizes
-    of images are not looked at here, there being a million.
+    are, (xmin, ymin, xmax, ymax), and all of the image's class; an image need not have any. The
+    files of images without boxes are not looked at, there being a million.
     """
     listing = list_directory(path, image_suffixes())
     if not listing.files:

@@ -27,14 +27,14 @@ TRAINING_ONLY = (Dropout, InjectGroundTruth)  # the first outputs are the first 
 
 
 def for_training(graph: Graph, precision: str) -> Graph:
-    """Return what a training plan runs: all that the costs need."""
-    graph = _prune(graph, [cost.tensor for cost in graph.costs])
+    """Return what a training plan runs: all that the costs and the ratios need."""
+    graph = _prune(graph, [*(cost.tensor for cost in graph.costs), *graph.ratios.values()])
     return _cast_inputs(_fuse_relu(graph, (BatchNorm, Add)), precision)
 
 
 def for_prediction(graph: Graph, precision: str) -> Graph:
     """Return what a prediction plan runs: all that the outputs need, batch norm folded."""
-    graph = _drop_training_only(replace(graph, costs=[], updates=[]))
+    graph = _drop_training_only(replace(graph, costs=[], ratios={}, updates=[]))
     graph = _prune(graph, list(graph.outputs.values()))
     graph = _fuse_relu(graph, (BatchNorm, Add))
     graph = _fuse_relu(_fuse_residual(_fold_batch_norm(graph)), (Conv,))

@@ -96,6 +96,7 @@ class Graph:
     nodes: list[Node] = field(default_factory=list)
     updates: list[Update] = field(default_factory=list)
     costs: list[Cost] = field(default_factory=list)
+    ratios: dict[str, Tensor] = field(default_factory=dict)
     outputs: dict[str, Tensor] = field(default_factory=dict)
     taps: dict[int, Tensor] = field(default_factory=dict)
     marks: dict[str, Tensor] = field(default_factory=dict)  # what layers leave for later ones
@@ -172,6 +173,11 @@ class Graph:
         """Add a scalar float32 tensor to what training minimises."""
         assert tensor.shape == (), tensor
         self.costs.append(Cost(tensor, tensor.name))
+
+    def ratio(self, name: str, tensor: Tensor) -> None:
+        """Name a tensor (2,) int32, how many of how many, that a training plan hands back."""
+        assert tensor.type == TensorType((2,), "int32"), tensor
+        self.ratios[name] = tensor
 
     def output(self, name: str, tensor: Tensor) -> None:
         """Name a tensor that a prediction plan hands back."""

@@ -30,6 +30,8 @@ class Plan:
     statistics and costs stay f32). ``share`` names another plan of the same network in the same
     mode with another batch size: both then work on the same parameters. Memory for activations is
     taken by ``prepare``, which the first run calls: how much it will be is known before.
+
+    ``ratios`` are those of the graph as the last training run left them.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Plan:
         costs = {cost.name: cost.tensor for cost in self._graph.costs}
         self._results = costs if self.training else self._graph.outputs
         self.outputs = self._arrays(self._results)
+        self.ratios = self._arrays(self._graph.ratios)
         self._averages = RunningAverages(self._graph.updates, self._store)
         self._share = share
         self._steps = self._lower()
@@ -234,6 +237,7 @@ class Plan:
         """Return the memory of all tensors that do not live in the arena."""
         fixed = {self._graph.inputs[name]: array for name, array in self.inputs.items()}
         fixed.update({tensor: self.outputs[name] for name, tensor in self._results.items()})
+        fixed.update({tensor: self.ratios[name] for name, tensor in self._graph.ratios.items()})
         for node in self._graph.nodes:
             for tensor in node.inputs:
                 if tensor.kind in ("parameter", "state"):

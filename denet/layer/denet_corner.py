@@ -52,7 +52,7 @@ class DenetCorner(Layer):
         box = graph.input("box", (n, BOX_CAPACITY, 4), "float32")
         box_class = graph.input("box_class", (n, BOX_CAPACITY), "int32")
         cost = CornerCrossEntropy(self.cost_factor, self.dropout, salt(graph))
-        graph.cost(graph.apply(cost, corner, box, box_class, name="cost"))
+        graph.cost(graph.apply(cost, corner, box, box_class, name="corner"))
         with graph.scope("sample"):
             return convolve(
                 graph, x, self.sample_feat, (1, 1), bias=True, weight_init=self.weight_init

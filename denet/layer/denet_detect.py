@@ -69,7 +69,7 @@ class DenetDetect(Layer):
         if self.bbox_factor:
             regression = self._outputs(graph, x, "bbox", 4)
             error = BoxRegression(self.bbox_factor, box_overlap, self.bounded_iou)
-            graph.cost(graph.apply(error, regression, *truth, name="bbox"))
+            graph.cost(graph.apply(error, regression, *truth, name="box"))
             moved = [regression, sample]
         graph.output("detection_box", graph.apply(DecodeBox(), *moved))
 

@@ -8,6 +8,7 @@ from denet.detect.box import BOX_CAPACITY
 from denet.errors import DescriptionError
 from denet.graph.graph import Graph, Tensor
 from denet.graph.op.corner_search import CornerSearch
+from denet.graph.op.coverage import Coverage
 from denet.graph.op.inject_ground_truth import InjectGroundTruth
 from denet.graph.op.sparse_sample import SparseSample
 from denet.layer.base import Layer, salt
@@ -54,10 +55,11 @@ class DenetSparse(Layer):
             salt(graph),
         )
         sample, score = graph.apply(search, graph.marks["corner"])
+        n = x.shape[0]
+        box = graph.input("box", (n, BOX_CAPACITY, 4), "float32")
+        box_class = graph.input("box_class", (n, BOX_CAPACITY), "int32")
+        graph.ratio("coverage", graph.apply(Coverage(), sample, box, box_class))
         if self.sample_gt:
-            n = x.shape[0]
-            box = graph.input("box", (n, BOX_CAPACITY, 4), "float32")
-            box_class = graph.input("box_class", (n, BOX_CAPACITY), "int32")
             sample, score = graph.apply(InjectGroundTruth(), sample, score, box, box_class)
         graph.marks |= {"sample": sample, "sample_score": score}
         y: Tensor = graph.apply(SparseSample(self.grid_size), x, sample)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -19,6 +20,8 @@ from denet.evaluate.detect_params import DetectParams
 from denet.evaluate.detector import DatasetDetections
 from denet.model.format.atomic import atomic_text
 from denet.predict.output import csv_line, rounded, write_lines
+
+log = logging.getLogger(__name__)
 
 CSV_COLUMNS = ("image", "class", "score", "x0", "y0", "x1", "y1")
 
@@ -164,16 +167,21 @@ def write_coco(
     """Write a results file of MSCOCO: a list of image_id, category_id, bbox, score.
 
     bbox is x, y, width, height in pixels from 0, with one decimal. ``category_ids`` are those of
-    the dataset by class, 1, 2, ... where they are not given. The best of each image come first.
-    (DeNet of 2017 added 1 to x and y.)
+    the dataset by class, 1, 2, ... where they are not given; a class that is -1 there is left out.
+    The best of each image come first. (DeNet of 2017 added 1 to x and y.)
     """
+    ids = np.array(category_ids or range(1, found.class_index.max(initial=0) + 2))
+    known = ids[found.class_index] >= 0
+    if not known.all():
+        log.warning("%s: without the %d detections of other classes", path, (~known).sum())
     with atomic_text(path) as file:
         file.write("[")
-        for number, (image, class_index, score, box) in enumerate(found.best_first().rows()):
+        rows = found.take(known).best_first().rows()
+        for number, (image, class_index, score, box) in enumerate(rows):
             x, y, x1, y1 = (round(side, 1) for side in box)
             row = {
                 "image_id": image_ids[image],
-                "category_id": category_ids[class_index] if category_ids else class_index + 1,
+                "category_id": int(ids[class_index]),
                 "bbox": [x, y, round(x1 - x, 1), round(y1 - y, 1)],
                 "score": round(score, 6),
             }

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from statistics import median
 from typing import TYPE_CHECKING
 
 from denet.errors import DataError, UsageError
-from denet.report.metrics import read_metrics
+from denet.report.metrics import cost_parts, read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +37,8 @@ class Panel:
 
 
 PANELS = (
-    Panel("Training cost", {"cost": ""}, spikes=True),
+    Panel("Training cost", {"cost": "sum"}, spikes=True),
+    Panel("Coverage (%)", {"coverage": ""}, from_zero=True),
     Panel("Test error (%)", {"test_error": "top-1", "test_top5_error": "top-5"}, from_zero=True),
     Panel("Learn rate", {"learn_rate": ""}),
 )
@@ -49,7 +50,7 @@ def can_draw() -> bool:
 
 
 def draw_curves(metrics: str | os.PathLike[str], picture: str | os.PathLike[str]) -> None:
-    """Draw the metrics file as a PNG: cost, test errors and learn rate over the epochs.
+    """Draw the metrics file as a PNG: costs, coverage, test errors and learn rate by epoch.
 
     Raises UsageError where matplotlib is missing, DataError for a file that is no metrics table.
     """
@@ -67,7 +68,9 @@ def curves_figure(columns: Mapping[str, Sequence[float]]) -> Figure:
         from matplotlib.ticker import MaxNLocator
     except ImportError as error:
         raise UsageError(f"{MISSING} ({error})") from error
-    panels = [panel for panel in PANELS if any(points(columns, name)[1] for name in panel.lines)]
+    cost, *others = PANELS
+    panels = [replace(cost, lines=cost.lines | cost_parts(columns)), *others]
+    panels = [panel for panel in panels if any(points(columns, name)[1] for name in panel.lines)]
     count = max(1, len(panels))
     figure = Figure(figsize=(4.8 * count, 3.6), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
@@ -119,7 +122,7 @@ def _draw_panel(axes: Axes, panel: Panel, columns: Mapping[str, Sequence[float]]
             markersize=3.5,
             linewidth=1.5 if len(values) < DENSE else 0.8,
             clip_on=bool(high),
-            label=f"{label} {values[-1]:.2f}" if label else "",
+            label=f"{label} {values[-1]:#.4g}" if label else "",
         )
         title += "" if label else f": {values[-1]:.4g}"
         if high:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from denet.errors import DataError
 from denet.model.format.atomic import atomic_text
+
+COST_PART = "cost_"  # begins the names of the columns that add up to the column cost
 
 
 def write_metrics(path: str | os.PathLike[str], rows: Sequence[Mapping[str, float]]) -> None:
@@ -37,6 +39,11 @@ def read_metrics(path: str | os.PathLike[str]) -> dict[str, list[float]]:
         raise DataError(f"metrics: cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
         raise DataError(f"metrics: {path} is not a table of numbers ({error})") from error
+
+
+def cost_parts(columns: Iterable[str]) -> dict[str, str]:
+    """Return {column: name of the cost} of those that add up to the column cost."""
+    return {name: name.removeprefix(COST_PART) for name in columns if name.startswith(COST_PART)}
 
 
 def _text(value: float) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from denet.errors import UsageError
 from denet.model.format.atomic import atomic_write
 from denet.report.curves import MISSING, can_draw, draw_curves
-from denet.report.metrics import write_metrics
+from denet.report.metrics import cost_parts, write_metrics
 from denet.report.tensorboard import EventWriter
 from denet.train.checkpoint import RunFiles
 from denet.train.progress import duration, speed_text
@@ -53,7 +53,14 @@ class Journal:
 
     def _log(self, metrics: Metrics) -> None:
         epoch, epochs = int(metrics["epoch"]), self._settings.epochs
-        parts = [f"cost {metrics['cost']:.4f}"]
+        costs = [
+            f"{name} {metrics[column]:.4f}"
+            for column, name in cost_parts(metrics).items()
+            if not math.isnan(metrics[column])
+        ]
+        parts = [f"cost {metrics['cost']:.4f}" + (f" ({', '.join(costs)})" if costs else "")]
+        if not math.isnan(coverage := metrics.get("coverage", math.nan)):
+            parts.append(f"coverage {coverage:.2f}%")
         if not math.isnan(metrics["test_error"]):
             parts.append(f"test error {metrics['test_error']:.2f}%")
         parts.append(f"learn rate {metrics['learn_rate']:.4g}")

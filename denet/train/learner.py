@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,13 +13,26 @@ from denet.errors import DataError, UsageError
 from denet.evaluate.plan_set import PlanSet
 from denet.graph.graph import Graph
 from denet.graph.kernel import Backend
+from denet.graph.op.softmax_cross_entropy import SoftmaxCrossEntropy
 from denet.model.model import Model
 from denet.model.selection import layer_numbers
+from denet.report.metrics import COST_PART
 from denet.train.memory import advice
 from denet.train.settings import TrainSettings
 from denet.train.solver import Solver, make_solver
 
 SOLVER_THREADS = 8  # beyond these an update is bound by memory, not by cores
+
+
+class Measured(NamedTuple):
+    """Costs of a batch by path, and (sum, number) of other columns of metrics.csv, which are means.
+
+    The costs are times their factors: training minimises their sum. Where there are several, each
+    has a column, counted by image. The ratios of the graph, in per cent, are the other columns.
+    """
+
+    costs: dict[str, float]
+    columns: dict[str, tuple[float, float]]
 
 
 class Learner:
@@ -38,7 +52,10 @@ class Learner:
     ):
         self._model, self._settings = model, settings
         self._frozen = layer_numbers(model, settings.skip_layer_updates)
-        self._factors = {cost.name: cost.factor for cost in self._graph(1).costs}
+        graph = self._graph(1)
+        self._factors = {cost.name: cost.factor for cost in graph.costs}
+        self._cost_columns = cost_columns(list(self._factors))
+        self.columns = [*self._cost_columns.values(), *graph.ratios]
         self.factor = settings.batch_size_factor
         mend = advice(batch_size, self.factor)
         self._plans = PlanSet(self._graph, batch_size, backend, "train", precision, mend)
@@ -53,23 +70,26 @@ class Learner:
         """The number of parameters that are trained."""
         return sum(value.size for value in self.plan.unpack(self.plan.weights).values())
 
-    def add(self, batch: Batch, share: float) -> dict[str, float]:
-        """Run a batch forward and backward; return its costs by name.
+    def add(self, batch: Batch, share: float) -> Measured:
+        """Run a batch forward and backward; return what it was found to have.
 
         ``share`` is its part of the images of the step: the gradients of a step add up to that of
         all its images in one batch (but for batch normalisation, which sees one batch at a time).
         """
         plan = self._plans[len(batch.data)]
         inputs = {"data": batch.data, **batch.targets}
-        costs = {name: float(cost) for name, cost in plan.run(inputs, batch.sample_keys).items()}
+        found = plan.run(inputs, batch.sample_keys)
         if self._sum is not None:
             np.multiply(plan.gradients, share, out=plan.gradients)
             self._sum += plan.gradients
-        return costs
-
-    def total(self, costs: Mapping[str, float]) -> float:
-        """Return what training minimises: the costs of a batch times their factors."""
-        return sum(self._factors[name] * cost for name, cost in costs.items())
+        costs = {path: factor * float(found[path]) for path, factor in self._factors.items()}
+        count = len(batch.data)
+        columns: dict[str, tuple[float, float]] = {
+            name: (costs[path] * count, count) for path, name in self._cost_columns.items()
+        }
+        for name, (part, whole) in plan.ratios.items():
+            columns[name] = 100 * float(part), float(whole)
+        return Measured(costs, columns)
 
     def update(self, learn_rate: float) -> bool:
         """Change the weights by the gradient of the batches that were added.
@@ -125,6 +145,12 @@ class Learner:
         """Return the network's graph with the costs weighted and the skipped layers frozen."""
         settings = self._settings
         graph = self._model.graph(batch_size, settings.label_smoothing, self._frozen)
+        smoothed = any(isinstance(node.op, SoftmaxCrossEntropy) for node in graph.nodes)
+        if settings.label_smoothing and not smoothed:
+            raise UsageError(
+                f"label-smoothing: {settings.label_smoothing:g}: only layer R smooths its target, "
+                "which the network lacks: leave it out, or give 0"
+            )
         layers = list(dict.fromkeys(_layer(cost.name) for cost in graph.costs))
         factors = settings.cost_factors or [1.0] * len(layers)
         if len(factors) != len(layers):
@@ -148,6 +174,19 @@ class Learner:
             clip=settings.gradient_clip,
             threads=min(thread_count(None), SOLVER_THREADS),
         )
+
+
+def cost_columns(paths: Sequence[str]) -> dict[str, str]:
+    """Return {path: column of metrics.csv} of several costs, {} of one, whose total tells all.
+
+    "13.denet-corner.corner" is cost_corner; costs of the same last name keep their whole path.
+    """
+    names = [path.rpartition(".")[2] for path in paths]
+    short = {
+        path: f"{COST_PART}{name if names.count(name) == 1 else path}"
+        for path, name in zip(paths, names, strict=True)
+    }
+    return short if len(paths) > 1 else {}
 
 
 def _layer(path: str) -> str:

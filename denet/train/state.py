@@ -18,6 +18,7 @@ from zlib import crc32
 import numpy as np
 
 from denet.dataset import Dataset
+from denet.dataset.image_loader import DetectionDataset
 from denet.errors import DataError, UsageError
 from denet.model.format import SIGNATURE_BYTES, check_content
 from denet.model.format.content import open_file
@@ -36,8 +37,8 @@ NEEDED = {"epoch", "train_seconds", "wait_seconds", "test_seconds"}  # of earlie
 class Position:
     """How far a training is: in ``epoch`` (from 0), after ``step`` of its updates.
 
-    ``cost`` is summed over the ``samples`` of this epoch so far; then the seconds they took, and
-    the learn rate of the last update.
+    ``cost`` is summed over the ``samples`` of this epoch so far; then the seconds they took, the
+    learn rate of the last update, and (sum, number) of what else metrics.csv tells, by column.
     """
 
     epoch: int = 0
@@ -47,6 +48,7 @@ class Position:
     train_seconds: float = 0.0
     wait_seconds: float = 0.0
     learn_rate: float = 0.0
+    columns: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass
@@ -91,11 +93,12 @@ class State:
                     "start a new run with --model"
                 )
             log.warning("resume: %s: %s instead of %s from here on", option, value, before)
-        if self.data != dict(data):
+        # what an earlier version did not record is taken to be the same
+        if dict(data) | self.data != dict(data):
             raise DataError(
                 f"resume: the training set has changed: {data['samples']} images, "
-                f"{self.data.get('samples')} when the run began, with other names or labels: bring "
-                "that set back, or start a new run with --model"
+                f"{self.data.get('samples')} when the run began, with other names, labels or "
+                "boxes: bring that set back, or start a new run with --model"
             )
 
     def _check_step(self, settings: TrainSettings) -> None:
@@ -110,10 +113,13 @@ class State:
 
 
 def dataset_record(dataset: Dataset) -> dict[str, Any]:
-    """Return what tells a training set from others: the number of samples, names and labels."""
+    """Return what tells a training set from others: number of samples, names, labels and boxes."""
     names = "\0".join(os.path.basename(name) for name in dataset.names)
     checksum = crc32(dataset.labels.tobytes(), crc32(names.encode(errors="surrogateescape")))
-    return {"samples": len(dataset), "checksum": checksum}
+    record = {"samples": len(dataset), "checksum": checksum}
+    if isinstance(dataset, DetectionDataset):
+        record["boxes"] = dataset.boxes.checksum()
+    return record
 
 
 def write_state(state: State, path: str | os.PathLike[str]) -> None:
@@ -146,6 +152,7 @@ def read_state(path: str | os.PathLike[str]) -> State:
         *(place.integer("epoch"), place.integer("step"), place.number("cost")),
         *(place.integer("samples"), place.number("train_seconds"), place.number("wait_seconds")),
         place.number("learn_rate", 0.0),
+        _columns(place.record("columns")),
     )
     iteration = record.integer("iteration")
     if min(position.epoch, position.step, position.samples, iteration) < 0:
@@ -168,6 +175,15 @@ def read_state(path: str | os.PathLike[str]) -> State:
 def _json(value: float) -> float | None:
     """JSON knows no number for nothing and none for infinity."""
     return value if math.isfinite(value) else None
+
+
+def _columns(record: Record) -> dict[str, tuple[float, float]]:
+    columns: dict[str, tuple[float, float]] = {}
+    for name in record.values:
+        if len(sums := record.numbers(name)) != 2:
+            raise record.fault(f"{name!r} is not a sum and a number")
+        columns[name] = sums[0], sums[1]
+    return columns
 
 
 def _row(record: Record) -> Metrics:

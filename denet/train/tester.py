@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
@@ -21,6 +22,8 @@ from denet.model.model import Model
 from denet.train.checkpoint import RunFiles, write_text
 from denet.train.progress import follow
 from denet.train.settings import TrainSettings
+
+log = logging.getLogger(__name__)
 
 
 class Result(NamedTuple):
@@ -55,6 +58,8 @@ class Tester:
         batch_size = min(settings.batch_size, len(test_set))
         kind = Detector if detects(model) else Classifier
         self._network: Detector | Classifier = kind(model, batch_size, backend, precision)
+        if isinstance(test_set, DetectionDataset) and detects(model) and not len(test_set.boxes):
+            log.warning("the test set has no objects: no test error, and no best model")
         self._loader = Loader(
             test_set,
             batch_size,
@@ -120,6 +125,6 @@ def check_targets(model: Model, dataset: Dataset) -> None:
         )
     if not needs_boxes and not classes:
         raise DataError(
-            "dataset: its images have boxes but no class of their own: end the network in DND "
-            "instead of R"
+            "dataset: its images have boxes but no class of their own, which R needs: end the "
+            "network in DND"
         )

@@ -38,6 +38,7 @@ EARLIER = ", or start from an earlier model with --model"  # a state may be ruin
 NAMED_IMAGES = 3  # of a batch, in an error of one line
 # metrics that go into the model: no times, so that the same training gives the same file
 SUMMARY = ("epoch", "learn_rate", "cost", "test_error", "test_top5_error")
+NOTHING = (0.0, 0.0)  # sum and number of a column
 
 
 class Trainer:
@@ -177,12 +178,15 @@ class Trainer:
         """Add a batch to the step in hand; return its cost. Raises DivergedError."""
         at, size = self._at, self._loader.batch_size * self.settings.batch_size_factor
         images = min(size, len(self._loader.dataset) - at.step * size)  # of the whole step
-        self._costs = self._learner.add(batch, len(batch.data) / images)
-        cost = self._learner.total(self._costs)
+        self._costs, columns = self._learner.add(batch, len(batch.data) / images)
+        cost = sum(self._costs.values())
         if not math.isfinite(cost):
             raise self._diverged(batch)
         at.cost += cost * len(batch.data)
         at.samples += len(batch.data)
+        for name, (part, number) in columns.items():
+            total, count = at.columns.get(name, NOTHING)
+            at.columns[name] = total + part, count + number
         return cost
 
     def _finish_epoch(self, held: HeldSignal) -> None:
@@ -203,6 +207,7 @@ class Trainer:
             "epoch": at.epoch + 1,
             "learn_rate": at.learn_rate,
             "cost": at.cost / at.samples,
+            **{name: _mean(*at.columns.get(name, NOTHING)) for name in self._learner.columns},
             **dict.fromkeys(("test_error", "test_top5_error"), math.nan),
             "images_per_second": at.samples / at.train_seconds,
             "train_seconds": at.train_seconds,
@@ -304,3 +309,7 @@ class Trainer:
         available = available_bytes()
         log.info("%s", needed.text(available))
         needed.check(available)
+
+
+def _mean(total: float, count: float) -> float:
+    return total / count if count else math.nan

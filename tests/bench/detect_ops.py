@@ -35,6 +35,7 @@ DETECTION = (  # ops that no classifier has
     "BoxRegression",
     "CornerCrossEntropy",
     "CornerSearch",
+    "Coverage",
     "DecodeBox",
     "DetectionCrossEntropy",
     "DetectionProbability",

@@ -111,6 +111,8 @@ FAULTS = [
         "",
     ),
     ("rm run/m.state; mkdir run/m.state", GO_ON, 3, "m.state: Is a directory", ""),
+    ("rm run/run.yaml", GO_ON, 2, "no run that tells its options: ... run.yaml: give its", ""),
+    ("rm -r run", GO_ON, 2, "no run that tells its options: ... run.yaml: give its", ""),
     ("rm run/m.state", GO_ON, 2, "resume: no m.state beside ... start a new run", ""),
     # other trainings than the one that was begun
     ("rm train/cat/0.png", GO_ON, 3, "the training set has changed: 15 images, 16 when", ""),

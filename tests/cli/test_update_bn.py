@@ -22,6 +22,10 @@ def files(tmp_path: Path) -> Path:
         for index in range(3):
             pixels = rng.integers(0, 256, (8, 8, 3), np.uint8)
             Image.fromarray(pixels).save(tmp_path / "train" / name / f"{index}.png")
+    (tmp_path / "large").mkdir()
+    for name in LABELS:
+        (tmp_path / "large" / name).mkdir()
+        Image.new("RGB", (12, 9)).save(tmp_path / "large" / name / "0.png")
     for name, text in (("norm", "BN RSN.O[4,3] P.A R"), ("plain", "P.A R")):
         save_model(Model.create(text, (3, 8, 8), LABELS), tmp_path / f"{name}.mdl")
     return tmp_path
@@ -60,6 +64,7 @@ CASES = [
     ("--model norm.mdl --output new.txt --input train", 2, "new.txt"),
     ("--model norm.mdl --output new.mdl --input train --extension jpg", 3, "train"),
     ("--model norm.mdl --output new.mdl --input train --extension png,crop=4", 3, "crop=8x8"),
+    ("--model norm.mdl --output new.mdl --input large", 3, "give --extension png,crop=8x8"),
 ]
 
 

@@ -91,6 +91,36 @@ def test_boxes_are_taken_as_they_are(train):
     assert dataset.text() == "4 images of 3x8x8 with 2 boxes of 3 classes"
 
 
+def test_boxes_are_clipped_and_what_was_dropped_is_told(train, caplog):
+    """Images are 20 x 10 pixels; the files of those without boxes are not looked at."""
+    (train / "n2/n2_0.png").write_bytes(b"not an image")
+    outside, turned, partly = (30, 0, 40, 5), (9, 8, 2, 3), (15, -3, 1e12, 6)
+    write_boxes(train, "n1/n1_0.xml", *(object_xml(box=box) for box in (outside, turned, partly)))
+    write_boxes(train, "n1/n1_1.xml", *[object_xml(box=(0, 0, 9, 9))] * 130)
+    with caplog.at_level("INFO"):
+        dataset = opened(train)
+    assert dataset.boxes_px[0].tolist() == [15, 0, 20, 6] and dataset.area[0] == 30
+    assert dataset.start.tolist() == [0, 1, 131, 131, 131]
+    assert dataset.sizes.tolist() == [[20, 10], [20, 10], [0, 0], [0, 0]]
+    for words in (
+        "1 degenerate boxes dropped, 1 boxes outside their image dropped, 1 boxes clipped",
+        "2 images without boxes, 1 images of more than 128 boxes",
+    ):
+        assert words in caplog.text
+    for training in (False, True):
+        targets = dataset.load(np.arange(2), np.arange(2, dtype=np.uint64), training).targets
+        box, count = targets["box"], (targets["box_class"] >= 0).sum(axis=1)
+        assert np.isfinite(box).all() and box.min() >= 0 and box.max() <= 1
+        assert count[0] <= 1 and count[1] in (0, 128)
+
+
+def test_a_damaged_image_with_boxes_is_found_when_the_set_is_opened(train):
+    write_boxes(train, "n2/n2_0.xml", object_xml(box=(0, 0, 9, 9)))
+    (train / "n2/n2_0.png").write_bytes(b"not an image")
+    with pytest.raises(BadDataError, match=r"cannot use 1 of 4 images: .*n2_0\.png"):
+        opened(train)
+
+
 def test_damaged_boxes(train):
     write_boxes(train, "n1/n1_1.xml", object_xml("x", (2, 3, "?", 8)))
     with pytest.raises(BadDataError, match="n1_1.xml: object 1: bndbox/xmax is '.', not a number"):

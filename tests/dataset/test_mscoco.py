@@ -125,6 +125,15 @@ def test_published_names(tmp_path):
     assert opened(tmp_path, "mscoco,2014-val").channel_statistics()[0] == (0.485, 0.456, 0.406)
 
 
+def test_subtract_mean(tmp_path):
+    """In 2017 this set had no mean and deviation of its own, and all pixels were divided by 0."""
+    write_coco(tmp_path, content([image(1)]))
+    constants = opened(tmp_path, "mscoco,train,crop=8,subtract_mean").channel_statistics()
+    assert constants == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    mean, _ = opened(tmp_path, "mscoco,train,crop=8").channel_statistics()
+    assert mean == pytest.approx((0, 0, 1))  # of its blue image
+
+
 @pytest.mark.parametrize("folder", ["train", "images/train", "images", "."])
 def test_folders_of_images(tmp_path, folder):
     write_coco(tmp_path, {**content([]), "images": []})

@@ -22,6 +22,7 @@ from denet.graph.op.concat import Concat
 from denet.graph.op.conv import Conv
 from denet.graph.op.corner_cross_entropy import CornerCrossEntropy
 from denet.graph.op.corner_search import CornerSearch
+from denet.graph.op.coverage import Coverage
 from denet.graph.op.crop import Crop
 from denet.graph.op.crop_mirror import CropMirror
 from denet.graph.op.decode_box import DecodeBox
@@ -174,6 +175,16 @@ def _inject(name: str, samples: int, training: bool = True) -> Case:
     return Case(f"InjectGroundTruth {name}", InjectGroundTruth(), types, domains, training)
 
 
+def _coverage(name: str, samples: int) -> Case:
+    types = (
+        *(TensorType((3, many, 4), "float32") for many in (samples, 6)),
+        TensorType((3, 6), "int32"),
+    )
+    return Case(
+        f"Coverage {name}", Coverage(0.1), types, {0: "boxes", 1: "boxes", 2: "2 classes or none"}
+    )
+
+
 def _sparse(
     name: str, grid: int, x: tuple[int, int, int, int], side: int, domain: str = "boxes"
 ) -> Case:
@@ -277,6 +288,8 @@ SAMPLES = [
     _corners("with centres", CornerSearch(4, local_max=1), (2, 8, 9, 5)),
     _corners("clustered", CornerSearch(3, 0.0, nms_threshold=0.4), (2, 7, 7, 5), training=False),
     _corners("too few", CornerSearch(4, 0.6), (2, 3, 2, 4), training=False),
+    _coverage("plain", 16),
+    _coverage("of one sample", 1),
     _inject("plain", 16),
     _inject("more than samples", 4),
     _inject("not training", 4, training=False),

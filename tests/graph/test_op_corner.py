@@ -9,6 +9,7 @@ from denet.backend.numpy.backend import NumpyBackend
 from denet.graph.op.base import Run
 from denet.graph.op.corner_cross_entropy import CornerCrossEntropy
 from denet.graph.op.corner_search import CornerSearch
+from denet.graph.op.coverage import Coverage
 from denet.graph.op.inject_ground_truth import InjectGroundTruth
 from denet.graph.plan import Plan
 from denet.layer.options import LayerOptions
@@ -193,6 +194,17 @@ def test_more_true_boxes_than_samples():
 def test_prediction_leaves_the_samples_alone():
     sample, score = inject(PREDICT, 4, *truth([WHOLE]))
     assert (sample == 9).all() and (score == 0.25).all()
+
+
+def test_coverage_by_hand():
+    """Each true box counts once, if a sample of its own image overlaps it by more than half."""
+    half, whole, corner = (0, 0, 1, 0.5), (0, 0, 1, 1), (0, 0, 0.25, 0.25)
+    sample = np.array([[half, half, whole], [whole, whole, whole], [half, half, half]], np.float32)
+    box, box_class = truth([whole, half, corner], [], [whole, (0, 0, 1, 0.75)])
+    ((found,), saved) = Coverage().forward(TRAIN, sample, box, box_class)
+    assert found.tolist() == [3, 5] and found.dtype == np.int32 and saved == ()
+    ((found,), _) = Coverage().forward(TRAIN, sample, *truth([], [], []))
+    assert found.tolist() == [0, 0]
 
 
 def test_prediction_plans_ask_for_no_boxes_and_run_no_injection():

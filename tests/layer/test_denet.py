@@ -54,10 +54,10 @@ def predicted(model: Model, batch: dict[str, np.ndarray]) -> dict[str, np.ndarra
 HEADS = [
     # text, costs of DND, outputs: columns of the probability and whether there is fitness
     ("DND", ["class"], 4, False),
-    ("DND[0.5,1,1]", ["class", "bbox"], 4, False),
+    ("DND[0.5,1,1]", ["class", "box"], 4, False),
     ("DND.B[0.5,1,0,0.1]", ["class", "fitness"], 4, True),
-    ("DND.J[0.5,1,1]", ["class", "bbox"], 16, False),
-    ("DND[0.5,1,1,0.1]", ["class", "bbox", "fitness"], 4, True),
+    ("DND.J[0.5,1,1]", ["class", "box"], 16, False),
+    ("DND[0.5,1,1,0.1]", ["class", "box", "fitness"], 4, True),
 ]
 
 
@@ -92,13 +92,26 @@ def test_the_threshold_stands_for_classes_and_boxes_or_each_has_its_own():
         overlaps = {
             node.name.split(".")[-1]: node.op.overlap
             for node in model.graph(1).nodes
-            if hasattr(node.op, "overlap")
+            if "denet-detect" in node.name and hasattr(node.op, "overlap")
         }
         classes, boxes = expected
-        assert overlaps == {"class": classes, "fitness": classes, "bbox": boxes}
+        assert overlaps == {"class": classes, "fitness": classes, "box": boxes}
     (layer,) = create("DND").layers[-1:]
     assert layer.modified("overlap_threshold", "0.7").overlap_threshold == (0.7, 0.7)
     assert layer.modified("overlap_threshold", "0.7,0.5").overlap_threshold == (0.7, 0.5)
+
+
+def test_each_factor_is_that_of_its_own_cost():
+    nodes = create("DND.B[0.5,2,3,4]").graph(1).nodes
+    found = {
+        node.name.removeprefix("7.denet-detect."): (
+            node.op.factor,
+            getattr(node.op, "bounded", None),
+        )
+        for node in nodes
+        if node.name.startswith("7.denet-detect.") and hasattr(node.op, "factor")
+    }
+    assert found == {"class": (2, None), "box": (3, True), "fitness": (4, None)}
 
 
 def test_joint_and_independent_fitness_exclude_each_other():
@@ -162,7 +175,7 @@ def test_no_ground_truth_at_all():
     batch["box_class"][:] = -1
     plan = training_plan(create("DND[0.5,1,1,0.1]"))
     costs = plan.run(batch, KEYS)
-    assert costs["7.denet-detect.bbox"] == 0
+    assert costs["7.denet-detect.box"] == 0
     assert costs["7.denet-detect.class"] == pytest.approx(1)
     assert np.isfinite(plan.gradients).all()
 

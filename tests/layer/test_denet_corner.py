@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from denet.backend.numpy.backend import NumpyBackend
+from denet.backend.onednn.library import OneDnnUnavailable
 from denet.detect.box import BOX_CAPACITY
 from denet.errors import DescriptionError
 from denet.graph.graph import Graph
+from denet.graph.op.base import Run
 from denet.graph.op.corner_cross_entropy import CornerCrossEntropy
 from denet.graph.op.corner_search import CornerSearch
 from denet.graph.op.inject_ground_truth import InjectGroundTruth
@@ -14,6 +16,13 @@ from denet.graph.plan import Plan
 from denet.layer.options import LayerOptions
 from denet.model.desc import build_layers, parse_desc
 from denet.model.model import Model
+
+try:
+    from denet.backend.onednn.backend import OneDnnBackend
+
+    BACKENDS = [NumpyBackend(), OneDnnBackend()]
+except OneDnnUnavailable:  # no wheel for this machine
+    BACKENDS = [NumpyBackend()]
 
 
 def build(text: str) -> Graph:
@@ -46,7 +55,7 @@ def test_corners_start_unlikely_and_their_logits_are_float32(text, corner_num):
     assert (start["1.denet-corner.corner.bias"] == 5).all()  # P = sigmoid(-10)
     assert start["1.denet-corner.sample.weight"].any()
     assert (start["1.denet-corner.sample.bias"] == 0).all()
-    assert [cost.name for cost in graph.costs] == ["1.denet-corner.cost"]
+    assert [cost.name for cost in graph.costs] == ["1.denet-corner.corner"]
     assert graph.inputs["box"].shape == (2, BOX_CAPACITY, 4)
     assert graph.inputs["box_class"].type.dtype == "int32"
 
@@ -113,3 +122,45 @@ def test_recomputed_segments_sample_the_same_boxes():
     assert all(gradient.any() for gradient in gradients[0].values())
     for name, gradient in gradients[0].items():
         assert (gradient == gradients[1][name]).all(), name
+
+
+def overlaps(one: np.ndarray, other: np.ndarray) -> bool:
+    """Say whether two boxes have an IoU above 0.5."""
+    x0, y0 = np.maximum(one[:2], other[:2])
+    x1, y1 = np.minimum(one[2:], other[2:])
+    shared = max(x1 - x0, 0) * max(y1 - y0, 0)
+    areas = [(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (one, other)]
+    return bool(shared > 0.5 * (sum(areas) - shared))
+
+
+@pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
+@pytest.mark.parametrize("cut", ["", "SPLIT "])
+@pytest.mark.parametrize("text", ["DNS[3,4]", "DNS.G[3,4]"])
+def test_coverage_is_that_of_the_samples_before_the_true_boxes_join(text, cut, backend):
+    text = f"C[8,3,2] A {cut}DNC[6,2] {text} {cut}C[16] A DND[0.3,1,1]"
+    rng = np.random.default_rng(0)
+    low = rng.random((2, BOX_CAPACITY, 2)) / 2
+    box = np.concatenate([low, low + rng.uniform(0.1, 0.5, low.shape)], axis=-1).astype(np.float32)
+    box_class = np.where(np.arange(BOX_CAPACITY) < 40, 1, [[-1]] * 2).astype(np.int32)
+    batch = {"data": np.zeros((2, 24, 24, 3), np.float32), "box": box, "box_class": box_class}
+    model = Model.create(text, (3, 24, 24), ["a", "b"], LayerOptions(border_mode="half"))
+    graph = model.graph(2)
+    search = op(graph, CornerSearch)
+    # of corners that all are alike: the samples are those of the search alone
+    logits = np.full((2, 12, 12, 4), 5, np.float32)
+    keys = np.array([3, 4], np.uint64)
+    (sample, _), _ = search.forward(Run(True, keys), logits)
+    covered = sum(
+        any(overlaps(each, one) for one in sample[image])
+        for image in range(2)
+        for each in box[image, :40]
+    )
+    assert 0 < covered < 80
+    plan = Plan(graph, backend, "train")
+    plan.load(model.values())
+    plan.run(batch, keys)
+    assert plan.ratios["coverage"].tolist() == [covered, 80]
+    batch["box_class"][:] = -1
+    plan.run(batch, keys)
+    assert plan.ratios["coverage"].tolist() == [0, 0]
+    assert Plan(graph, backend, "predict").ratios == {}

@@ -21,6 +21,8 @@ SCALARS = [
 
 TAGS = [
     ("cost", "train/cost"),
+    ("cost_corner", "train/cost_corner"),
+    ("coverage", "train/coverage"),
     ("train_seconds", "train/seconds"),
     ("test_top5_error", "test/top5_error"),
     ("wait_seconds", "train/wait_seconds"),

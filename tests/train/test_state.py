@@ -24,6 +24,7 @@ from denet.train.trainer import Trainer
 
 SETTINGS = TrainSettings(epochs=2, batch_size=3, solver="adam", learn_momentum=(0.9, 0.99))
 NAN = float("nan")
+SUMS = {"cost_box": (0.1 + 0.2, 6.0), "coverage": (1e-300, 3.0)}
 
 
 def example() -> State:
@@ -41,7 +42,7 @@ def example() -> State:
         model,
         averages,
         iteration=5,
-        position=Position(1, 2, 1.0000000000000002, 6, 0.125, 1e-9),
+        position=Position(1, 2, 1.0000000000000002, 6, 0.125, 1e-9, 0.5, SUMS),
         best_error=12.5,
         history=history,
         settings=SETTINGS.record(),

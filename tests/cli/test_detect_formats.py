@@ -1,0 +1,218 @@
+"""Detection from the shell on every kind of dataset, by a detector that can be worked out by hand.
+
+No corner is likely, so that all its samples are the whole image, and the bias alone says how likely
+each class is in them.
+"""
+
+import contextlib
+import io
+import json
+import math
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from annotated_files import object_xml, save_image, voc_xml, write_coco, write_voc
+from conftest import Command
+
+from denet.layer.options import LayerOptions
+from denet.model.format import load_model, save_model
+from denet.model.model import Model
+
+DESC = "C[4,3,2] BN A DNC[2] DNS[2,3] DND[0.5,1,1]"
+PREDICT = "model-predict --backend numpy --model sure.mdl"
+SIZE = (40, 30)
+PART, WHOLE = (23, 30), (40, 30)  # boxes from the upper left corner; their IoU is 0.575
+# What each image shows. In each the detector finds a zebra: right, wrong, right at that IoU; and
+# an ant: wrong, right, wrong.
+OBJECTS = {"1": ("zebra", WHOLE), "2": ("ant", WHOLE), "3": ("zebra", PART)}
+
+
+def save_detector(path: Path, probabilities: dict[str, float]) -> None:
+    """Save a detector that sees these classes in the whole of every image."""
+    options = LayerOptions(border_mode="half")
+    model = Model.create(DESC, (3, 32, 32), list(probabilities), options)
+    null = 1 - sum(probabilities.values())
+    model.parameters[-1]["detect.bias"][:] = np.log([*probabilities.values(), null])
+    save_model(model, path)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Return a directory with the detector and the same three pictures as VOC and as COCO."""
+    save_detector(tmp_path / "sure.mdl", {"zebra": 0.6, "ant": 0.3})
+    pictures = {
+        name: voc_xml(object_xml(label, (1, 1, *box)), size=SIZE)
+        for name, (label, box) in OBJECTS.items()
+    }
+    write_voc(tmp_path / "voc", pictures, size=SIZE)
+    categories = {"zebra": 7, "ant": 3}
+    content = {
+        "images": [
+            {"id": 10 * int(name), "file_name": f"{name}.png", "width": 40, "height": 30}
+            for name in OBJECTS
+        ],
+        "annotations": [
+            {
+                **{"id": int(name), "image_id": 10 * int(name), "category_id": categories[label]},
+                **{"bbox": [0, 0, *box], "area": math.prod(box), "iscrowd": 0},
+            }
+            for name, (label, box) in OBJECTS.items()
+        ],
+        "categories": [{"id": number, "name": name} for name, number in categories.items()],
+    }
+    write_coco(tmp_path / "coco", content, size=SIZE)
+    return tmp_path
+
+
+VOC = "--input voc --extension voc,train,crop=32,scale_mode=warp"
+COCO = "--input coco --extension mscoco,train,crop=32,scale_mode=warp"
+
+
+@pytest.mark.parametrize(
+    ("match_iou", "zebra"),
+    [
+        # right, wrong, right: precision 1 to a recall of 1/2 (6 points of 11), 2/3 to 1
+        (0.5, f"zebra {100 * (6 + 10 / 3) / 11:.2f}% / {100 * 5 / 6:.2f}% (2 objects)"),
+        (0.75, f"zebra {100 * 6 / 11:.2f}% / 50.00% (2 objects)"),
+    ],
+)
+def test_voc(match_iou: float, zebra: str, place: Path, command: Command) -> None:
+    words = f"{PREDICT} {VOC} --predict-mode detect,voc --params matchIOU={match_iou}"
+    done = command(*words.split())
+    assert done.returncode == 0, done.stderr
+    coverage, _, first, second, _ = done.stdout.splitlines()
+    assert coverage.startswith("coverage 100.00%" if match_iou == 0.5 else "coverage 66.67%")
+    assert first == zebra and second == "ant 50.00% / 50.00% (1 objects)"
+
+
+def test_mscoco(place: Path, command: Command) -> None:
+    """At 101 recalls 1 up to 1/2 and, at the IoUs .5 and .55, 2/3 behind; ants have 1/2."""
+    words = f"{PREDICT} {COCO} --predict-mode detect,mscoco --results out/found"
+    done = command(*words.split())
+    assert done.returncode == 0, done.stderr
+    told = dict(line.removesuffix("%").split() for line in done.stdout.splitlines())
+    at_50, above = (51 + 50 * 2 / 3) / 101, 51 / 101
+    zebra = (2 * at_50 + 8 * above) / 10
+    expected = {"zebra": zebra, "ant": 0.5, "AP": (zebra + 0.5) / 2, "AP50": (at_50 + 0.5) / 2}
+    expected |= {"AP75": (above + 0.5) / 2}
+    assert {name: float(told[name]) for name in expected} == {
+        name: round(100 * value, 2) for name, value in expected.items()
+    }
+    assert len(told) == 2 + 12 and told["APl"] == "-"
+
+    rows = json.loads((place / "out/found.json").read_text())
+    assert rows == [
+        {"image_id": 10 * n, "category_id": number, "bbox": [0, 0, 40, 30], "score": score}
+        for n in (1, 2, 3)
+        for number, score in ((7, 0.6), (3, 0.3))
+    ]
+    assert (place / "out/detections.json").is_file()
+
+
+def test_the_file_for_the_server_of_mscoco(place: Path, command: Command) -> None:
+    """Its own evaluator reads it and comes to the numbers that are printed."""
+    pytest.importorskip("pycocotools")
+    from pycocotools.coco import COCO as Coco
+    from pycocotools.cocoeval import COCOeval
+
+    words = f"{PREDICT} {COCO} --predict-mode detect,mscoco --results out/found"
+    told = command(*words.split()).stdout.splitlines()[2:]
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = Coco(str(place / "coco/annotations/instances_train.json"))
+        evaluation = COCOeval(truth, truth.loadRes(str(place / "out/found.json")), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    numbers = [f"{100 * value:.2f}%" if value >= 0 else "-" for value in evaluation.stats]
+    assert [line.split()[1] for line in told] == numbers
+
+
+def write_imagenet(root: Path) -> None:
+    """Write val/CLASS/*.JPEG: two of n1, one of n2, n3, n5, n6 each, all but that of n3 boxed."""
+    boxes = {"n1/a": WHOLE, "n1/b": WHOLE, "n2/c": (10, 10), "n5/d": WHOLE, "n6/e": WHOLE}
+    for name in ["n3/f", *boxes]:
+        save_image(root / f"val/{name}.JPEG", SIZE)
+    for name, box in boxes.items():
+        file = root / f"bbox/{name}.xml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(voc_xml(object_xml(box=(0, 0, *box)), size=SIZE))
+
+
+def test_imagenet(tmp_path: Path, command: Command) -> None:
+    """Wrong is n2, whose box is small, and n6, the class that is told sixth: 2 of 5 images. The
+    five worst answers, which 2017 took, would miss both of n1 and n2."""
+    write_imagenet(tmp_path)
+    shares = {"n1": 0.3, "n2": 0.2, "n3": 0.15, "n4": 0.1, "n5": 0.08, "n6": 0.05}
+    save_detector(tmp_path / "sure.mdl", shares)
+    words = "--input val --extension imagenet,crop=32,scale_mode=warp"
+    done = command(*f"{PREDICT} {words} --predict-mode detect,imagenet".split())
+    assert (done.returncode, done.stdout) == (0, "top-5 localisation error 40.000%\n"), done.stderr
+
+
+PARAMS = [
+    # --params, boxes of zebras and of ants; nine samples are the same box, so that each lowers the
+    # log score of the others by 1 / nmsThreshold: log .6 = -.51 and log .3 = -1.2, from -6.9 on
+    ("nmsThreshold=0.5", 1, 1),
+    ("nmsThreshold=0", 9, 9),
+    ("nmsThreshold=1", 9, 9),
+    ("useSoftNMS=1", 4, 3),
+    ("useSoftNMS=1,nmsThreshold=0.25", 2, 2),
+    ("prThreshold=0.5", 1, 0),
+    ("prThreshold=0.7", 0, 0),
+    ("cornerThreshold=0.5 cornerMax=9", 1, 1),
+]
+
+
+@pytest.mark.parametrize(("params", "zebras", "ants"), PARAMS)
+def test_params(params: str, zebras: int, ants: int, place: Path, command: Command) -> None:
+    words = f"{PREDICT} --input voc/JPEGImages/1.jpg --predict-mode detect --format jsonl --params"
+    done = command(*words.split(), *params.split())
+    found = json.loads(done.stdout)["detections"]
+    assert Counter(each["class"] for each in found) == Counter(zebra=zebras, ant=ants)
+    assert all(each["box"] == [0, 0, 40, 30] for each in found)
+    drop = 4 if "0.25" in params else 2
+    scores = [each["score"] for each in found if each["class"] == "zebra"]
+    expected = [0.6 * math.exp(-drop * k) for k in range(zebras)] if "Soft" in params else [0.6]
+    assert scores == pytest.approx(sorted(expected, reverse=True) * (zebras // len(expected)), 1e-4)
+
+
+def test_pictures_of_a_bare_directory(place: Path, command: Command) -> None:
+    words = f"{PREDICT} --input voc/JPEGImages --predict-mode detect,image --results out/found"
+    done = command(*words.split())
+    assert done.returncode == 0, done.stderr
+    drawn = sorted(path.name for path in (place / "out").iterdir())
+    assert drawn == [f"{number:06d}_dets.png" for number in range(3)]
+    assert done.stdout.count("zebra 60.00% (0.0 0.0 40.0 30.0)") == 3
+
+
+def test_larger_images_and_more_samples(place: Path, command: Command) -> None:
+    """What README of 2017 does with its models, and statistics measured for it anew."""
+    words = "--image-size 48 48 --modify-layer denet-sparse sample_num=6"
+    done = command(*f"model-modify --input sure.mdl --output large.mdl {words}".split())
+    assert done.returncode == 0, done.stderr
+    assert "36 boxes x 2 classes" in command("model-info", "--model", "large.mdl").stdout
+    data = "--input voc --extension voc,train,crop=48"
+    done = command(*f"model-update-bn --model large.mdl --output large.mdl {data}".split())
+    assert done.returncode == 0, done.stderr
+    assert load_model(place / "large.mdl").parameters[1]["variance"].max() < 1
+    picture = "--input voc/JPEGImages/1.jpg --predict-mode detect --format csv"
+    done = command(*f"{PREDICT} --model large.mdl {picture} --params nmsThreshold=0".split())
+    assert len(done.stdout.splitlines()) == 1 + 2 * 36
+
+
+@pytest.mark.parametrize(
+    ("data", "extension"), [("voc", "voc,train"), ("coco", "mscoco,train"), ("val", "imagenet")]
+)
+def test_training(data: str, extension: str, place: Path, command: Command) -> None:
+    """In 2017 it could not start on ImageNet. One of its pictures has no box here."""
+    write_imagenet(place)
+    words = f"--train {data} --test {data} --extension {extension},crop=32 --border-mode half"
+    done = command(
+        *f"model-train --backend numpy {words} --epochs 1 --batch-size 2".split(),
+        *("--model-desc", DESC, "--output-prefix", "run/m"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert (place / "run/m_epoch001_final.mdl").is_file()
+    assert "\nmean " in (place / "run/m_epoch001.test").read_text()

@@ -1,0 +1,212 @@
+"""What metrics.csv and the log tell of each cost of a detector, and of the coverage."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from annotated_files import object_xml, voc_xml, write_voc
+from PIL import Image
+from train.tiny import tiny_model, tiny_set
+
+from denet.backend.numpy.backend import NumpyBackend
+from denet.dataset import open_dataset
+from denet.dataset.image_loader import DetectionDataset
+from denet.dataset.loader import Loader
+from denet.errors import DataError, UsageError
+from denet.graph.plan import Plan
+from denet.layer.options import LayerOptions
+from denet.model.format.mdl import Attachment, write
+from denet.model.model import Model
+from denet.report.metrics import read_metrics
+from denet.train.learner import cost_columns
+from denet.train.settings import TrainSettings
+from denet.train.state import read_state
+from denet.train.trainer import Trainer
+
+NETWORK = "C.B[8,3,2] BNA DNC[6,2] DNS[3,8] C.B[8] BNA DND[0.5,1,1,0.5]"
+COSTS = ["cost_corner", "cost_class", "cost_box", "cost_fitness"]
+SETTINGS = TrainSettings(epochs=2, batch_size=2, learn_rate=0.02, cost_factors=(2.0, 0.5))
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Write five images of noise; the third shows nothing, the others one or two objects."""
+    many = [object_xml(box=(1, 1, 12, 8)), object_xml("dog", (9, 3, 20, 10))]
+    shown = [many, many[:1], [], many[1:], many]
+    write_voc(tmp_path / "voc", {f"{n}": voc_xml(*objects) for n, objects in enumerate(shown)})
+    for number in range(5):
+        pixels = np.random.default_rng(number).integers(0, 256, (10, 20, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"voc/JPEGImages/{number}.jpg")
+    return tmp_path / "voc"
+
+
+def opened(data: Path) -> DetectionDataset:
+    dataset = open_dataset(str(data), "voc,train,crop=16", class_labels=["cat", "dog"])
+    assert isinstance(dataset, DetectionDataset)
+    return dataset
+
+
+def detector(text: str = NETWORK) -> Model:
+    return Model.create(text, (3, 16, 16), ["cat", "dog"], LayerOptions(border_mode="half"), 1)
+
+
+def settings_of(directory: Path, **changes: object) -> TrainSettings:
+    return replace(SETTINGS, output_prefix=str(directory / "m"), **changes)  # type: ignore[arg-type]
+
+
+def begin(directory: Path, dataset: DetectionDataset, **changes: object) -> Trainer:
+    settings = settings_of(directory, **changes)
+    return Trainer(detector(), dataset, None, settings, NumpyBackend())
+
+
+def resume(directory: Path, dataset: DetectionDataset) -> Trainer:
+    state = read_state(directory / "m.state")
+    settings = settings_of(directory)
+    return Trainer(state.model, dataset, None, settings, NumpyBackend(), "f32", state)
+
+
+def test_each_cost_is_weighted_and_all_add_up_to_the_total(
+    data: Path, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """Two batches of two images and one of one: against a plan whose weights stay as they are."""
+    dataset = opened(data)
+    with caplog.at_level(logging.INFO):
+        (row,) = begin(tmp_path / "run", dataset, epochs=1, learn_rate=1e-30).run()
+    model = detector()
+    loader = Loader(dataset, 2, model.preprocessing, seed=SETTINGS.seed, training=True)
+    sums, covered, boxes = dict.fromkeys(COSTS, 0.0), 0, 0
+    for batch in loader.epoch(0):
+        count = len(batch.data)
+        plan = Plan(model.graph(count), NumpyBackend(), "train")
+        plan.load(model.values())
+        costs = plan.run({"data": batch.data, **batch.targets}, batch.sample_keys)
+        for column, factor, cost in zip(COSTS, (2, 0.5, 0.5, 0.5), costs.values(), strict=True):
+            sums[column] += factor * float(cost) * count
+        covered += int(plan.ratios["coverage"][0])
+        boxes += int((batch.targets["box_class"] >= 0).sum())
+    for column, total in sums.items():
+        assert row[column] == pytest.approx(total / 5, rel=1e-9), column
+    assert sum(row[column] for column in COSTS) == pytest.approx(row["cost"], rel=1e-12)
+    assert 0 < covered < boxes and row["coverage"] == pytest.approx(100 * covered / boxes)
+    parts = ", ".join(f"{column[5:]} {row[column]:.4f}" for column in COSTS)
+    line = f"epoch 1/1: cost {row['cost']:.4f} ({parts}), coverage {row['coverage']:.2f}%, learn"
+    assert line in caplog.text
+    assert list(read_metrics(tmp_path / "run/metrics.csv"))[2:8] == ["cost", *COSTS, "coverage"]
+
+
+def test_without_any_box_there_is_no_coverage(tmp_path: Path) -> None:
+    root = tmp_path / "bare"
+    write_voc(root, {"0": voc_xml(), "1": voc_xml()})
+    (row,) = begin(tmp_path / "run", opened(root), epochs=1).run()
+    assert math.isnan(row["coverage"]) and row["cost_box"] == 0 and math.isfinite(row["cost"])
+
+
+def test_a_network_of_one_cost_has_the_total_alone(tmp_path: Path) -> None:
+    settings = TrainSettings(output_prefix=str(tmp_path / "run/m"), epochs=1)
+    (row,) = Trainer(tiny_model(), tiny_set(), None, settings, NumpyBackend()).run()
+    assert [name for name in row if name.startswith("cost") or name == "coverage"] == ["cost"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_resumed_run_tells_the_same(data: Path, tmp_path: Path) -> None:
+    class Stopping(DetectionDataset):
+        left = 0
+
+        def load(self, *arguments):  # type: ignore[no-untyped-def]
+            Stopping.left -= 1
+            if Stopping.left == 0:
+                os.kill(os.getpid(), signal.SIGINT)
+            return super().load(*arguments)
+
+    def columns(directory: Path) -> str:
+        found = read_metrics(directory / "metrics.csv")
+        return json.dumps({n: found[n] for n in ["cost", *COSTS, "coverage"]})
+
+    begin(tmp_path / "straight", opened(data)).run()
+    for at in range(2, 5):
+        directory, dataset = tmp_path / f"stopped{at}", opened(data)
+        dataset.__class__, Stopping.left = Stopping, at
+        with pytest.raises(KeyboardInterrupt):
+            begin(directory, dataset).run()
+        position = read_state(directory / "m.state").position
+        assert set(position.columns) == {*COSTS, "coverage"}
+        resume(directory, opened(data)).run()
+        assert columns(directory) == columns(tmp_path / "straight"), at
+
+
+def rewrite(path: Path, position: dict[str, object], data: dict[str, object]) -> None:
+    """Write a state again with another position and data record."""
+    state = read_state(path)
+    record = {
+        "iteration": state.iteration,
+        "position": position,
+        "history": list(state.history),
+        "settings": state.settings,
+        "data": data,
+    }
+    write(state.model, path, Attachment(state.averages, record))
+
+
+def test_a_state_of_before_there_were_such_columns_goes_on(data: Path, tmp_path: Path) -> None:
+    begin(tmp_path, opened(data), epochs=1).run()
+    state = read_state(tmp_path / "m.state")
+    names = ("epoch", "step", "cost", "samples", "train_seconds", "wait_seconds", "learn_rate")
+    old = {name: getattr(state.position, name) for name in names}
+    rewrite(tmp_path / "m.state", old, {n: state.data[n] for n in ("samples", "checksum")})
+    first, second = resume(tmp_path, opened(data)).run()
+    assert first["cost"] == pytest.approx(old["cost"] / 5)
+    assert all(math.isnan(first[column]) for column in [*COSTS, "coverage"])
+    assert sum(second[column] for column in COSTS) == pytest.approx(second["cost"])
+
+
+@pytest.mark.parametrize("value", [[1], [1, 2, 3], 1, ["a", 2], {}])
+def test_damaged_columns_are_told(value: object, data: Path, tmp_path: Path) -> None:
+    begin(tmp_path, opened(data), epochs=1).run()
+    state = read_state(tmp_path / "m.state")
+    position = vars(state.position) | {"columns": {"cost_box": value}}
+    rewrite(tmp_path / "m.state", position, dict(state.data))
+    with pytest.raises(DataError, match="'cost_box' is not"):
+        read_state(tmp_path / "m.state")
+
+
+@pytest.mark.parametrize("change", ["corner", "class", "image"])
+def test_other_boxes_are_another_training_set(change: str, data: Path, tmp_path: Path) -> None:
+    begin(tmp_path, opened(data), epochs=1).run()
+    file = data / "Annotations/1.xml"
+    if change == "image":
+        file.rename(data / "Annotations/kept.xml")
+        (data / "Annotations/2.xml").rename(file)
+        (data / "Annotations/kept.xml").rename(data / "Annotations/2.xml")
+    else:
+        old, new = {"corner": ("<xmax>12<", "<xmax>13<"), "class": (">cat<", ">dog<")}[change]
+        text = file.read_text()
+        assert old in text
+        file.write_text(text.replace(old, new))
+    with pytest.raises(DataError, match=r"the training set has changed: .* other names, labels or"):
+        resume(tmp_path, opened(data))
+
+
+def test_label_smoothing_needs_the_layer_that_does_it(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"label-smoothing: 0\.1: only layer R .*leave it out"):
+        begin(tmp_path / "run", opened(data), label_smoothing=0.1)
+    assert not (tmp_path / "run").exists()
+
+
+COLUMNS = [
+    (["5.regression.softmaxcrossentropy"], {}),
+    (["3.denet-corner.corner", "9.r.x"], {"3.denet-corner.corner": "corner", "9.r.x": "x"}),
+    (["3.a.x", "4.b.x", "5.c.y"], {"3.a.x": "3.a.x", "4.b.x": "4.b.x", "5.c.y": "y"}),
+]
+
+
+@pytest.mark.parametrize(("paths", "expected"), COLUMNS)
+def test_columns_are_short_and_never_the_same(paths: list[str], expected: dict[str, str]) -> None:
+    assert cost_columns(paths) == {path: f"cost_{name}" for path, name in expected.items()}
