@@ -20,9 +20,6 @@ from denet.dataset.distort import Distortion, distort
 from denet.dataset.sample_key import order, sample_keys
 from denet.errors import UsageError
 
-RESAMPLED = "sr"  # distortions that interpolate
-RESAMPLING = 8  # times the memory of a batch that they take: places of neighbours, weights
-
 
 class Preprocessing(Protocol):
     """Mean and standard deviation per channel, on pixels in [0, 1]; empty for 0 and 1."""
@@ -95,8 +92,7 @@ class Loader:
         """Bytes of batches in preparation: those that wait, and what each thread works on."""
         ready = min(self.batches_ahead, len(self))
         busy = min(self.threads, len(self))
-        resampled = any(each.kind in RESAMPLED for each in self._distortions)
-        return (ready + 1 + busy * (RESAMPLING if resampled else 1)) * self.batch_bytes
+        return (ready + 1 + busy) * self.batch_bytes
 
     def epoch(self, number: int, start: int = 0) -> Generator[Batch, None, None]:
         """Yield the batches of epoch ``number`` (0-based) but the first ``start`` ones.
