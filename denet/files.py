@@ -1,10 +1,79 @@
-"""What a path stands for."""
+"""Files: what a path stands for, and writing that leaves a whole file or none."""
 
 from __future__ import annotations
 
 import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TextIO
+
+from denet.errors import DataError
 
 
 def is_device(path: str | os.PathLike[str]) -> bool:
     """Say whether a path is a device or a pipe, which to read may never end or never begin."""
     return os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))
+
+
+def make_directory(path: str | os.PathLike[str]) -> Path:
+    """Make a directory, and those it is in, unless it is there. Raises DataError."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DataError(
+            f"cannot make the directory: {os.fspath(path)}: {reason}: give another"
+        ) from None
+    return Path(path)
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a new empty file in the directory of ``path``; rename it to ``path`` on success.
+
+    The content is on the disk before the name changes. After any failure the file that ``path``
+    named before is intact and the new one is gone. Raises DataError with path and reason.
+    """
+    target = Path(os.path.realpath(path))  # a link stays a link: the file behind it is replaced
+    if is_device(target):  # it would become a plain file
+        raise DataError(f"cannot write: {os.fspath(path)}: a device or pipe: give a file")
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        temporary.touch(exist_ok=False)
+        mode = (target if target.is_file() else temporary).stat().st_mode & 0o777
+        yield temporary
+        temporary.chmod(mode)  # a library that writes the file may have made it private
+        _sync(temporary, os.O_RDWR)
+        os.replace(temporary, target)
+        with suppress(PermissionError):  # Windows cannot open a directory
+            _sync(target.parent, os.O_RDONLY)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DataError(f"cannot write: {os.fspath(path)}: {reason}") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+@contextmanager
+def atomic_text(path: str | os.PathLike[str]) -> Iterator[TextIO]:
+    """Yield a new text file in UTF-8 that becomes ``path`` on success, as ``atomic_write`` does.
+
+    Line ends stay as they are written; what is no text, as names of files can be, is escaped.
+    """
+    with (
+        atomic_write(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
+        yield file
+
+
+def _sync(path: Path, flags: int) -> None:
+    """Wait until the file or directory is on the disk."""
+    handle = os.open(path, flags)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -12,7 +12,7 @@ MEGABYTE, GIGABYTE = 1e6, 1e9
 THREAD_BYTES = 72 << 20  # of addresses
 
 
-def size_text(size: int) -> str:
+def bytes_text(size: int) -> str:
     """Return bytes in words: 87 MB, 1.25 GB."""
     return f"{size / GIGABYTE:.2f} GB" if size >= GIGABYTE else f"{size / MEGABYTE:.0f} MB"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from denet.cli.command import Parser, run
 from denet.cli.options import COUNT, ENGINE, NETWORK, Option, engine, network
-from denet.layer.kind import Choice, Flag
+from denet.kind import Choice, Flag
 
 if TYPE_CHECKING:
     from denet.graph.plan import Plan

@@ -19,7 +19,7 @@ import denet
 from denet.cli.config import config_arguments, config_text
 from denet.cli.options import GENERAL, LOG_LEVELS, RETIRED, Groups, Option, Words
 from denet.errors import DataError, DenetError, OutOfMemoryError, UsageError, nearest_hint
-from denet.layer.kind import Choice, Flag, Kind
+from denet.kind import Choice, Flag, Kind
 from denet.memory import is_out_of_memory
 
 

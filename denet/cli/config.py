@@ -11,7 +11,7 @@ from typing import Any
 from denet.cli.options import Option
 from denet.errors import UsageError, nearest_hint
 from denet.files import is_device
-from denet.layer.kind import Flag
+from denet.kind import Flag
 
 MAX_CHARACTERS = 1 << 18  # of a file; YAML takes a second for so many
 SHOWN_LENGTH = 80  # characters of the file that an error repeats

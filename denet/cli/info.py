@@ -16,7 +16,7 @@ from denet.cli.options import (
     Option,
     network,
 )
-from denet.layer.kind import Flag
+from denet.kind import Flag
 
 
 def parser() -> Parser:

@@ -19,7 +19,7 @@ from denet.cli.options import (
     layer_options,
 )
 from denet.errors import UsageError
-from denet.layer.kind import Flag
+from denet.kind import Flag
 
 if TYPE_CHECKING:
     from denet.model.model import Model

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from denet.layer.kind import Choice, Flag, Integer, Kind, Real
+from denet.kind import Choice, Flag, Integer, Kind, Real
 
 if TYPE_CHECKING:
     from denet.dataset import Dataset
@@ -189,11 +189,10 @@ def network(values: Namespace) -> Model:
         from denet.model.format import load_model
 
         return load_model(values.model)
-    from denet.model.model import Model
+    from denet.model.model import Model, nameless
 
     width, height = values.image_size
-    labels = [str(number) for number in range(values.class_num)]
-    options = layer_options(values)
+    labels, options = nameless(values.class_num), layer_options(values)
     return Model.create(values.model_desc, (3, height, width), labels, options, values.seed)
 
 

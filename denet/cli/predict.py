@@ -24,7 +24,7 @@ from denet.cli.predict_classify import classify
 from denet.cli.predict_detect import WORDS, detect
 from denet.cli.predict_segment import segment
 from denet.errors import DataError, UsageError, nearest_hint
-from denet.layer.kind import Choice
+from denet.kind import Choice
 
 if TYPE_CHECKING:
     from denet.dataset import BadSample
@@ -79,7 +79,10 @@ OUTPUT = (
         "results",
         "file for the answers instead of stdout; of segment, the directory (results if not given) "
         "for NAME_predict.png, class ids with a palette in the size of the image, 255 where the "
-        "network does not look, and NAME_true.png where that is known",
+        "network does not look, and NAME_true.png where that is known; of detect with a dataset or "
+        "image, DIR/NAME (results/found if pictures go there and it is not given): "
+        "DIR/detections.json, DIR/comp4_det_test_CLASS.txt of voc, DIR/NAME.json of mscoco, "
+        "DIR/NUMBER_dets.png of image",
         metavar="PATH",
     ),
     Option(

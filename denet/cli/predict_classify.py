@@ -37,29 +37,29 @@ def classify(
     """
     from denet.evaluate.classifier import Classifier
     from denet.evaluate.confusion import doubt
-    from denet.predict.classify import classify_images, find_images
-    from denet.predict.report import ReportFiles, Review
+    from denet.predict.classify import classify_images
+    from denet.predict.image_files import find_images
+    from denet.predict.report import ClassReport, Review
 
     images, why = open_input(options, model, find_images, multicrop)
-    view_num = images.view_num
-    image_num = len(images) // view_num + len(images.bad)
-    files = None
+    image_num = len(images.image_names) + len(images.bad)
+    report = None
     if options.report:
-        files = ReportFiles(options.report, images, options.font, options.max_image_pixels)
+        report = ClassReport(options.report, images, options.font, options.max_image_pixels)
     classifier = Classifier(model, min(options.batch_size, len(images)), backend, precision)
     review = Review(len(model.class_labels))
     answers = classify_images(
         classifier, images, options.top, options.thread_num, review.add if why is None else None
     )
-    write(drawn(answers, images.names[::view_num], options), options, quiet=why is None)
+    write(drawn(answers, images.image_names, options), options, quiet=why is None)
     bad += sorted(images.bad)
     if why is None:
         onto_stdout = options.results or not options.format
         print(review.errors.summary(), file=sys.stdout if onto_stdout else sys.stderr)
         if sentence := doubt(review.errors, model.class_labels):
             log.warning("%s: %s", options.input, sentence)
-    if files:
-        log.info("%s: %s", options.report, ", ".join(files.write(review)))
+    if report:
+        log.info("%s: %s", options.report, ", ".join(report.write(review)))
     return image_num
 
 
@@ -77,16 +77,10 @@ def drawn(
     answers: Iterable[Answer], names: Sequence[str], options: argparse.Namespace
 ) -> Iterable[Answer]:
     """Return the answers; with --draw the one that there must be is drawn as it passes."""
-    from denet.dataset.decode import decode_image, quiet_pillow
-    from denet.model.format.atomic import atomic_write
-    from denet.report.drawing import draw_classes
+    from denet.predict.picture import draw_answer
 
     def draw(answer: Answer) -> Answer:
-        with quiet_pillow():
-            image = decode_image(answer.name, max_image_pixels=options.max_image_pixels)
-        picture = draw_classes(image, answer.classes, answer.label, options.font)
-        with atomic_write(options.draw) as temporary:
-            picture.save(temporary, format="png")
+        draw_answer(options.draw, answer, options.font, options.max_image_pixels)
         return answer
 
     if not options.draw:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,21 +13,20 @@ from denet.cli.options import open_images
 from denet.errors import UsageError
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from denet.dataset.base import BadSample
     from denet.dataset.image_loader import DetectionDataset
     from denet.detect.detections import Detections
     from denet.evaluate.detector import Detector
-    from denet.evaluate.voc import VocResult
     from denet.graph.kernel import Backend
     from denet.model.model import Model
-    from denet.report.detections import Objects
+    from denet.predict.detect_report import DetectionReport
 
 log = logging.getLogger(__name__)
 
 EVALUATIONS = ("voc", "mscoco", "imagenet")
 WORDS = ("image", *EVALUATIONS)  # that may follow detect
+RESULTS = "results/found"  # where --results is not given
+DRAWN = "%s: pictures of %d images, 000000_dets.png and so on in their order"
 NOTHING_KNOWN = "%s: it has no known objects to compare with"
 
 
@@ -57,10 +57,10 @@ def detect_in_files(
     options: argparse.Namespace, detector: Detector, draw: bool, bad: list[BadSample]
 ) -> int:
     """Tell what is found in each loose image; return how many there are."""
-    from denet.dataset.decode import decode_image
-    from denet.predict.classify import find_images
     from denet.predict.detect import detect_files
     from denet.predict.detect_output import write_detections
+    from denet.predict.image_files import find_images
+    from denet.predict.picture import detections_file, draw_file
 
     if options.report:
         raise UsageError("--report: it needs known objects: give --extension voc,...")
@@ -69,16 +69,19 @@ def detect_in_files(
     if options.draw and len(paths) != 1:
         raise UsageError("--draw: needs one image: give --input one image file")
 
+    directory = results_directory(options) if draw else None
+
     def drawn() -> Iterator[tuple[str, Detections]]:
         reading = (options.thread_num, options.max_image_pixels)
         for number, (path, found) in enumerate(detect_files(detector, paths, bad, *reading)):
-            target = picture_path(options, number) if draw else options.draw
+            target = detections_file(directory, number) if directory else options.draw
             if target:
-                image = decode_image(path, max_image_pixels=options.max_image_pixels)
-                save_picture(target, image, found, labels, options.font)
+                draw_file(target, path, found, labels, options.font, options.max_image_pixels)
             yield path, found
 
     write_detections(drawn(), labels, options.format or "text", own_results(options, draw))
+    if draw:
+        log.info(DRAWN, directory, len(paths))
     return len(paths)
 
 
@@ -87,6 +90,8 @@ def detect_in_dataset(options: argparse.Namespace, detector: Detector, words: se
     from denet.dataset.image_loader import DetectionDataset
     from denet.evaluate.detector import detect_dataset, in_images
     from denet.predict.detect_output import write_detections, write_detections_json
+    from denet.predict.detect_report import DetectionReport
+    from denet.predict.picture import draw_dataset
 
     if options.report and "voc" not in words:
         raise UsageError("--report: it holds the curves of voc: give --predict-mode detect,voc")
@@ -95,25 +100,34 @@ def detect_in_dataset(options: argparse.Namespace, detector: Detector, words: se
     model = detector.model
     images = open_images(options, options.input, model)
     assert isinstance(images, DetectionDataset)
+    report, directory = None, None
+    if options.results or "image" in words:
+        directory = results_directory(options)
+    if options.report:
+        report = DetectionReport(options.report, images.class_labels, options.font)
     found = detect_dataset(detector, images, options.thread_num)
     boxes = in_images(found, images, detector.params)
-    names = images.names[:: images.view_num]
+    names = images.image_names
     if options.format:
         pairs = zip(names, boxes.by_image(len(names)), strict=True)
         write_detections(pairs, model.class_labels, options.format)
-    if options.results:
-        directory = results_directory(options)
+    if options.results and directory:
         write_detections_json(directory / "detections.json", found, images, detector.params)
     for word in EVALUATIONS:
         if word in words:
-            _EVALUATE[word](options, detector, images, boxes)
-    if "image" in words:
-        draw_dataset(options, images, boxes)
+            _EVALUATE[word](options, detector, images, boxes, report)
+    if "image" in words and directory:
+        draw_dataset(directory, images, boxes, options.font, options.max_image_pixels)
+        log.info(DRAWN, directory, len(names))
     return len(names)
 
 
 def evaluate_voc(
-    options: argparse.Namespace, detector: Detector, dataset: DetectionDataset, boxes: Detections
+    options: argparse.Namespace,
+    detector: Detector,
+    dataset: DetectionDataset,
+    boxes: Detections,
+    report: DetectionReport | None,
 ) -> None:
     """Print the average precision of each class; write what --results and --report ask for."""
     from denet.evaluate import voc
@@ -124,12 +138,16 @@ def evaluate_voc(
     print(result.report(labels))
     if options.results:
         write_voc(results_directory(options), boxes, dataset.sizes, dataset.image_ids, labels)
-    if options.report:
-        report(options, result, labels, params.pr_threshold)
+    if report:
+        log.info("%s: %s", options.report, ", ".join(report.write(result, params.pr_threshold)))
 
 
 def evaluate_mscoco(
-    options: argparse.Namespace, detector: Detector, dataset: DetectionDataset, boxes: Detections
+    options: argparse.Namespace,
+    detector: Detector,
+    dataset: DetectionDataset,
+    boxes: Detections,
+    report: DetectionReport | None,
 ) -> None:
     """Print the twelve numbers of MSCOCO; write RESULTS.json for its server."""
     from denet.evaluate.coco import evaluate_coco
@@ -137,7 +155,8 @@ def evaluate_mscoco(
 
     labels = dataset.class_labels
     if options.results:
-        write_coco(f"{options.results}.json", boxes, dataset.image_ids, dataset.category_ids)
+        file = f"{results_prefix(options)}.json"
+        write_coco(file, boxes, dataset.image_ids, dataset.category_ids)
     if len(dataset.boxes):
         print(evaluate_coco(boxes, dataset, len(labels), dataset.boxes.area).report(labels))
     else:
@@ -145,7 +164,11 @@ def evaluate_mscoco(
 
 
 def evaluate_imagenet(
-    options: argparse.Namespace, detector: Detector, dataset: DetectionDataset, boxes: Detections
+    options: argparse.Namespace,
+    detector: Detector,
+    dataset: DetectionDataset,
+    boxes: Detections,
+    report: DetectionReport | None,
 ) -> None:
     """Print the localisation error of ImageNet."""
     from denet.evaluate.localisation import localisation_error
@@ -164,67 +187,18 @@ _EVALUATE: dict[str, Callable[..., None]] = {
 }
 
 
-def report(
-    options: argparse.Namespace, result: VocResult, labels: list[str], pr_threshold: float
-) -> None:
-    """Write the precision and recall of each class as tables and as a picture."""
-    from denet.model.format.atomic import atomic_text, atomic_write
-    from denet.report.precision_recall import draw_precision_recall, write_class_ap, write_curves
-
-    directory = Path(options.report)
-    directory.mkdir(parents=True, exist_ok=True)
-    for name, write in (("precision_recall.csv", write_curves), ("class_ap.csv", write_class_ap)):
-        with atomic_text(directory / name) as file:
-            write(file, result, labels)
-    picture = directory / "precision_recall.png"
-    with atomic_write(picture) as temporary:
-        draw_precision_recall(result, labels, temporary, pr_threshold, options.font)
-    log.info("%s: class_ap.csv, precision_recall.csv, precision_recall.png", directory)
-
-
-def draw_dataset(options: argparse.Namespace, dataset: DetectionDataset, boxes: Detections) -> None:
-    """Draw each image with what is found and what is known."""
-    from denet.dataset.decode import decode_stored, open_image
-    from denet.report.detections import Objects
-
-    names = dataset.names[:: dataset.view_num]
-    for number, (name, found) in enumerate(zip(names, boxes.by_image(len(names)), strict=True)):
-        own = dataset.boxes.of(number)
-        notes = ["difficult" if each else "" for each in dataset.difficult[own]]
-        known = Objects(dataset.box_class[own], dataset.boxes_px[own], notes)
-        image = open_image(name, options.max_image_pixels)
-        image, _ = decode_stored(image, *image.size)
-        target = picture_path(options, number)
-        save_picture(target, image, found, dataset.class_labels, options.font, known)
-
-
-def save_picture(
-    target: str | Path,
-    image: Image,
-    found: Detections,
-    labels: Sequence[str],
-    font: str | None,
-    known: Objects | None = None,
-) -> None:
-    """Draw the image with what is found in it into a PNG file."""
-    from denet.model.format.atomic import atomic_write
-    from denet.report.detections import draw_detections
-
-    picture = draw_detections(image, found, labels, known, font_file=font)
-    with atomic_write(target) as temporary:
-        picture.save(temporary, format="png")
-
-
 def results_directory(options: argparse.Namespace) -> Path:
     """Return the directory of --results, made if it is not there."""
-    directory = Path(options.results or "results").parent
-    directory.mkdir(parents=True, exist_ok=True)
-    return directory
+    from denet.files import make_directory
+
+    return make_directory(results_prefix(options).parent)
 
 
-def picture_path(options: argparse.Namespace, number: int) -> Path:
-    """Return where the annotated picture of an image goes."""
-    return results_directory(options) / f"{number:06d}_dets.png"
+def results_prefix(options: argparse.Namespace) -> Path:
+    """Return DIR/NAME of --results, where NAME is found if only a directory is given."""
+    given = options.results or RESULTS
+    whole = given.endswith(os.sep) or os.path.isdir(given)
+    return Path(given, "found") if whole else Path(given)
 
 
 def own_results(options: argparse.Namespace, draw: bool) -> str | None:

@@ -30,7 +30,7 @@ def open_input(
     """
     from denet.dataset import ANNOTATED, parse_extension
     from denet.predict.classify import class_directories, unlabelled
-    from denet.predict.image_files import FittedFiles
+    from denet.predict.image_files import CoveringFiles
     from denet.predict.ten_views import TenViews
 
     extension: str = options.extension or "image"
@@ -57,7 +57,7 @@ def open_input(
         log.warning("true classes not known: %s", why)
     shape = larger_shape(extension, model) if ten_views else model.input_shape
     paths, max_image_pixels = find(options.input), options.max_image_pixels
-    files = FittedFiles(paths, model.class_labels, shape, max_image_pixels)
+    files = CoveringFiles(paths, model.class_labels, shape, max_image_pixels)
     return TenViews(files, model.input_shape) if ten_views else files, why
 
 
@@ -76,8 +76,8 @@ def open_ten_views(options: argparse.Namespace, model: Model, extension: str) ->
         return open_images(options, options.input, model, extension=extension, **settings)
     settings["class_labels"] = model.class_labels
     if form.converts:
-        settings["shape"] = larger_shape(extension, model)
-        extension = with_crop(extension, settings["shape"])
+        settings["shape"] = _, height, width = larger_shape(extension, model)
+        extension += f",crop={width}x{height}"  # the last one counts
     images = open_images(options, options.input, extension=extension, **settings)
     return TenViews(images, model.input_shape)
 
@@ -96,12 +96,17 @@ def with_crop(extension: str, shape: tuple[int, int, int]) -> str:
 
 
 def larger_shape(extension: str, model: Model) -> tuple[int, int, int]:
-    """Return the shape of images that ten views are cut from: the crop of --extension if given."""
+    """Return the shape of images that ten views are cut from: a larger crop of --extension.
+
+    A crop of the model's own size, as that of training, would leave nothing to cut.
+    """
     from denet.dataset import parse_extension
     from denet.dataset.directory import crop_size
     from denet.predict.ten_views import scaled
 
     channels, height, width = model.input_shape
     given = parse_extension(extension)[2]
-    width, height = crop_size(given["crop"]) if "crop" in given else scaled(width, height)
-    return channels, height, width
+    size = crop_size(given["crop"]) if "crop" in given else (width, height)
+    if size == (width, height):
+        size = scaled(width, height)
+    return channels, size[1], size[0]

@@ -85,7 +85,7 @@ def train(options: argparse.Namespace) -> int:
 
 def rehearse(options: argparse.Namespace) -> int:
     """Take a few steps, test and save as the real training would, in a directory that vanishes."""
-    from denet.memory import peak_bytes, size_text
+    from denet.memory import bytes_text, peak_bytes
     from denet.train.checkpoint import RunFiles
 
     with RunFiles(options.output_prefix).temporary() as prefix:
@@ -93,7 +93,7 @@ def rehearse(options: argparse.Namespace) -> int:
         open_training(options, settings, None, DRY_STEPS).run()
     log.info(
         "dry run: %d steps, %sa save went well, %s of memory at most",
-        *(DRY_STEPS, "a test and " if options.test else "and ", size_text(peak_bytes())),
+        *(DRY_STEPS, "a test and " if options.test else "and ", bytes_text(peak_bytes())),
     )
     return 0
 
@@ -126,23 +126,15 @@ def versions() -> str:
 
 
 def test(options: argparse.Namespace) -> int:
-    """Print the errors of a model on the test set."""
-    from denet.dataset.loader import Loader
-    from denet.evaluate.classifier import Classifier
+    """Print what a test of the model says, as training writes it."""
     from denet.model.format import load_model
+    from denet.train.tester import Tester
 
     backend, precision = engine(options)
     model = load_model(options.model)
     test_set = open_test_set(options, model)
-    loader = Loader(
-        test_set,
-        min(options.batch_size, len(test_set)),
-        model.preprocessing,
-        thread_num=options.thread_num,
-        training=False,
-    )
-    classifier = Classifier(model, loader.batch_size, backend, precision)
-    print(classifier.errors(loader.epoch(0)).report(model.class_labels), end="")
+    tester = Tester(model, test_set, train_settings(options), backend, precision)
+    print(tester.result().report, end="")
     return 0
 
 

@@ -107,6 +107,9 @@ def partial_model(options: argparse.Namespace, source: Model) -> tuple[Model, Da
         model = surgery.set_class_num(source, train_set.class_labels, options.seed)
         model = surgery.set_image_size(model, width, height, options.seed)
     log.info("%s: %s", options.model, transfer(model, source).text())
+    here, there = model.class_labels, source.class_labels
+    if len(here) == len(there) and here != there:
+        log.warning("its classes have other names: the last layer is taken by their position")
     return model, train_set
 
 

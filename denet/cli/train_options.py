@@ -17,7 +17,7 @@ from denet.cli.options import (
     THREAD_NUM,
     Option,
 )
-from denet.layer.kind import Choice, Flag
+from denet.kind import Choice, Flag
 
 NETWORK = (
     Option(

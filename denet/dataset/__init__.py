@@ -5,13 +5,12 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from denet.dataset.base import MAX_IMAGE_PIXELS, BadDataError, BadSample, Dataset, names_text
+from denet.dataset.base import BadDataError, BadSample, Dataset, Opening, names_text
 from denet.dataset.image_options import OPTION_NAMES
 from denet.errors import DataError, UsageError, nearest_hint
 
@@ -23,6 +22,7 @@ __all__ = [
     "Dataset",
     "FORMATS",
     "Format",
+    "Opening",
     "open_dataset",
     "parse_extension",
 ]
@@ -32,9 +32,8 @@ __all__ = [
 class Format:
     """Where a kind of dataset is opened, and the options its ``--extension`` may carry.
 
-    The opener takes (path, kind, *, class_labels, class_owner, max_samples, seed, thread_num,
-    progress, on_bad_data, max_image_pixels) and the options as further keywords: text, or True for
-    an option without a value.
+    The opener takes (path, kind, opening) and the options as keywords: text, or True for an option
+    without a value.
     """
 
     module: str
@@ -67,28 +66,15 @@ def open_dataset(
     path: str | os.PathLike[str],
     extension: str,
     *,
-    thread_num: int | None = 1,
-    class_labels: Sequence[str] | None = None,
-    class_owner: str = "",
-    max_samples: int | None = None,
-    seed: int = 0,
     mirror: bool = False,
-    progress: bool = True,
     shape: tuple[int, int, int] | None = None,
-    on_bad_data: str = "error",
-    max_image_pixels: int = MAX_IMAGE_PIXELS,
+    **settings: Any,
 ) -> Dataset:
     """Open the dataset at ``path``; ``extension`` is KIND[,OPTION[=VALUE]...].
 
-    thread_num    decoders (0 or None: all cores)
-    class_labels  class names whose positions the ids follow (those of a model or a training set)
-    class_owner   what has these classes, for messages: "the model", "the training set"
-    max_samples   at most so many samples, drawn by ``seed``
-    mirror        append a mirrored copy of every sample
-    shape         (c, h, w) the images must have
-    on_bad_data   "error": bad samples raise BadDataError with all of them; "skip": they are left
-                  out, see Dataset.bad
-    max_image_pixels  images with more are bad and never decoded
+    mirror    append a mirrored copy of every sample
+    shape     (c, h, w) the images must have
+    settings  those of Opening: class_labels, max_samples, seed, thread_num, ...
 
     Raises UsageError for the extension and DataError for the data.
     """
@@ -97,26 +83,18 @@ def open_dataset(
     dataset: Dataset = opener(
         os.fspath(path),
         kind,
-        class_labels=class_labels,
-        class_owner=class_owner,
-        max_samples=max_samples,
-        seed=seed,
-        thread_num=thread_num,
-        progress=progress,
-        on_bad_data=on_bad_data,
-        max_image_pixels=max_image_pixels,
+        Opening(**settings),
         **({"channels": shape[0]} if shape and format_.converts else {}),
         **options,
     )
     if shape is not None and dataset.shape != tuple(shape):
+        given, wanted = (f"{w}x{h} with {c} channels" for c, h, w in (dataset.shape, shape))
         mend = "resize the images, or the model with model-modify --image-size"
-        if "crop" in format_.options:
-            crop = f"{shape[2]}x{shape[1]}"
-            mend = f"give --extension {kind},crop={crop}, or resize the model with model-modify"
-        given, wanted = ("x".join(map(str, dims)) for dims in (dataset.shape, shape))
-        raise DataError(
-            f"images are {given} (channels x height x width) but {wanted} is needed: {path}: {mend}"
-        )
+        if "crop" in format_.options and dataset.shape[0] == shape[0]:
+            words = [each for each in extension.split(",") if not each.startswith("crop=")]
+            crop = f"crop={shape[2]}x{shape[1]}"
+            mend = f"give --extension {','.join([*words, crop])}, or resize the model: model-modify"
+        raise DataError(f"images are {given}, but {wanted} are needed: {path}: {mend}")
     missing = [dataset.class_labels[k] for k in _absent(dataset)]
     if 0 < len(missing) < len(dataset.class_labels):
         log.warning(

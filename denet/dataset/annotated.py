@@ -10,17 +10,16 @@ import importlib
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 
 from denet.dataset.base import (
-    MAX_IMAGE_PIXELS,
     BadDataError,
     BadSample,
+    Opening,
     choose_samples,
     class_ids,
     listed,
@@ -82,48 +81,27 @@ class Annotated:
         )
 
 
-class _Reader(NamedTuple):
-    module: str
-    function: str  # (path, splits) -> Annotated
-
-
-_READERS = {
-    "imagenet": _Reader("denet.dataset.imagenet", "read_imagenet"),
-    "mscoco": _Reader("denet.dataset.mscoco", "read_mscoco"),
-    "voc": _Reader("denet.dataset.voc", "read_voc"),
-}
-
-
 def open_annotated(
     path: str,
     kind: str,
+    opening: Opening,
     *,
-    class_labels: Sequence[str] | None = None,
-    class_owner: str = "",
-    max_samples: int | None = None,
-    seed: int = 0,
-    thread_num: int | None = 1,
-    progress: bool = True,
-    on_bad_data: str = "error",
-    max_image_pixels: int = MAX_IMAGE_PIXELS,
     splits: Sequence[str] = (),
     **options: str | bool,
 ) -> DetectionDataset:
     """Open images with boxes; ``splits`` are the parts of the data, ``options`` see ImageOptions.
 
+    The annotations are read by ``read(path, splits)`` of the module denet.dataset.KIND.
     Images are decoded when they are asked for; here their files are looked at and the annotations
     read. Raises BadDataError for files and their annotations, DataError for what concerns all.
     """
     started = time.perf_counter()
     settings = parse_image_options(options)
-    reader = _READERS[kind]
-    read: Callable[[str, Sequence[str]], Annotated]
-    read = getattr(importlib.import_module(reader.module), reader.function)
-    found = read(path, splits)
-    ids = _number_classes(found, settings, class_labels, path, class_owner)
-    found = found.take(_choose(found, settings, max_samples, seed, path))
-    sizes = _measure(found, thread_count(thread_num), progress, max_image_pixels)
-    good, bad = _without_bad(found, path, on_bad_data)
+    found: Annotated = importlib.import_module(f"denet.dataset.{kind}").read(path, splits)
+    ids = _number_classes(found, settings, opening, path)
+    found = found.take(_choose(found, settings, opening, path))
+    sizes = _measure(found, opening)
+    good, bad = _without_bad(found, path, opening.on_bad_data)
     found, sizes = found.take(good), sizes[good]
     _check_sizes(found, sizes, path)
     boxes, mended = mend(found.boxes, sizes)
@@ -138,8 +116,8 @@ def open_annotated(
         category_ids=found.category_ids,
         published=found.published,
         bad=bad,
-        on_bad_data=on_bad_data,
-        max_image_pixels=max_image_pixels,
+        on_bad_data=opening.on_bad_data,
+        max_image_pixels=opening.max_image_pixels,
     )
     seconds = time.perf_counter() - started
     log.info("%s: %s%s, %.1f s", path, dataset.text(), _counts_text(boxes, mended), seconds)
@@ -149,9 +127,8 @@ def open_annotated(
 def _number_classes(
     found: Annotated,
     settings: ImageOptions,
-    class_labels: Sequence[str] | None,
+    opening: Opening,
     path: str,
-    owner: str,
 ) -> dict[str, int]:
     """Return class name -> id and number boxes and labels by it; category_ids follow the ids."""
     names = found.class_names + ["null"] * (settings.null and "null" not in found.class_names)
@@ -159,12 +136,13 @@ def _number_classes(
     if found.labels is not None:
         used |= set(found.labels.tolist())
     occurring = [name for position, name in enumerate(names) if position in used]
-    if class_labels is None and not names:
+    wanted = opening.class_labels
+    if wanted is None and not names:
         raise DataError(
             f"no objects in the annotations: {os.path.abspath(path)}: check the splits of "
             "--extension, or list the classes in labels.txt"
         )
-    ids = class_ids(names if class_labels is None else occurring, class_labels, path, owner)
+    ids = class_ids(names if wanted is None else occurring, wanted, path, opening.class_owner)
     new = np.array([ids.get(name, -1) for name in names], np.int32)
     found.boxes.box_class[:] = new[found.boxes.box_class]
     if found.labels is not None:
@@ -174,9 +152,7 @@ def _number_classes(
     return ids
 
 
-def _choose(
-    found: Annotated, settings: ImageOptions, max_samples: int | None, seed: int, path: str
-) -> np.ndarray:
+def _choose(found: Annotated, settings: ImageOptions, opening: Opening, path: str) -> np.ndarray:
     """Return the rows of the images to use."""
     rows: np.ndarray = np.arange(len(found.names))
     if settings.bbox_only:
@@ -186,12 +162,11 @@ def _choose(
     if not len(rows):
         what = "images with boxes" if settings.bbox_only else "images"
         raise DataError(f"no {what}: {os.path.abspath(path)}: check --extension and the folder")
-    for most in (settings.most_images, max_samples):
-        rows = rows[choose_samples(len(rows), most, seed)]
-    return rows
+    rows = rows[choose_samples(len(rows), settings.most_images, opening.seed)]
+    return rows[opening.choose(len(rows))]
 
 
-def _measure(found: Annotated, threads: int, progress: bool, max_image_pixels: int) -> np.ndarray:
+def _measure(found: Annotated, opening: Opening) -> np.ndarray:
     """Return the stored sizes (N, 2), 0 of what is not looked at.
 
     Images that cannot be read join the faults.
@@ -199,7 +174,13 @@ def _measure(found: Annotated, threads: int, progress: bool, max_image_pixels: i
     sizes = np.zeros((len(found.names), 2), np.int32)
     rows = np.flatnonzero(found.measured | (found.boxes.counts > 0))
     names = [found.names[row] for row in rows]
-    blocks = in_blocks("measure", names, threads, progress, max_image_pixels=max_image_pixels)
+    blocks = in_blocks(
+        "measure",
+        names,
+        thread_count(opening.thread_num),
+        opening.progress,
+        max_image_pixels=opening.max_image_pixels,
+    )
     with closing(blocks):
         for start, headers in blocks:
             for row, header in zip(rows[start:].tolist(), headers, strict=False):

@@ -7,17 +7,19 @@ import math
 import os
 import stat
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from denet.dataset.base import printable
 from denet.errors import DataError, OutOfMemoryError
-from denet.memory import available_bytes, size_text
+from denet.memory import available_bytes, bytes_text
 
 MAX_XML_BYTES = 1 << 24  # of one image; real ones have a few thousand
 MAX_JSON_BYTES = 1 << 30  # that of COCO 2017 has 0.45 GB
 MAX_JSON_PARTS = 1 << 25  # objects and lists; that of COCO 2017 has some 4 million
-_JSON_EXPANSION = 4  # bytes of memory for each of the file, while it is read
+# bytes of memory while it is read: for each of the file, and for each object or list
+_JSON_EXPANSION, _JSON_PART_BYTES = 4, 240
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -59,8 +61,7 @@ def read_class_labels(folder: str) -> tuple[str, list[str] | None]:
     if not os.path.isfile(file):
         return file, None
     names = read_lines(file)
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise DataError(f"class {twice[0]!r} twice: {printable(file)}: give each class one line")
     return file, names
 
@@ -103,12 +104,14 @@ def read_json(file: str, convert: Callable[[dict[str, Any]], Any]) -> Any:
     Objects are converted as soon as they are complete, so memory does not hold all of them.
     """
     data = read_bytes(file, MAX_JSON_BYTES).removeprefix(_BYTE_ORDER_MARK)
-    if data.count(b"[") + data.count(b"{") > MAX_JSON_PARTS:
+    parts = data.count(b"[") + data.count(b"{")
+    if parts > MAX_JSON_PARTS:
         raise DataError(f"too many lists and objects for annotations: {printable(file)}")
     available = available_bytes()
-    if available is not None and _JSON_EXPANSION * len(data) > available:
+    needed = max(_JSON_EXPANSION * len(data), _JSON_PART_BYTES * parts)
+    if available is not None and needed > available:
         raise OutOfMemoryError(
-            f"annotations of {size_text(len(data))} may not fit into memory: {printable(file)}: "
+            f"annotations of {bytes_text(len(data))} may not fit into memory: {printable(file)}: "
             "split them, or use another machine"
         )
     try:

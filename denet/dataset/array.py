@@ -19,11 +19,10 @@ from typing import IO, Literal
 import numpy as np
 
 from denet.dataset.base import (
-    MAX_IMAGE_PIXELS,
     BadDataError,
     BadSample,
     Dataset,
-    choose_samples,
+    Opening,
     class_ids,
     listed,
 )
@@ -67,19 +66,7 @@ class ArrayDataset(Dataset):
         return np.ascontiguousarray(rows.transpose(0, 2, 3, 1))
 
 
-def open_array(
-    path: str,
-    kind: str,
-    *,
-    class_labels: Sequence[str] | None = None,
-    class_owner: str = "",
-    max_samples: int | None = None,
-    seed: int = 0,
-    thread_num: int | None = 1,
-    progress: bool = True,
-    on_bad_data: str = "error",
-    max_image_pixels: int = MAX_IMAGE_PIXELS,
-) -> ArrayDataset:
+def open_array(path: str, kind: str, opening: Opening) -> ArrayDataset:
     """Open data (B, c, h, w) float32 or uint8 and labels (B,) of any integer type.
 
     The classes are the numbers from the smallest to the largest label, named in decimal. float32
@@ -92,12 +79,12 @@ def open_array(
                 f"{len(data)} samples but {len(labels)} labels: {data_file}, {labels_file}: "
                 "save one label per sample"
             )
-        rows = choose_samples(len(data), max_samples, seed)
-        names, ids = _classes(labels, rows, class_labels, labels_file, class_owner)
+        rows = opening.choose(len(data))
+        names, ids = _classes(labels, rows, opening, labels_file)
         finite = _finite(data, rows)
         what = "a value that is not a finite number"
         bad = [BadSample(f"row {row}", what) for row in rows[~finite]]
-        if bad and (on_bad_data == "error" or not finite.any()):
+        if bad and (opening.on_bad_data == "error" or not finite.any()):
             raise BadDataError(
                 f"{what}: {data_file}, {bad[0].name} ({len(bad)} of {len(rows)} samples): replace "
                 "it, or leave them out with --on-bad-data skip",
@@ -115,21 +102,20 @@ def open_array(
 def _classes(
     labels: np.ndarray,
     rows: np.ndarray,
-    class_labels: Sequence[str] | None,
+    opening: Opening,
     file: str,
-    owner: str,
 ) -> tuple[list[str], np.ndarray]:
     """Return the class names and the class ids of these rows."""
     labels = labels.astype(np.int64)
-    if class_labels is None:
+    if opening.class_labels is None:
         low, high = int(labels.min()), int(labels.max())
         if high - low >= _MAX_CLASSES:
             raise DataError(f"labels from {low} to {high}: {file}: number the classes 0, 1, 2, ...")
         return [str(value) for value in range(low, high + 1)], labels[rows] - low
     values, inverse = np.unique(labels, return_inverse=True)
     found = [str(value) for value in values]
-    known = class_ids(found, class_labels, file, owner)
-    return list(class_labels), np.array([known[name] for name in found])[inverse[rows]]
+    known = class_ids(found, opening.class_labels, file, opening.class_owner)
+    return list(known), np.array([known[name] for name in found])[inverse[rows]]
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ EIGENVECTORS = np.array(
 GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _COLOUR_SPREAD = 0.1  # standard deviation in eigenvalues
 _PHOTO_SPREAD = 0.4
+_CONTRAST, _, _SATURATION = range(3)  # the other change is of brightness
 _RESNET_SIDES = (256 / 224, 480 / 224)  # of the shorter side, as parts of the crop
 _SSD_OVERLAPS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)
 _SSD_TRIALS = 50
@@ -250,6 +251,3 @@ def change_colours(
     changed: np.ndarray = image @ (matrix / 255).astype(np.float32)
     changed += shift.astype(np.float32)
     return changed
-
-
-_CONTRAST, _BRIGHTNESS, _SATURATION = range(3)

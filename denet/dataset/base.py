@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,34 @@ from denet.errors import DataError, UsageError, nearest_hint
 
 MAX_IMAGE_PIXELS = 89_478_485  # Pillow's limit: a quarter of a GB as RGB
 _CHUNK_BYTES = 1 << 22  # pixels looked at together when the whole set is scanned
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How any dataset is opened.
+
+    class_labels  class names whose positions the ids follow (those of a model or a training set)
+    class_owner   what has these classes, for messages: "the model", "the training set"
+    max_samples   at most so many samples, drawn by ``seed``
+    thread_num    decoders (0 or None: all cores)
+    progress      show how far the reading is
+    on_bad_data   "error": bad samples raise BadDataError with all of them; "skip": they are left
+                  out, see Dataset.bad
+    max_image_pixels  images with more are bad and never decoded
+    """
+
+    class_labels: Sequence[str] | None = None
+    class_owner: str = ""
+    max_samples: int | None = None
+    seed: int = 0
+    thread_num: int | None = 1
+    progress: bool = True
+    on_bad_data: str = "error"
+    max_image_pixels: int = MAX_IMAGE_PIXELS
+
+    def choose(self, count: int) -> np.ndarray:
+        """Return the sorted indices of the samples to take of so many."""
+        return choose_samples(count, self.max_samples, self.seed)
 
 
 class BadSample(NamedTuple):
@@ -63,12 +92,14 @@ class Dataset:
     shape         (c, h, w)
     bad           what was left out because it cannot be used
     boxed         whether the samples have boxes, which move with their pixels
+    classified    whether the samples have a class of their own, their label
     view_num      samples that are views of one image, one behind the other
 
     A format derives from this class and gives ``read``.
     """
 
     boxed = False
+    classified = True
     view_num = 1
 
     def __init__(
@@ -94,6 +125,11 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def image_names(self) -> list[str]:
+        """The name of each image, once however many samples are views of it."""
+        return self.names[:: self.view_num]
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         """Return the stored samples as a new (k, h, w, c) array: uint8, or float32 as it is."""
@@ -201,7 +237,7 @@ def class_ids(
     if foreign:
         more = f" (nor are {len(foreign) - 1} more)" if len(foreign) > 1 else ""
         classes = f"classes of {owner}" if owner else "known classes"
-        missing = [name for name in known if name not in set(found)]
+        missing = sorted(ids.keys() - found, key=ids.__getitem__)
         place = f"in {owner}" if owner else "there"
         only = f"; only {place}: {names_text(missing)}" if missing else ""
         raise ForeignClassError(

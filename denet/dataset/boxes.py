@@ -142,6 +142,18 @@ def network_boxes(boxes_px: np.ndarray, view: View, width: int, height: int) -> 
     return boxes
 
 
+def image_boxes(boxes: np.ndarray, views: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Return boxes (T, 4) float64 in pixels of their images: ``network_boxes`` undone.
+
+    views (T, 5): the View of each; width and height are those of the network input.
+    """
+    scale, offset, mirrored = np.tile(views[:, :2], 2), np.tile(views[:, 2:4], 2), views[:, 4:] != 0
+    flipped = np.stack([1 - boxes[:, 2], boxes[:, 1], 1 - boxes[:, 0], boxes[:, 3]], axis=1)
+    shown = np.where(mirrored, flipped, boxes) * np.array([width, height] * 2)
+    pixels: np.ndarray = (shown + offset) / scale
+    return pixels
+
+
 def seen(boxes: np.ndarray, check_onscreen: float, check_center: bool) -> np.ndarray:
     """Return which of the normalised boxes (T, 4) a network is to find in its input.
 
@@ -160,9 +172,10 @@ def seen(boxes: np.ndarray, check_onscreen: float, check_center: bool) -> np.nda
 def fill_targets(
     boxes: np.ndarray, box_class: np.ndarray, box: np.ndarray, target_class: np.ndarray
 ) -> None:
-    """Write normalised boxes, clipped, to one sample's ``box`` (128, 4) and ``target_class``.
+    """Write normalised boxes, clipped, to the targets of one sample.
 
-    Places that are left have class -1. Of more than BOX_CAPACITY boxes the largest are kept.
+    Those are ``box`` (BOX_CAPACITY, 4) float32 and ``target_class`` (BOX_CAPACITY,) int32, whose
+    places that are left have class -1. Of more boxes the largest are kept.
     """
     clipped = np.clip(boxes, 0, 1)
     if len(clipped) > BOX_CAPACITY:

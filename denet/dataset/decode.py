@@ -129,13 +129,13 @@ def decode_image(
     image = open_image(path, max_image_pixels)
     lying = _orientation(image) in _LYING
     if size and sorted(image.size) != sorted(size):  # before decoding what may be huge
-        raise _FaultyImage("size", _size_text(image.size[::-1] if lying else image.size))
+        raise _FaultyImage("size", size_text(image.size[::-1] if lying else image.size))
     if crop:  # a JPEG decodes much faster at 1/2, 1/4 or 1/8 of its size
         width, height = crop[::-1] if lying else crop
         image.draft(None, (_DRAFT * width, _DRAFT * height))
     upright = _upright(image)
     if size and upright.size != size:
-        raise _FaultyImage("size", _size_text(upright.size))
+        raise _FaultyImage("size", size_text(upright.size))
     return fit_image(upright, *crop) if crop else upright
 
 
@@ -221,7 +221,7 @@ def _too_large(max_image_pixels: int) -> _FaultyImage:
     return _FaultyImage("unreadable", f"more pixels than --max-image-pixels {max_image_pixels}")
 
 
-def _size_text(size: tuple[int, int]) -> str:
+def size_text(size: tuple[int, int]) -> str:
     return f"{size[0]}x{size[1]}"
 
 

@@ -6,9 +6,8 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -24,24 +23,7 @@ from denet.dataset.survey import inspect_all
 from denet.detect.box import BOX_CAPACITY, area
 from denet.errors import DataError
 
-
-def _is_voc(path: str) -> bool:
-    folders = (Path(path), *Path(path).glob("VOC[0-9][0-9][0-9][0-9]"))
-    return any(next(folder.glob("Annotations/*.xml"), None) for folder in folders)
-
-
-class _Layout(NamedTuple):
-    is_at: Callable[[str], bool]
-    split_names: Callable[[str], list[str]]
-    read: Callable[[str, Sequence[str]], Annotated]
-
-
-_LAYOUTS = {
-    "voc": _Layout(_is_voc, voc.split_names, voc.read_voc),
-    "mscoco": _Layout(
-        lambda path: bool(mscoco.split_names(path)), mscoco.split_names, mscoco.read_mscoco
-    ),
-}
+_LAYOUTS = {"voc": voc, "mscoco": mscoco}
 # letters of the name of a split -> what it is for
 _ROLES = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -308,7 +290,8 @@ def _split(
     bad = [BadSample(found.names[row], text) for row, text in sorted(faults.items())]
     found = found.take(np.setdiff1d(np.arange(len(found.names)), list(faults)))
     sizes = [_stored_size(file, findings[file], max_image_pixels) for file in found.names]
-    ids = np.array([labels.index(each) for each in found.class_names], np.int32)
+    position = {label: number for number, label in enumerate(labels)}
+    ids = np.array([position[each] for each in found.class_names], np.int32)
     return DetectionSplit(
         name,
         labels,

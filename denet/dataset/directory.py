@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from denet.dataset.base import (
-    MAX_IMAGE_PIXELS,
     BadDataError,
     BadSample,
     Dataset,
-    choose_samples,
+    Opening,
     class_ids,
     listed,
     printable,
@@ -31,10 +30,10 @@ from denet.dataset.decode import (
     reason,
 )
 from denet.dataset.decoder import in_blocks
-from denet.dataset.image_options import Size, parse_size
-from denet.errors import DataError, OutOfMemoryError, UsageError
+from denet.dataset.image_options import Size, parse_image_options
+from denet.errors import DataError, OutOfMemoryError
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 TRAIN_NAMES = ("train", "training", "trainset", "train_set")
 TEST_NAMES = (
@@ -69,15 +68,8 @@ class DirectoryDataset(Dataset):
 def open_directory(
     path: str,
     kind: str,
+    opening: Opening,
     *,
-    class_labels: Sequence[str] | None = None,
-    class_owner: str = "",
-    max_samples: int | None = None,
-    seed: int = 0,
-    thread_num: int | None = 1,
-    progress: bool = True,
-    on_bad_data: str = "error",
-    max_image_pixels: int = MAX_IMAGE_PIXELS,
     channels: int | None = None,
     crop: str | bool | None = None,
 ) -> DirectoryDataset:
@@ -91,15 +83,16 @@ def open_directory(
     started = time.perf_counter()
     size = None if crop is None else crop_size(crop)
     listing = _find_images(path, kind)
-    found = listing.classes if class_labels is None else sorted(set(listing.file_classes))
-    ids = class_ids(found, class_labels, path, class_owner)
-    chosen = choose_samples(len(listing.files), max_samples, seed)
+    wanted = opening.class_labels
+    found = listing.classes if wanted is None else sorted(set(listing.file_classes))
+    ids = class_ids(found, wanted, path, opening.class_owner)
+    chosen = opening.choose(len(listing.files))
     files = [listing.files[index] for index in chosen]
     file_classes = [listing.file_classes[index] for index in chosen]
-    reader = _Reader(files, kind, thread_count(thread_num), progress, max_image_pixels)
+    reader = _Reader(files, kind, opening)
     pixels, faults = reader.read(size, channels)
     good = np.setdiff1d(np.arange(len(files)), [fault.position for fault in faults])
-    if faults and (on_bad_data == "error" or not len(good)):
+    if faults and (opening.on_bad_data == "error" or not len(good)):
         raise _bad_images(faults, files, kind, pixels)
     bad = _bad_samples(faults, files, pixels)
     dataset = DirectoryDataset(
@@ -111,24 +104,20 @@ def open_directory(
         bad,
     )
     seconds = time.perf_counter() - started
-    logger.info(
+    log.info(
         "%s: %s, %.0f MB, %.1f s (%.0f files/s)",
         *(path, dataset.text(), pixels.nbytes / 1e6, seconds, len(files) / seconds),
     )
     if bad:
-        logger.warning("%s: %d of %d images left out: %s", path, len(bad), len(files), listed(bad))
+        log.warning("%s: %d of %d images left out: %s", path, len(bad), len(files), listed(bad))
         for name in sorted(set(file_classes) - {file_classes[row] for row in good}):
-            logger.warning("%s: class %r has lost all of its images", path, name)
+            log.warning("%s: class %r has lost all of its images", path, name)
     return dataset
 
 
 def crop_size(crop: str | bool) -> Size:
     """Return (width, height) of the option crop=N or crop=WxH."""
-    text = "" if crop is True else str(crop)
-    try:
-        return parse_size(text)
-    except ValueError as error:
-        raise UsageError(f"crop={text}: --extension: give {error}") from None
+    return parse_image_options({"crop": crop}).crop
 
 
 @dataclass
@@ -162,7 +151,7 @@ def list_directory(path: str, formats: dict[str, str]) -> Listing:
         for entry in entries:
             if not entry.is_dir():
                 continue
-            below = sorted(_files_below(entry.path, set()))
+            below = sorted(files_below(entry.path))
             images = [file for file in below if suffix(file) in formats]
             listing.others.update(suffix(file) for file in below if suffix(file) not in formats)
             listing.classes.append(entry.name)
@@ -200,9 +189,9 @@ def _find_images(path: str, kind: str) -> Listing:
         count = len(listing.classes)
         raise DataError(f"no {wanted} in {count} class directories: {where}: {mend}")
     for name in sorted(set(listing.classes) - set(listing.file_classes)):
-        logger.warning("%s: class %r has no images", where, name)
+        log.warning("%s: class %r has no images", where, name)
     if there:
-        logger.warning("%s: left out files with other extensions: %s", where, there)
+        log.warning("%s: left out files with other extensions: %s", where, there)
     return listing
 
 
@@ -212,14 +201,17 @@ def _entries(path: str) -> list[os.DirEntry[str]]:
         return [entry for entry in entries if not entry.name.startswith(".")]
 
 
-def _files_below(path: str, above: set[str]) -> Iterator[str]:
-    """Yield all files below; ``above`` are the directories on the way, to which links may lead."""
+def files_below(path: str, above: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Yield all files below but hidden ones; of links to a directory on the way, nothing.
+
+    ``above`` are the real paths of the directories on the way to ``path``.
+    """
     above = above | {os.path.realpath(path)}
     for entry in _entries(path):
         if not entry.is_dir():
             yield entry.path
         elif os.path.realpath(entry.path) not in above:
-            yield from _files_below(entry.path, above)
+            yield from files_below(entry.path, above)
 
 
 def suffix(file: str) -> str:
@@ -233,9 +225,7 @@ class _Reader:
 
     files: list[str]
     kind: str  # of --extension
-    threads: int
-    progress: bool
-    max_image_pixels: int
+    opening: Opening
 
     def read(self, crop: Size | None, channels: int | None) -> tuple[np.ndarray, list[Fault]]:
         """Return new pixels (N, h, w, c) uint8, and the faults of files without, in file order.
@@ -261,11 +251,11 @@ class _Reader:
 
     def _first_image(self) -> tuple[Size, bool]:
         """Return size of the first readable image and whether it is grey."""
-        faults = []
+        faults, most = [], self.opening.max_image_pixels
         with quiet_pillow():
             for position, file in enumerate(self.files):
                 try:
-                    image = decode_image(file, max_image_pixels=self.max_image_pixels)
+                    image = decode_image(file, max_image_pixels=most)
                     return image.size, image.mode == "L"
                 except Exception as error:  # a damaged file can make a decoder raise anything
                     faults.append(Fault(position, "unreadable", reason(error)))
@@ -284,8 +274,16 @@ class _Reader:
 
     def _decode(self, pixels: np.ndarray, crop: bool, convert: bool) -> list[Fault]:
         """Fill ``pixels``; return the faults, or those up to a first colour fault."""
-        settings = {"crop": crop, "convert": convert, "max_image_pixels": self.max_image_pixels}
-        blocks = in_blocks("decode", self.files, self.threads, self.progress, pixels, **settings)
+        blocks = in_blocks(
+            "decode",
+            self.files,
+            thread_count(self.opening.thread_num),
+            self.opening.progress,
+            pixels,
+            crop=crop,
+            convert=convert,
+            max_image_pixels=self.opening.max_image_pixels,
+        )
         faults: list[Fault] = []
         with closing(blocks):
             for start, found in blocks:

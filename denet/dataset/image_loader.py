@@ -95,7 +95,6 @@ class DetectionDataset(Dataset):
         self._max_image_pixels = max_image_pixels
         self._lock = threading.Lock()
 
-    # evaluation knows a dataset by these columns
     @property
     def boxes_px(self) -> np.ndarray:
         """Corners of all boxes (T, 4) float32, see Boxes."""
@@ -166,8 +165,9 @@ class DetectionDataset(Dataset):
         """Return samples: in training cropped, mirrored and coloured as their keys determine.
 
         Images are float32 if their colours are changed, so that nothing is clipped, else uint8.
-        Targets: box (k, 128, 4) float32, normalised, and box_class (k, 128) int32, -1 for none;
-        class_index (k,) where images have a class; view (k, 5) float32, the fields of View.
+        Targets: box (k, BOX_CAPACITY, 4) float32, normalised, and box_class (k, BOX_CAPACITY)
+        int32, -1 for none; class_index (k,) where images have a class; view (k, 5) float32, the
+        fields of View.
         """
         if training and self.view_num > 1:
             raise UsageError("multicrop: --extension: ten views per image are for prediction")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from denet.errors import UsageError, nearest_hint
+from denet.kind import Choice, Flag, Integer, Kind, Real
 
 Size = tuple[int, int]  # (width, height)
 
@@ -63,79 +63,58 @@ class ImageOptions:
         return self.subset_num and self.subset_num * self.images_per_subset
 
 
-def parse_size(text: str) -> Size:
-    """Return (width, height) of N or WxH; ValueError, which says what to give."""
-    match = re.fullmatch(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?", text)
-    if not match or max(sides := [int(side or match[1]) for side in match.groups()]) > 65536:
-        raise ValueError("a size in pixels, 64 or WIDTHxHEIGHT, each from 1 to 65536")
-    return sides[0], sides[1]
+class _Size(Kind):
+    """Width and height."""
+
+    rule = "a size in pixels, 64 or WIDTHxHEIGHT, each from 1 to 65536"
+
+    def read(self, word: str) -> Size:
+        match = re.fullmatch(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?", word, re.ASCII)
+        if not match or max(sides := [int(side or match[1]) for side in match.groups()]) > 65536:
+            raise self.error(word)
+        return sides[0], sides[1]
 
 
-def _flag(text: str) -> bool:
-    words = {"1": True, "true": True, "0": False, "false": False}
-    if text.lower() not in words:
-        raise ValueError("nothing, 1 or 0")
-    return words[text.lower()]
+_COUNT = Integer(1, 999_999_999)
+_SHARE = Real(0, 1, above=True)
 
-
-def _count(text: str) -> int:
-    if not re.fullmatch(r"[1-9]\d{0,8}", text):
-        raise ValueError("a positive whole number")
-    return int(text)
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value <= 1:
-        raise ValueError("a number above 0 and at most 1")
-    return value
-
-
-def _choice(words: tuple[str, ...]) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in words:
-            raise ValueError(f"one of {', '.join(words)}{nearest_hint(text, list(words))}")
-        return text
-
-    return parse
-
-
-_PARSERS: dict[str, Callable[[str], Any]] = {
-    "crop": parse_size,
-    "scale": parse_size,
-    "scale_mode": _choice(SCALE_MODES),
-    "multicrop": _flag,
-    "crop_mode": _choice(CROP_MODES),
-    "max_trials": _count,
-    "area_min": _share,
-    "aspect_factor": _share,
-    "subtract_mean": _flag,
-    "augment_photo": _flag,
-    "augment_color": _flag,
-    "check_onscreen": _share,
-    "check_center": _flag,
-    "bbox_only": _flag,
-    "images_per_subset": _count,
-    "subset_num": _count,
+_KINDS: dict[str, Kind] = {
+    "crop": _Size(),
+    "scale": _Size(),
+    "scale_mode": Choice(SCALE_MODES),
+    "multicrop": Flag(),
+    "crop_mode": Choice(CROP_MODES),
+    "max_trials": _COUNT,
+    "area_min": _SHARE,
+    "aspect_factor": _SHARE,
+    "subtract_mean": Flag(),
+    "augment_photo": Flag(),
+    "augment_color": Flag(),
+    "check_onscreen": _SHARE,
+    "check_center": Flag(),
+    "bbox_only": Flag(),
+    "images_per_subset": _COUNT,
+    "subset_num": _COUNT,
 }
-OPTION_NAMES = tuple(_PARSERS)
-_PARSERS["null"] = _flag  # of imagenet alone
+OPTION_NAMES = tuple(_KINDS)
+_KINDS["null"] = Flag()  # of imagenet alone
 
 
 def parse_image_options(given: Mapping[str, str | bool]) -> ImageOptions:
-    """Return the options of an ``--extension``: text, or True where no value is given."""
+    """Return the options of an ``--extension``: text, or True where no value is given.
+
+    Raises UsageError for a value that is missing or wrong.
+    """
     values: dict[str, Any] = {}
     for name, text in given.items():
+        kind = _KINDS[name]
+        if text is True and not isinstance(kind, Flag):
+            raise UsageError(f"{name}: --extension: give a value, {name}=VALUE")
         try:
-            if text is True and _PARSERS[name] is not _flag:
-                raise ValueError(f"a value, {name}=VALUE")
-            values[name] = True if text is True else _PARSERS[name](str(text))
-        except ValueError as error:
-            shown = name if text is True else f"{name}={text}"
-            raise UsageError(f"{shown}: --extension: give {error}") from None
+            values[name] = kind.read(str(text))
+        except ValueError:
+            hint = nearest_hint(str(text), list(kind.words)) if isinstance(kind, Choice) else ""
+            raise UsageError(f"{name}={text}: --extension: give {kind.rule}{hint}") from None
     if "crop" in values:
         values.setdefault("scale", values["crop"])
     return ImageOptions(**values)

@@ -19,7 +19,7 @@ from denet.errors import DataError
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
-def read_imagenet(path: str, splits: Sequence[str] = ()) -> Annotated:
+def read(path: str, splits: Sequence[str] = ()) -> Annotated:
     """List the images of the folders in ``path``, each folder one class, and their boxes if any.
 
     Class ids are those of ../class_labels.txt, lines of "index name", else follow the sorted names

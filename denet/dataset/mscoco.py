@@ -11,18 +11,20 @@ import os
 import re
 from array import array
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
+from denet.dataset import voc
 from denet.dataset.annotated import Annotated
 from denet.dataset.annotation_file import read_class_labels, read_json
-from denet.dataset.base import class_ids, printable
+from denet.dataset.base import ForeignClassError, class_ids, printable
 from denet.dataset.boxes import Boxes
 from denet.errors import DataError, UsageError, nearest_hint
 
 _YEAR_SPLIT = re.compile(r"(\d{4})-(train|val|test|test-dev)")
 _LARGEST_AREA = 1e18
+_NO_NUMBER = "is missing or not a whole number of 64 bits"
 _FILE = re.compile(r"(?:instances|image_info)_(.+)\.json")
 
 
@@ -65,7 +67,7 @@ class _Columns:
             try:
                 column.append(value[name])
             except (KeyError, TypeError, OverflowError):
-                raise ValueError(f"{place}.{name} is missing or not a whole number") from None
+                raise ValueError(f"{place}.{name} {_NO_NUMBER}") from None
         try:
             self.boxes.extend(box)
         except (TypeError, OverflowError):
@@ -77,29 +79,39 @@ class _Columns:
         self.area.append(area)
 
 
+def is_at(path: str) -> bool:
+    """Say whether there are annotations of this layout at ``path``."""
+    return bool(split_names(path))
+
+
 def split_names(path: str) -> list[str]:
     """Return the splits that there are annotations of, as ``--extension`` names them."""
     return _known(os.path.join(path, "annotations"))
 
 
-def read_mscoco(path: str, splits: Sequence[str]) -> Annotated:
+def read(path: str, splits: Sequence[str]) -> Annotated:
     """List the images of the splits in the order of their files, with their boxes.
 
     Boxes are (x, y, x + width, y + height), counted from 0. The classes are those of labels.txt,
     else the categories in order of appearance, whatever their numbers.
     """
     folder = os.path.join(path, "annotations")
+    if not _known(folder):
+        raise voc.nothing_at(path, "annotations/instances_*.json")
     if not splits:
         raise UsageError(
             f"mscoco: --extension: name the splits to use, such as mscoco,2014-train: {folder} "
-            f"has {', '.join(_known(folder)) or 'none'}"
+            f"has {', '.join(_known(folder))}"
         )
     parts = [_read_split(path, folder, split) for split in splits]
     categories: dict[str, int] = {}
     for part in parts:
         categories |= {each: n for each, n in part.categories.items() if each not in categories}
     labels_file, listed = read_class_labels(path)
-    ids = class_ids(list(categories), listed, labels_file, "labels.txt")
+    try:
+        ids = class_ids(list(categories), listed, labels_file, "labels.txt")
+    except ForeignClassError as error:
+        raise ForeignClassError(f"{error}, or add it to labels.txt") from None
     first = np.cumsum([0, *(len(part.names) for part in parts)])
     boxes = Boxes.gather(
         int(first[-1]),
@@ -140,7 +152,7 @@ def _read_split(path: str, folder: str, split: str) -> _Split:
         known = _known(folder)
         raise DataError(
             f"no annotations for {split!r}{nearest_hint(name, known)}: no such file "
-            f"{os.path.abspath(places[0])}: there are {', '.join(known) or 'none'}; see the "
+            f"{os.path.abspath(places[0])}: there are {', '.join(known)}; see the "
             "options in the README"
         )
     columns = _Columns()
@@ -164,7 +176,8 @@ def _split(path: str, name: str, value: Any, columns: _Columns) -> _Split:
     wrong = np.flatnonzero(~np.isfinite(corners).all(axis=1))
     if len(wrong):
         raise ValueError(f"annotations[{wrong[0]}].bbox holds something else than numbers")
-    corners[:, 2:] += corners[:, :2]
+    with np.errstate(over="ignore"):  # infinite: clipped to the image
+        corners[:, 2:] += corners[:, :2]
     folder = _image_folder(path, name, [file for file, _, _ in images])
     ids = [image_id for _, image_id, _ in images]
     return _Split(
@@ -187,6 +200,10 @@ def _list(value: dict[str, Any], field: str) -> list[Any]:
     return found
 
 
+def _is_number(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and -(1 << 63) <= value < 1 << 63
+
+
 def _image(position: int, entry: Any) -> tuple[str, int, tuple[int, int]]:
     """Return file, number and (width, height), 0 if not told."""
     file, image_id, *size = entry if isinstance(entry, tuple) else (None, None, None, None)
@@ -194,8 +211,8 @@ def _image(position: int, entry: Any) -> tuple[str, int, tuple[int, int]]:
         raise ValueError(f"images[{position}].file_name is missing")
     if os.path.isabs(file) or ".." in file.replace("\\", "/").split("/") or "\0" in file:
         raise ValueError(f"images[{position}].file_name leaves the folder of the images")
-    if not isinstance(image_id, int):
-        raise ValueError(f"images[{position}].id is missing or not a whole number")
+    if not _is_number(image_id):
+        raise ValueError(f"images[{position}].id {_NO_NUMBER}")
     told = all(isinstance(side, int) and 0 < side < 1 << 31 for side in size)
     return file, image_id, (size[0], size[1]) if told else (0, 0)
 
@@ -205,8 +222,8 @@ def _category(position: int, entry: Any) -> tuple[str, int]:
     name, number = (entry.get("name"), entry.get("id")) if isinstance(entry, dict) else (None, None)
     if not isinstance(name, str) or not name:
         raise ValueError(f"categories[{position}].name is missing")
-    if not isinstance(number, int):
-        raise ValueError(f"categories[{position}].id is missing or not a whole number")
+    if not _is_number(number):
+        raise ValueError(f"categories[{position}].id {_NO_NUMBER}")
     return name, number
 
 

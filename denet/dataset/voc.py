@@ -10,7 +10,8 @@ import logging
 import os
 import re
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
+from pathlib import Path
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
@@ -24,7 +25,7 @@ from denet.dataset.annotation_file import (
     read_xml,
     text_of,
 )
-from denet.dataset.base import class_ids, printable
+from denet.dataset.base import ForeignClassError, class_ids, printable
 from denet.dataset.boxes import Boxes
 from denet.dataset.decode import image_suffixes
 from denet.errors import DataError, UsageError, nearest_hint
@@ -60,91 +61,141 @@ class _Item(NamedTuple):
     annotation: str
 
 
+def is_at(path: str) -> bool:
+    """Say whether there are annotations of this layout at ``path``, or in a folder of a year."""
+    folders = (Path(path), *Path(path).glob("VOC[0-9][0-9][0-9][0-9]"))
+    return any(_annotations(str(folder)) for folder in folders)
+
+
 def split_names(path: str) -> list[str]:
     """Return the splits that are at ``path``, as ``--extension`` names them."""
     if own := _sets(path):
         return sorted(own)
-    folders = sorted(os.listdir(path)) if os.path.isdir(path) else []
-    years = {match[1]: match[0] for match in map(_YEAR_FOLDER.fullmatch, folders) if match}
+    folders = map(_YEAR_FOLDER.fullmatch, _stems(path, {""}))
+    years = {match[1]: match[0] for match in folders if match}
     return [
         f"{year}-{split}"
         for year, folder in years.items()
-        for split, words in _YEAR_SPLITS.items()
-        if words <= _sets(os.path.join(path, folder)).keys()
+        for known in (_sets(os.path.join(path, folder)).keys(),)
+        for split in _YEAR_SPLITS
+        if _year_sets(known, split) <= known
     ]
 
 
-def read_voc(path: str, splits: Sequence[str]) -> Annotated:
+def read(path: str, splits: Sequence[str]) -> Annotated:
     """List the images of the splits, sorted by file, with the boxes of their annotations.
 
     Pixels are counted from 1 and corners belong to the box: (xmin - 1, ymin - 1, xmax, ymax). A
     box whose corners coincide in x or in y is a click, not a box: it gets no area. The classes
-    are those of labels.txt, else the published twenty for splits of a year, else those found. An
-    image whose annotation is missing is bad; of a split without any, as in published test sets,
-    all images are taken, without boxes.
+    are those of labels.txt, else the published twenty for splits of a year, else those found. A
+    split that the folder itself lists is its own, whatever its name. An image whose annotation is
+    missing is bad; of a split without any, as in published test sets, all images are taken, without
+    boxes.
     """
     years = [_YEAR_SPLIT.fullmatch(split) for split in splits]
-    if splits and all(years):
-        parts = [(os.path.join(path, f"VOC{match[1]}"), match[2]) for match in years if match]
-        items = [each for folder, words in parts for each in _year_items(folder, words)]
+    published = bool(splits) and all(years) and not set(splits) <= _sets(path).keys()
+    if published:
+        parts = [(f"VOC{match[1]}", match[2]) for match in years if match]
+        items = [each for folder, words in parts for each in _year_items(path, folder, words)]
     else:
         items = _own_items(path, splits)
     items = sorted(set(items), key=lambda item: (item.name or item.image_id, item.folder))
-    return _read_items(path, items, CLASSES if splits and all(years) else None)
+    return _read_items(path, items, CLASSES if published else None)
 
 
-def _year_items(folder: str, words: str) -> Iterator[_Item]:
-    for word in re.findall("train|val|test", words):
-        yield from _items(folder, _split_ids(folder, word))
+def nothing_at(path: str, lacking: str) -> DataError:
+    """Return the error for a path without ``lacking``; it tells what can be read there instead."""
+    from denet.dataset import mscoco  # which imports this module
+
+    place = printable(os.path.abspath(path))
+    if not os.path.isdir(path):
+        what = "not a directory" if os.path.exists(path) else "no such directory"
+        return DataError(f"{what}: {place}")
+    mend = "give the directory that holds it"
+    if _annotations(path):
+        mend = "give this directory with --extension voc to take all annotated images"
+    for kind, names in (("voc", split_names(path)), ("mscoco", mscoco.split_names(path))):
+        if names:
+            mend = f"give --extension {kind},NAME with NAME one of {', '.join(names[:10])}"
+    return DataError(f"no {lacking} in {place}: {mend}")
+
+
+def _year_items(path: str, year_folder: str, words: str) -> Iterator[_Item]:
+    folder = os.path.join(path, year_folder)
+    if not os.path.isdir(folder):
+        raise nothing_at(path, year_folder)
+    known = _sets(folder).keys()
+    for split in re.findall("trainval|train|val|test", words):
+        for name in sorted(_year_sets(known, split)):
+            yield from _items(folder, _split_ids(folder, name))
+
+
+def _year_sets(known: Set[str], split: str) -> set[str]:
+    """Return the files that list the images of a year's split, of those that are known."""
+    parts = _YEAR_SPLITS[split]
+    return {split} if split in known and not parts <= known else parts
 
 
 def _own_items(path: str, splits: Sequence[str]) -> list[_Item]:
     """Return the images of splits of one folder; without splits, all that are annotated."""
-    sets = os.path.join(path, "ImageSets", "Main")
     known = _sets(path)
     if not splits and not known:
-        return list(_items(path, sorted(_stems(os.path.join(path, "Annotations"), {".xml"}))))
+        if not (annotations := _annotations(path)):
+            raise nothing_at(path, "Annotations/*.xml")
+        return list(_items(path, sorted(annotations)))
     if not splits:
         raise UsageError(
-            f"voc: --extension: name the splits to use, such as voc,{min(known)}: {sets} has "
-            + ", ".join(sorted(known)[:10])
+            f"voc: --extension: name the splits to use, such as voc,{min(known)}: "
+            f"{_sets_folder(path)} has {', '.join(sorted(known)[:10])}"
         )
     return [item for split in splits for item in _items(path, _split_ids(path, split))]
 
 
+def _sets_folder(folder: str) -> str:
+    return os.path.join(folder, "ImageSets", "Main")
+
+
 def _sets(folder: str) -> dict[str, str]:
     """Return split -> its file."""
-    return _stems(os.path.join(folder, "ImageSets", "Main"), {".txt"})
+    return _stems(_sets_folder(folder), {".txt"})
+
+
+def _annotations(folder: str) -> dict[str, str]:
+    """Return image id -> its file."""
+    return _stems(os.path.join(folder, "Annotations"), {".xml"})
 
 
 def _split_ids(folder: str, split: str) -> list[str]:
     """Return the lines of a split."""
-    sets = os.path.join(folder, "ImageSets", "Main")
-    known = _sets(folder)
+    sets, known = _sets_folder(folder), _sets(folder)
+    if not known:
+        lists = f"ImageSets/Main/{split}.txt" if os.path.isdir(sets) else "ImageSets/Main"
+        raise nothing_at(folder, lists)
     if split not in known:
-        there = ", ".join(sorted(known)[:10]) or "nothing"
         raise DataError(
             f"no split {split!r}{nearest_hint(split, sorted(known))}: "
-            f"{os.path.abspath(sets)} has {there}: name one of these, or a year's split such as "
-            "2007-trainval, or see the options in the README"
+            f"{os.path.abspath(sets)} has {', '.join(sorted(known)[:10])}: "
+            "name one of these, or a year's split such as 2007-trainval, or see the "
+            "options in the README"
         )
     return read_lines(os.path.join(sets, known[split]))
 
 
 def _items(folder: str, ids: Sequence[str]) -> Iterator[_Item]:
     images = _stems(os.path.join(folder, "JPEGImages"), set(image_suffixes()))
-    annotations = _stems(os.path.join(folder, "Annotations"), {".xml"})
+    annotations = _annotations(folder)
     image_ids = [line if line in images else _FLAG.sub("", line) for line in ids]
     known = any(image_id in annotations for image_id in image_ids)
     if image_ids and not known:
         log.warning("%s: no annotations of this split: its images are taken to be empty", folder)
     for image_id in image_ids:
         name = images.get(image_id, "")
+        annotation = annotations.get(image_id, f"{image_id}.xml")
         yield _Item(
             folder,
             image_id,
             os.path.join(folder, "JPEGImages", name) if name else "",
-            os.path.join(folder, "Annotations", f"{image_id}.xml") if known else "",
+            os.path.join(folder, "Annotations", annotation) if known else "",
         )
 
 
@@ -215,9 +266,14 @@ def _read_items(path: str, items: list[_Item], published: list[str] | None) -> A
             difficult.append(each.difficult)
     labels_file, listed = read_class_labels(path)
     if listed is None:
-        ids = class_ids(sorted(numbers), published, path, "Pascal VOC")
+        known, where, owner = published, path, "Pascal VOC"
+        mend = f"list your classes in {printable(labels_file)}"
     else:
-        ids = class_ids(sorted(numbers), listed, labels_file, "labels.txt")
+        known, where, owner, mend = listed, labels_file, "labels.txt", "add it to labels.txt"
+    try:
+        ids = class_ids(sorted(numbers), known, where, owner)
+    except ForeignClassError as error:
+        raise ForeignClassError(f"{error}, or {mend}") from None
     order = np.array([ids[name] for name in numbers], np.int64)
     boxes = Boxes.gather(
         len(items), image, corners, order[np.asarray(class_number, np.int64)], difficult

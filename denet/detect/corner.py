@@ -91,7 +91,7 @@ def probability(log_odds: np.ndarray) -> np.ndarray:
 
 
 def find_corners(
-    log_odds: np.ndarray, threshold: float, local_max: int = 0, corner_max: int = 1024
+    log_odds: np.ndarray, threshold: float, local_max: int = 0, *, corner_max: int
 ) -> Found:
     """Return (x, y) of the corners of each type, from the most likely down.
 
@@ -117,7 +117,8 @@ def find_boxes(
     count: int,
     threshold: float,
     local_max: int = 0,
-    corner_max: int = 1024,
+    *,
+    corner_max: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the ``count`` best cell boxes (m, 4) of a map (h, w, k) and their log odds (m,).
 
@@ -126,7 +127,7 @@ def find_boxes(
     """
     height, width, corner_num = log_odds.shape
     maps = np.ascontiguousarray(np.moveaxis(log_odds, 2, 0))
-    corners = find_corners(log_odds, threshold, local_max, corner_max)
+    corners = find_corners(log_odds, threshold, local_max, corner_max=corner_max)
     parts = [_opposite(maps, corners, diagonal, count) for diagonal in DIAGONALS[:2]]
     if corner_num > CENTRE:
         parts += [_mirrored(maps, corners, diagonal, count) for diagonal in DIAGONALS]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from denet.detect.box import area, iou
-from denet.detect.corner import cell_edges, find_boxes, probability
+from denet.detect.corner import cell_edges, find_boxes
 
 WHOLE_IMAGE = (0.0, 0.0, 1.0, 1.0)
 CLUSTERED = 10  # boxes per sample that are looked at where boxes are clustered
@@ -18,24 +18,23 @@ def find_samples(
     corner_threshold: float,
     local_max: int = 0,
     nms_threshold: float = 1.0,
-    corner_max: int = 1024,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ``count`` best boxes (m, 4) of a map of log odds (h, w, k), and their scores (m,).
+    *,
+    corner_max: int,
+) -> np.ndarray:
+    """Return the ``count`` best boxes (m, 4) of a map of log odds (h, w, k), the best first.
 
-    The score is that of naive Bayes, 1 / (1 + exp(pf - pt)), where pt sums log P(corner) over the
+    They are ranked by naive Bayes, 1 / (1 + exp(pf - pt)), where pt sums log P(corner) over the
     corners of a box and pf log P(no corner). (DeNet of 2017 took |pf - pt|, which turns the order
     of likely boxes around.) With ``nms_threshold`` below 1 they are the best of clusters.
     """
     height, width, _ = log_odds.shape
     clustered = nms_threshold < 1
-    cell, total = find_boxes(
-        log_odds, count * CLUSTERED if clustered else count, corner_threshold, local_max, corner_max
-    )
-    edges, score = cell_edges(cell).astype(log_odds.dtype), probability(total)
+    looked_at = count * CLUSTERED if clustered else count
+    cell, _ = find_boxes(log_odds, looked_at, corner_threshold, local_max, corner_max=corner_max)
+    edges = cell_edges(cell).astype(log_odds.dtype)
     if clustered and len(edges) > count:
-        kept = best_of_clusters(edges, count, nms_threshold)
-        edges, score = edges[kept], score[kept]
-    return edges / np.array([width, height] * 2, edges.dtype), score
+        edges = edges[best_of_clusters(edges, count, nms_threshold)]
+    return edges / np.array([width, height] * 2, edges.dtype)
 
 
 def best_of_clusters(box: np.ndarray, count: int, threshold: float) -> np.ndarray:
@@ -83,26 +82,16 @@ def overlapping(box: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarr
 
 
 def with_random(
-    box: np.ndarray,
-    score: np.ndarray,
-    count: int,
-    fraction: float,
-    generator: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray]:
+    box: np.ndarray, count: int, fraction: float, generator: np.random.Generator
+) -> np.ndarray:
     """Return ``count`` boxes: at random count - floor(fraction count) of these, then random ones.
 
-    Those keep their order and score; a random box has x0 ~ U(0, 1), x1 ~ U(x0, 1), y alike, and
-    score 0.
+    Those keep their order; a random box has x0 ~ U(0, 1), x1 ~ U(x0, 1), y alike.
     """
     kept = count - int(fraction * count)
     if len(box) > kept:
         chosen = np.sort(generator.choice(len(box), kept, replace=False, shuffle=False))
-        box, score = box[chosen], score[chosen]
+        box = box[chosen]
     low, share = np.split(generator.random((count - len(box), 4)), 2, axis=1)
-    return filled(box, score, np.concatenate([low, low + share * (1 - low)], axis=1))
-
-
-def filled(box: np.ndarray, score: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return boxes and scores with other boxes behind them, whose score is 0."""
-    boxes = np.concatenate([box, other.astype(box.dtype)])
-    return boxes, np.concatenate([score, np.zeros(len(other), score.dtype)])
+    other = np.concatenate([low, low + share * (1 - low)], axis=1)
+    return np.concatenate([box, other.astype(box.dtype)])

@@ -61,10 +61,15 @@ def box_target(
 def fitness_bin(overlap: np.ndarray, threshold: float) -> np.ndarray:
     """Return floor(5 s) within 0 and 4, s = (IoU - threshold) / (1 - threshold), of IoU above it.
 
-    Hence an object in bin f has an IoU of about threshold + f (1 - threshold) / 5 or more.
+    Hence an object in bin f has an IoU of about ``fitness_iou(threshold)[f]`` or more.
     """
     fitness = FITNESS_BINS * (overlap - threshold) / (1 - threshold)
     return np.clip(fitness.astype(np.int64), 0, FITNESS_BINS - 1)
+
+
+def fitness_iou(threshold: float) -> np.ndarray:
+    """Return the IoU (FITNESS_BINS,) that each bin of ``fitness_bin`` begins with."""
+    return threshold + np.arange(FITNESS_BINS) * (1 - threshold) / FITNESS_BINS
 
 
 def matches(

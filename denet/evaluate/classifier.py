@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
 from denet.dataset import Dataset
-from denet.dataset.base import printable
+from denet.dataset.base import names_text, printable
 from denet.dataset.loader import Batch
-from denet.errors import DataError, UsageError
+from denet.errors import DataError
 from denet.evaluate.predictor import Predictor
 from denet.evaluate.topk import TopErrors
-from denet.graph.kernel import Backend
 from denet.model.model import Model
-
-SHOWN_NAMES = 5  # of the classes that differ
 
 
 class Classifier(Predictor):
     """A model that gives class probabilities. Raises UsageError for one that does not."""
 
-    def __init__(self, model: Model, batch_size: int, backend: Backend, precision: str = "f32"):
-        if "class_probability" not in model.graph(batch_size).outputs:
-            raise UsageError("model: it gives no class probabilities: end its network with R")
-        super().__init__(model, batch_size, backend, precision)
+    needs = "class_probability"
+    lacking = "it gives no class probabilities: end its network with R"
 
     def probabilities(self, data: np.ndarray) -> np.ndarray:
         """Return class probabilities (n, k) float32 of normalised images (n, h, w, c).
@@ -64,7 +59,7 @@ def _difference(dataset: Dataset, model: Model) -> str:
         "only in the dataset": [name for name in here if name not in set(there)],
         "only in the model": [name for name in there if name not in set(here)],
     }
-    different = [f"{place}: {_listed(names)}" for place, names in places.items() if names]
+    different = [f"{place}: {names_text(names)}" for place, names in places.items() if names]
     if not different:
         number = next(each for each, name in enumerate(here) if name != there[each])
         one, other = printable(here[number]), printable(there[number])
@@ -73,9 +68,3 @@ def _difference(dataset: Dataset, model: Model) -> str:
             f"dataset, {other} in the model)"
         )
     return "; ".join([f"{len(here)} where the model has {len(there)}", *different])
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - SHOWN_NAMES
-    shown = ", ".join(map(printable, names[:SHOWN_NAMES]))
-    return shown + (f" and {more} more" if more > 0 else "")

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from denet.dataset.image_loader import DetectionDataset
 from denet.detect.detections import Detections
 from denet.errors import UsageError
-from denet.evaluate.truth import Truth, box_image
 from denet.evaluate.voc import in_words, mean_of_numbers
 
 MISSING = "evaluation: no COCO evaluator is installed: pip install 'denet[coco]'"
@@ -49,15 +49,15 @@ class CocoResult:
 
 
 def evaluate_coco(
-    found: Detections, truth: Truth, class_num: int, area: np.ndarray | None = None
+    found: Detections, dataset: DetectionDataset, class_num: int, area: np.ndarray | None = None
 ) -> CocoResult:
-    """Compare detections, in pixels of their images, with what is known to be there.
+    """Compare detections, in pixels of their images, with the boxes of the dataset.
 
-    area (t,) is the size of each object in square pixels, that of its outline in MSCOCO; that of
-    its box where it is not given. Detections and objects that a crowd covers do not count.
+    area (t,) is the size of each object in square pixels, that of the boxes where it is not given.
+    Detections and objects that a crowd covers do not count.
     Raises UsageError where no evaluator is installed.
     """
-    result = _evaluate(_known(truth, class_num, area), _rows(found))
+    result = _evaluate(_known(dataset, class_num, area), _rows(found))
     class_ap = [_mean(result["precision"][:, :, k, ALL, AT_100]) for k in range(class_num)]
     return CocoResult(
         {
@@ -73,15 +73,16 @@ def _mean(values: np.ndarray) -> float:
     return mean_of_numbers(np.where(values < 0, np.nan, values))
 
 
-def _known(truth: Truth, class_num: int, area: np.ndarray | None) -> dict[str, Any]:
+def _known(dataset: DetectionDataset, class_num: int, area: np.ndarray | None) -> dict[str, Any]:
     """Return what the evaluators read: images, classes and objects counted from 1."""
+    truth = dataset.boxes
     box = truth.boxes_px.astype(np.float64)
     side = box[:, 2:] - box[:, :2]
     columns = zip(
-        (box_image(truth) + 1).tolist(),
+        (truth.image + 1).tolist(),
         (truth.box_class + 1).tolist(),
         np.concatenate([box[:, :2], side], axis=1).tolist(),
-        (side.prod(axis=1) if area is None else area).tolist(),
+        (truth.area if area is None else area).tolist(),
         truth.crowd.astype(int).tolist(),
         strict=True,
     )
@@ -91,7 +92,7 @@ def _known(truth: Truth, class_num: int, area: np.ndarray | None) -> dict[str, A
         "licenses": [],
         "images": [
             {"id": number, "width": width, "height": height}
-            for number, (width, height) in enumerate(truth.sizes.tolist(), 1)
+            for number, (width, height) in enumerate(dataset.sizes.tolist(), 1)
         ],
         "categories": [{"id": k, "name": str(k)} for k in range(1, class_num + 1)],
         "annotations": [

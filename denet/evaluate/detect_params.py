@@ -7,8 +7,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from denet.errors import UsageError, nearest_hint
+from denet.kind import Flag, Integer, Kind, Real
 from denet.layer.denet_sparse import DenetSparse
-from denet.layer.kind import Flag, Integer, Kind, Real
 from denet.model.model import Model
 
 
@@ -63,15 +63,19 @@ def parse_params(words: Iterable[str]) -> DetectParams:
     return replace(DetectParams(), **values)
 
 
-def set_corner_search(model: Model, params: DetectParams) -> None:
-    """Let the model search corners as the params say. (DeNet of 2017 ignored these two.)"""
-    wanted = {"corner_threshold": params.corner_threshold, "corner_max": params.corner_max}
-    wanted = {name: value for name, value in wanted.items() if value is not None}
-    layers = [layer for layer in model.layers if isinstance(layer, DenetSparse)]
-    if wanted and not layers:
+def with_corner_search(model: Model, params: DetectParams) -> Model:
+    """Return the model with layers that search corners as the params say, of the same weights.
+
+    Raises UsageError where it searches none. (DeNet of 2017 ignored these two.)
+    """
+    told = {"corner_threshold": params.corner_threshold, "corner_max": params.corner_max}
+    wanted: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
+    if wanted and not any(isinstance(layer, DenetSparse) for layer in model.layers):
         raise UsageError(
             "--params: cornerThreshold, cornerMax: the model searches no corners: leave them out"
         )
-    for layer in layers:
-        for name, value in wanted.items():
-            setattr(layer, name, value)
+    layers = [
+        replace(layer, **wanted) if isinstance(layer, DenetSparse) else layer
+        for layer in model.layers
+    ]
+    return replace(model, layers=layers)

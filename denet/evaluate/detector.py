@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from denet.dataset.boxes import image_boxes
 from denet.dataset.image_loader import DetectionDataset
-from denet.dataset.loader import Batch, Loader
+from denet.dataset.loader import Batch
 from denet.detect.detections import Detections, joined
 from denet.detect.nms import greedy_nms, soft_nms
-from denet.detect.target import FITNESS_BINS
-from denet.errors import UsageError
-from denet.evaluate.detect_params import DetectParams, set_corner_search
+from denet.detect.target import FITNESS_BINS, fitness_iou
+from denet.evaluate.detect_params import DetectParams, with_corner_search
 from denet.evaluate.predictor import Predictor, check_numbers
 from denet.graph.kernel import Backend
 from denet.layer.denet_detect import DenetDetect
@@ -38,13 +38,11 @@ def candidates(
     fitness is independent. Boxes stay as they are, ``image`` is the row in the batch.
 
     The fitness f = 0..4 of a sample stands for an IoU with its object of v_f = t + f (1 - t) / 5,
-    t being the ``overlap_threshold`` of the layer. The score is Pr(c) without fitness, the sum over
-    f of Pr(c, f) v_f with the joint one, and Pr(c) E[v] with the independent one, whose first of
-    six values stands for no object, v = 0.
+    t being the ``overlap_threshold`` of the layer (``fitness_iou``). The score is Pr(c) without
+    fitness, the sum over f of Pr(c, f) v_f with the joint one, and Pr(c) E[v] with the independent
+    one, whose first of six values stands for no object, v = 0.
     """
-    fitness_iou = (
-        overlap_threshold + np.arange(FITNESS_BINS) * (1 - overlap_threshold) / FITNESS_BINS
-    )
+    levels = fitness_iou(overlap_threshold)
     probability = outputs["detection_probability"]
     joint = probability.shape[2] == FITNESS_BINS * class_num + 1
     assert joint or probability.shape[2] == class_num + 1, "classes of outputs and model differ"
@@ -52,9 +50,9 @@ def candidates(
     if joint:
         pairs = probability.reshape(*probability.shape[:2], class_num, FITNESS_BINS)
         probability = pairs.sum(axis=-1)
-        score = pairs @ fitness_iou
+        score = pairs @ levels
     elif "detection_fitness" in outputs:
-        expected = outputs["detection_fitness"] @ np.append(0, fitness_iou)
+        expected = outputs["detection_fitness"] @ np.append(0, levels)
         score = probability * expected[..., None]
     else:
         score = probability
@@ -79,15 +77,18 @@ def suppressed(found: Detections, params: DetectParams) -> Detections:
 
 def detects(model: Model) -> bool:
     """Say whether a model detects objects."""
-    return "detection_probability" in model.graph(1).outputs
+    return Detector.needs in model.graph(1).outputs
 
 
 class Detector(Predictor):
-    """A model that detects objects.
+    """A model that detects objects, whose corner search does as the params say.
 
     Raises UsageError for one that does not end in DND, and for params of a corner search that it
     does not have.
     """
+
+    needs = "detection_probability"
+    lacking = "it detects no objects: end its network with DND"
 
     def __init__(
         self,
@@ -98,12 +99,10 @@ class Detector(Predictor):
         params: DetectParams | None = None,
     ):
         self.params = params or DetectParams()
-        set_corner_search(model, self.params)
-        if not detects(model):
-            raise UsageError("model: it detects no objects: end its network with DND")
-        last = next(layer for layer in reversed(model.layers) if isinstance(layer, DenetDetect))
-        self.overlap_threshold = last.overlap_threshold[0]
+        model = with_corner_search(model, self.params)
         super().__init__(model, batch_size, backend, precision)
+        last = next(layer for layer in model.layers if isinstance(layer, DenetDetect))
+        self.overlap_threshold = last.overlap_threshold[0]
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -139,13 +138,7 @@ def detect_dataset(
     detector: Detector, dataset: DetectionDataset, thread_num: int | None = 1
 ) -> DatasetDetections:
     """Return what ``detect_batches`` finds in all samples; log the speed after the first batch."""
-    loader = Loader(
-        dataset,
-        detector.batch_size,
-        detector.model.preprocessing,
-        thread_num=thread_num,
-        training=False,
-    )
+    loader = detector.loader(dataset, thread_num)
     times: list[float] = []
 
     def timed() -> Iterator[Batch]:
@@ -200,16 +193,11 @@ def in_pixels(
 ) -> Detections:
     """Return normalised detections in pixels of their images, clipped to them.
 
-    view (k, 5) by sample: network pixel = image pixel * scale - offset, then mirrored where the
-    last is not 0; input_size and sizes (k, 2): (width, height) of the network input and of the
-    images, 0 where unknown. What lies outside its image is left out.
+    view (k, 5): the View of each sample; input_size and sizes (k, 2): (width, height) of the
+    network input and of the images, 0 where unknown. What lies outside its image is left out.
     """
-    scale, offset, mirrored = view[found.image, :2], view[found.image, 2:4], view[found.image, 4]
-    low, high = found.box[:, :2].copy(), found.box[:, 2:].copy()
-    flip = mirrored != 0
-    low[flip, 0], high[flip, 0] = 1 - found.box[flip, 2], 1 - found.box[flip, 0]
     size = np.where(sizes > 0, sizes, np.inf)[found.image]
-    corners = [(corner * np.array(input_size) + offset) / scale for corner in (low, high)]
-    box = np.concatenate([np.clip(corner, 0, size) for corner in corners], axis=1)
+    box = image_boxes(found.box, view[found.image], *input_size)
+    box = np.clip(box, 0, np.tile(size, 2))
     inside = np.all(box[:, 2:] > box[:, :2], axis=1)
     return replace(found, box=box.astype(np.float32)).take(inside)

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
+from denet.dataset.image_loader import DetectionDataset
 from denet.detect.detections import Detections
+from denet.evaluate.overlap import best_overlap
 from denet.evaluate.topk import TOP, percent
-from denet.evaluate.truth import Truth, best_overlap, box_image
 
 
 def localisation_error(
-    found: Detections, truth: Truth, top: int = TOP, match_iou: float = 0.5
+    found: Detections, dataset: DetectionDataset, top: int = TOP, match_iou: float = 0.5
 ) -> float:
     """Return the per cent of images for which none of the ``top`` best detections is right.
 
-    One is right if it has the class of an object of the image (in pixels, as the truth) and an IoU
-    with it of ``match_iou`` or more. Images without objects do not count; nan without others.
-    (DeNet of 2017 took the five worst detections.)
+    One is right if it has the class of an object of the image and an IoU with it, in pixels of the
+    image, of ``match_iou`` or more. Images without objects do not count; nan without others. (DeNet
+    of 2017 took the five worst detections.)
     """
-    image_num = len(truth.start) - 1
+    truth = dataset.boxes
     found = found.best_first()
     place = np.arange(len(found)) - np.searchsorted(found.image, found.image)
     found = found.take(place < top)
@@ -26,10 +27,10 @@ def localisation_error(
     overlap, _ = best_overlap(
         found.image * class_num + found.class_index,
         found.box,
-        box_image(truth) * class_num + truth.box_class,
+        truth.image * class_num + truth.box_class,
         truth.boxes_px,
     )
-    right = np.zeros(image_num, bool)
+    right = np.zeros(len(truth.counts), bool)
     right[found.image[overlap >= match_iou]] = True
-    counts = np.diff(truth.start) > 0
+    counts = truth.counts > 0
     return percent(int((counts & ~right).sum()), int(counts.sum()))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 
+from denet.dataset import Dataset
 from denet.dataset.base import printable
-from denet.errors import DataError
+from denet.dataset.loader import Loader
+from denet.errors import DataError, UsageError
 from denet.evaluate.plan_set import PlanSet
 from denet.graph.kernel import Backend
 from denet.model.model import Model
@@ -16,10 +19,17 @@ from denet.model.model import Model
 class Predictor:
     """Prediction plans of a model, batch norm folded, for batches of up to ``batch_size`` images.
 
-    Holds a copy of the weights: ``load`` takes others. Raises OutOfMemoryError.
+    Holds a copy of the weights: ``load`` takes others. A class derived from this says which output
+    it needs, and what a model without it is lacking. Raises UsageError for such a model, and
+    OutOfMemoryError.
     """
 
+    needs: ClassVar[str]
+    lacking: ClassVar[str]
+
     def __init__(self, model: Model, batch_size: int, backend: Backend, precision: str = "f32"):
+        if self.needs not in model.graph(1).outputs:
+            raise UsageError(f"model: {self.lacking}")
         self.model = model
         self.batch_size = batch_size
         self._plans = PlanSet(model.graph, batch_size, backend, "predict", precision)
@@ -33,6 +43,16 @@ class Predictor:
     def load(self, values: Mapping[str, np.ndarray]) -> None:
         """Take over parameters and running statistics, plain float32 arrays by path."""
         self._plans.full.load(values)
+
+    def loader(self, dataset: Dataset, thread_num: int | None = 1) -> Loader:
+        """Return what gives the dataset in batches as the model takes them, in order."""
+        return Loader(
+            dataset,
+            self.batch_size,
+            self.model.preprocessing,
+            thread_num=thread_num,
+            training=False,
+        )
 
     def outputs(self, data: np.ndarray) -> dict[str, np.ndarray]:
         """Return what the network says of normalised images (n, h, w, c), by name.

@@ -18,12 +18,13 @@ NO_CLASS = 255  # in place of a class id: unknown, or not seen, and so not count
 class Segmenter(Predictor):
     """A model whose last map has several positions. Raises UsageError for another."""
 
+    needs = "class_map"
+    lacking = (
+        "it says one class of the whole image, segment needs one at each position of a map: end "
+        "its network in R[1], without P.A or .C"
+    )
+
     def __init__(self, model: Model, batch_size: int, backend: Backend, precision: str = "f32"):
-        if "class_map" not in model.graph(1).outputs:
-            raise UsageError(
-                "model: it says one class of the whole image, segment needs one at each position "
-                "of a map: end its network in R[1], without P.A or .C"
-            )
         if len(model.class_labels) > NO_CLASS:
             raise UsageError(
                 f"model: {len(model.class_labels)} classes: segment takes up to {NO_CLASS}, for "

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from denet.dataset.boxes import Boxes
+from denet.dataset.image_loader import DetectionDataset
 from denet.detect.detections import Detections
-from denet.evaluate.truth import Truth, best_overlap, box_image
+from denet.evaluate.overlap import best_overlap
 
 LEVELS = 10  # the 11 points are a recall of 0, 1/10, ..., 1
 
@@ -99,16 +101,17 @@ class VocResult:
 
 
 def evaluate_voc(
-    found: Detections, truth: Truth, class_num: int, match_iou: float = 0.5
+    found: Detections, dataset: DetectionDataset, class_num: int, match_iou: float = 0.5
 ) -> VocResult:
-    """Compare detections, in pixels of their images, with what is known to be there.
+    """Compare detections, in pixels of their images, with the boxes of the dataset.
 
     A detection belongs to the object of its class that it overlaps most. It is right if their IoU
     is ``match_iou`` or more and no detection of a higher score was right for that object: further
     ones are wrong. Where the object is difficult or a crowd it does not count, nor does the object.
     """
     found = found.take(np.argsort(-found.score, kind="stable"))
-    image, ignored = box_image(truth), truth.difficult | truth.crowd
+    truth = dataset.boxes
+    image, ignored = truth.image, truth.difficult | truth.crowd
     overlap, which = best_overlap(
         found.image * class_num + found.class_index,
         found.box,
@@ -128,7 +131,7 @@ def evaluate_voc(
     return VocResult(curves, match_iou, coverage(found, truth, match_iou))
 
 
-def coverage(found: Detections, truth: Truth, match_iou: float = 0.5) -> float:
+def coverage(found: Detections, truth: Boxes, match_iou: float = 0.5) -> float:
     """Return the share of the objects that a detection of any class overlaps by ``match_iou``.
 
     Difficult objects and crowds do not count; nan without others.
@@ -137,7 +140,7 @@ def coverage(found: Detections, truth: Truth, match_iou: float = 0.5) -> float:
     if not counts.any():
         return float("nan")
     boxes = truth.boxes_px[counts]
-    overlap, _ = best_overlap(box_image(truth)[counts], boxes, found.image, found.box)
+    overlap, _ = best_overlap(truth.image[counts], boxes, found.image, found.box)
     return float((overlap >= match_iou).mean())
 
 

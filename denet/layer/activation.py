@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from denet.graph.graph import Graph, Tensor
 from denet.graph.op.activation import ACTIVATIONS, Activation
+from denet.kind import Choice
 from denet.layer.base import Layer
 from denet.layer.declare import option
-from denet.layer.kind import Choice
 
 ACTIVATION = Choice(("none", *ACTIVATIONS))
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
+from denet.detect.box import BOX_CAPACITY
 from denet.errors import DescriptionError, nearest_hint
 from denet.graph.graph import Graph, Tensor
 from denet.layer.declare import Declaration
@@ -98,6 +99,14 @@ def unknown_field(layer_type: type[Layer], name: str) -> DescriptionError:
     known = list(declarations(layer_type))
     listed = ", ".join(known) if known else "none"
     return layer_type.error(f"unknown field {name!r} (known: {listed}){nearest_hint(name, known)}")
+
+
+def true_boxes(graph: Graph, batch_size: int) -> tuple[Tensor, Tensor]:
+    """Return the inputs box (n, BOX_CAPACITY, 4) and box class (n, BOX_CAPACITY), -1 for none."""
+    return (
+        graph.input("box", (batch_size, BOX_CAPACITY, 4), "float32"),
+        graph.input("box_class", (batch_size, BOX_CAPACITY), "int32"),
+    )
 
 
 def salt(graph: Graph) -> int:

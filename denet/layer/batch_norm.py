@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from denet.graph.graph import Graph, Tensor
 from denet.graph.initial import constant
 from denet.graph.op.batch_norm import BatchNorm
+from denet.kind import Fixed, Flag, Real
 from denet.layer.base import Layer
 from denet.layer.declare import argument, setting
-from denet.layer.kind import Fixed, Flag, Real
 
 MOMENTUM = Real(0.0, 1.0)
 EPSILON = Real(0.0, 1.0, above=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from denet.graph.graph import Graph, Tensor
+from denet.kind import Flag
 from denet.layer.activation import activate
 from denet.layer.base import Layer
 from denet.layer.batch_norm import EPSILON, MOMENTUM, normalise
 from denet.layer.declare import argument, setting
-from denet.layer.kind import Flag
 
 
 @dataclass(kw_only=True)

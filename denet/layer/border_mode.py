@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from denet.errors import nearest_hint
-from denet.layer.kind import Integer, Kind
+from denet.kind import Integer, Kind
 
 # mode: window length -> zeros (before, after)
 PADDING = {

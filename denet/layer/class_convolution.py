@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from denet.graph.graph import Graph, Tensor
+from denet.kind import LENGTH
 from denet.layer.base import Layer
 from denet.layer.convolution import convolve
 from denet.layer.declare import argument, tag
-from denet.layer.kind import LENGTH
 
 
 @dataclass(kw_only=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from denet.kind import LENGTH
 from denet.layer.base import Layer
 from denet.layer.class_convolution import ClassConvolution
 from denet.layer.declare import argument, tag
-from denet.layer.kind import LENGTH
 from denet.layer.regression import Regression
 
 

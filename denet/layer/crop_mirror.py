@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from denet.graph.graph import Graph, Tensor
 from denet.graph.op.crop_mirror import CropMirror
+from denet.kind import Integer, Real
 from denet.layer.base import Layer, salt
 from denet.layer.declare import argument
-from denet.layer.kind import Integer, Real
 
 PROBABILITY = Real(0.0, 1.0)
 

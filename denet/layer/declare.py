@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, field
 from typing import Any
 
-from denet.layer.kind import Flag, Kind
+from denet.kind import Flag, Kind
 
 REQUIRED: Any = object()  # the default of what must be given
 

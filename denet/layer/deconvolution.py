@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from denet.graph.graph import Graph, Tensor
 from denet.graph.initial import constant
 from denet.graph.op.deconv import Deconv
+from denet.kind import FILTERS, LENGTH
 from denet.layer.base import Layer
 from denet.layer.border_mode import BorderMode, padding
 from denet.layer.declare import argument, option, tag
 from denet.layer.initialise import DEFAULT, WeightScheme, weight_initial
-from denet.layer.kind import FILTERS, LENGTH
 
 
 @dataclass(kw_only=True)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from denet.detect.box import BOX_CAPACITY
 from denet.errors import DescriptionError
 from denet.graph.graph import Graph, Tensor
 from denet.graph.initial import constant
 from denet.graph.op.conv import Conv
 from denet.graph.op.corner_cross_entropy import CornerCrossEntropy
-from denet.layer.base import Layer, salt
+from denet.kind import FILTERS, Real
+from denet.layer.base import Layer, salt, true_boxes
 from denet.layer.convolution import convolve
 from denet.layer.declare import argument, option, tag
 from denet.layer.initialise import DEFAULT, WeightScheme
-from denet.layer.kind import FILTERS, Real
 
 START = 5.0  # logit of all cells before training: P(corner) = sigmoid(-10)
 
@@ -49,10 +48,8 @@ class DenetCorner(Layer):
             bias = graph.parameter("bias", (corner_num,), constant(START))
             corner: Tensor = graph.apply(Conv(bias=True, dtype="float32"), x, weight, bias)
         graph.marks["corner"] = corner
-        box = graph.input("box", (n, BOX_CAPACITY, 4), "float32")
-        box_class = graph.input("box_class", (n, BOX_CAPACITY), "int32")
         cost = CornerCrossEntropy(self.cost_factor, self.dropout, salt(graph))
-        graph.cost(graph.apply(cost, corner, box, box_class, name="corner"))
+        graph.cost(graph.apply(cost, corner, *true_boxes(graph, n), name="corner"))
         with graph.scope("sample"):
             return convolve(
                 graph, x, self.sample_feat, (1, 1), bias=True, weight_init=self.weight_init

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from denet.detect.box import BOX_CAPACITY
 from denet.detect.target import FITNESS_BINS
 from denet.errors import DescriptionError
 from denet.graph.graph import Graph, Tensor
@@ -13,10 +12,10 @@ from denet.graph.op.decode_box import DecodeBox
 from denet.graph.op.detection_cross_entropy import DetectionCrossEntropy
 from denet.graph.op.detection_probability import DetectionProbability
 from denet.graph.op.fitness_cross_entropy import FitnessCrossEntropy
-from denet.layer.base import Layer
+from denet.kind import Real
+from denet.layer.base import Layer, true_boxes
 from denet.layer.convolution import convolve
 from denet.layer.declare import argument, tag
-from denet.layer.kind import Real
 
 OVERLAP = Real(0.0, 1.0)
 FACTOR = Real(0.0, 1e6)
@@ -53,10 +52,8 @@ class DenetDetect(Layer):
             )
 
     def build(self, graph: Graph, x: Tensor) -> Tensor:
-        sample, score = self._samples(graph, x)
-        n = x.shape[0]
-        box = graph.input("box", (n, BOX_CAPACITY, 4), "float32")
-        truth = sample, box, graph.input("box_class", (n, BOX_CAPACITY), "int32")
+        sample = self._samples(graph, x)
+        truth = sample, *true_boxes(graph, x.shape[0])
         class_overlap, box_overlap = self.overlap_threshold
 
         steps = FITNESS_BINS if self.joint_fitness else 1
@@ -78,22 +75,20 @@ class DenetDetect(Layer):
             loss = FitnessCrossEntropy(self.fitness_factor, class_overlap)
             graph.cost(graph.apply(loss, fitness, *truth, name="fitness"))
             graph.output("detection_fitness", graph.apply(DetectionProbability(), fitness))
-        graph.output("sample", sample)
-        graph.output("sample_score", score)
         return logits
 
-    def _samples(self, graph: Graph, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the boxes (n, S S, 4) and scores (n, S S) of the samples on the map x."""
+    def _samples(self, graph: Graph, x: Tensor) -> Tensor:
+        """Return the boxes (n, S S, 4) of the samples on the map x."""
         if "sample" not in graph.marks:
             raise DescriptionError("needs the samples of a DNS before it")
         sample = graph.marks["sample"]
-        n, height, width, _ = x.shape
+        _, height, width, _ = x.shape
         if sample.shape[1] != height * width:
             raise DescriptionError(
                 f"needs one position for each of {sample.shape[1]} samples: between DNS and DND "
                 "the size of the map must stay; use 1x1 convolutions"
             )
-        return sample, graph.marks["sample_score"]
+        return sample
 
     def _outputs(self, graph: Graph, x: Tensor, name: str, count: int) -> Tensor:
         """Return ``count`` float32 numbers for each sample."""

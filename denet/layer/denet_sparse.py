@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from denet.detect.box import BOX_CAPACITY
 from denet.errors import DescriptionError
 from denet.graph.graph import Graph, Tensor
 from denet.graph.op.corner_search import CornerSearch
 from denet.graph.op.coverage import Coverage
 from denet.graph.op.inject_ground_truth import InjectGroundTruth
 from denet.graph.op.sparse_sample import SparseSample
-from denet.layer.base import Layer, salt
+from denet.kind import Integer, Real
+from denet.layer.base import Layer, salt, true_boxes
 from denet.layer.declare import argument, setting, tag
-from denet.layer.kind import Integer, Real
 
 
 @dataclass(kw_only=True)
@@ -51,16 +50,14 @@ class DenetSparse(Layer):
             self.local_max,
             self.nms_threshold,
             self.random_sample,
-            self.corner_max,
             salt(graph),
+            corner_max=self.corner_max,
         )
-        sample, score = graph.apply(search, graph.marks["corner"])
-        n = x.shape[0]
-        box = graph.input("box", (n, BOX_CAPACITY, 4), "float32")
-        box_class = graph.input("box_class", (n, BOX_CAPACITY), "int32")
-        graph.ratio("coverage", graph.apply(Coverage(), sample, box, box_class))
+        sample = graph.apply(search, graph.marks["corner"])
+        truth = true_boxes(graph, x.shape[0])
+        graph.ratio("sample_coverage", graph.apply(Coverage(), sample, *truth))
         if self.sample_gt:
-            sample, score = graph.apply(InjectGroundTruth(), sample, score, box, box_class)
-        graph.marks |= {"sample": sample, "sample_score": score}
+            sample = graph.apply(InjectGroundTruth(), sample, *truth)
+        graph.marks["sample"] = sample
         y: Tensor = graph.apply(SparseSample(self.grid_size), x, sample)
         return y

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from denet.graph.graph import Graph, Tensor
 from denet.graph.op.dropout import Dropout
+from denet.kind import Real
 from denet.layer.base import Layer, salt
 from denet.layer.declare import argument
-from denet.layer.kind import Real
 
 
 @dataclass(kw_only=True)

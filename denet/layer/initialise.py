@@ -8,7 +8,7 @@ from typing import Any
 
 from denet.errors import nearest_hint
 from denet.graph.initial import Initial, constant
-from denet.layer.kind import Kind, Real
+from denet.kind import Kind, Real
 
 # scheme: (gain, whether the fan counts input channels rather than output channels).
 # He et al. 2015 (arXiv 1502.01852), section 2.2, equations 10 and 14, for "he"; "xavier" is the

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from denet.errors import UsageError
+from denet.kind import Kind
 from denet.layer.activation import ACTIVATION
 from denet.layer.border_mode import BorderMode
 from denet.layer.initialise import DEFAULT, WeightScheme
-from denet.layer.kind import Kind
 
 KINDS: dict[str, Kind] = {
     "activation": ACTIVATION,

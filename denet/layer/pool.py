@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from denet.graph.graph import Graph, Tensor
 from denet.graph.op.pool import Pool
+from denet.kind import LENGTH, Integer
 from denet.layer.base import Layer
 from denet.layer.declare import argument, tag
-from denet.layer.kind import LENGTH, Integer
 
 
 @dataclass(kw_only=True)

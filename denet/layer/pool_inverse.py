@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from denet.graph.graph import Graph, Tensor
 from denet.graph.op.pool_inverse import PoolInverse
+from denet.kind import Integer
 from denet.layer.base import Layer
 from denet.layer.declare import argument
-from denet.layer.kind import Integer
 
 
 @dataclass(kw_only=True)

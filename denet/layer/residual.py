@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from denet.graph.graph import Graph, Tensor
 from denet.graph.op.add import Add
+from denet.kind import FILTERS, LENGTH, Flag, Integer
 from denet.layer.activation import ACTIVATION, activate
 from denet.layer.base import Layer
 from denet.layer.batch_norm import EPSILON, MOMENTUM, normalise
 from denet.layer.border_mode import padding
 from denet.layer.convolution import convolve
 from denet.layer.declare import argument, option, setting, tag
-from denet.layer.kind import FILTERS, LENGTH, Flag, Integer
 
 
 @dataclass(kw_only=True)

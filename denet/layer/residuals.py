@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
+from denet.kind import FILTERS, LENGTH, Integer
 from denet.layer.activation import ACTIVATION
 from denet.layer.base import Layer, declarations
 from denet.layer.declare import argument, option, tag
-from denet.layer.kind import FILTERS, LENGTH, Integer
 from denet.layer.residual import Residual
 
 NUM = Integer(1, 1000)

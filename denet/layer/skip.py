@@ -37,7 +37,8 @@ class Skip(Layer):
         if tap.shape[:3] != x.shape[:3]:
             raise DescriptionError(
                 f"the marked map {list(tap.shape[1:])} and this one {list(x.shape[1:])} (height, "
-                "width, channels) differ in size; use a pooling or PI to make them equal"
+                "width, channels) differ in size: give an image size that can be halved as often "
+                "as the network does (a multiple of 32 mostly can), or use a pooling or PI"
             )
         if not self.concatenate and tap.shape != x.shape:
             with graph.scope("conv"):

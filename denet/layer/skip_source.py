@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from denet.errors import DescriptionError
 from denet.graph.graph import Graph, Tensor
+from denet.kind import Integer
 from denet.layer.base import Layer
 from denet.layer.declare import argument, tag
-from denet.layer.kind import Integer
 
 INDEX = Integer(0, 999)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from denet.graph.graph import Graph, Tensor
+from denet.kind import Flag
 from denet.layer.base import Layer
 from denet.layer.declare import setting
-from denet.layer.kind import Flag
 
 
 @dataclass(kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +10,6 @@ import numpy as np
 
 from denet.dataset import Dataset, parse_extension
 from denet.dataset.base import class_ids
-from denet.dataset.decode import image_suffixes, reason
 from denet.dataset.loader import Batch, Loader
 from denet.errors import DataError
 from denet.evaluate.classifier import Classifier, check_fit
@@ -26,28 +24,6 @@ class Answer:
     name: str  # the file as it was given, or the dataset's name for the sample
     classes: list[tuple[str, float]]  # (class, probability), best first
     label: str | None = None  # the true class where it is known
-
-
-def find_images(path: str | os.PathLike[str]) -> list[str]:
-    """Return the image files that ``path`` stands for.
-
-    A directory gives all images below it but hidden ones, sorted; a .txt file lists one path per
-    line, relative to its own directory; any other file is an image. Raises DataError where there
-    is none.
-    """
-    source = Path(path)
-    if source.is_dir():
-        suffixes = image_suffixes()
-        found = sorted(p for p in _files_below(source) if p.suffix.lower() in suffixes)
-    elif source.suffix.lower() == ".txt":
-        found = [source.parent / line for line in _lines(source)]
-    elif source.exists():
-        found = [source]
-    else:
-        raise DataError(f"input: no such file or directory: {source.absolute()}")
-    if not found:
-        raise DataError(f"input: no images in {source.absolute()}")
-    return [os.fspath(p) for p in found]
 
 
 def unlabelled(path: str, extension: str, class_labels: Sequence[str]) -> str | None:
@@ -76,7 +52,7 @@ def class_directories(path: str) -> list[str]:
     root = Path(path)
     if not root.is_dir():
         return []
-    return sorted(each.name for each in root.iterdir() if each.is_dir() and not _hidden(each))
+    return sorted(each.name for each in root.iterdir() if each.is_dir() and each.name[0] != ".")
 
 
 def classify_images(
@@ -94,10 +70,7 @@ def classify_images(
     those of the first view of each, the data are of all samples.
     """
     check_fit(classifier.model, dataset)
-    preprocessing = classifier.model.preprocessing
-    loader = Loader(
-        dataset, classifier.batch_size, preprocessing, thread_num=thread_num, training=False
-    )
+    loader = classifier.loader(dataset, thread_num)
     for batch, samples, means in _averaged(classifier, loader):
         damaged = {bad.name for bad in dataset.bad}
         good = np.array([dataset.names[sample] not in damaged for sample in samples], np.bool_)
@@ -139,25 +112,3 @@ def _answers(
         classes = [(labels[k], float(probabilities[row, k])) for k in ids]
         label = labels[dataset.labels[sample]] if known else None
         yield Answer(dataset.names[sample], classes, label)
-
-
-def _files_below(directory: Path) -> Iterator[Path]:
-    for each in directory.iterdir():
-        if not _hidden(each):
-            yield from _files_below(each) if each.is_dir() else [each]
-
-
-def _hidden(path: Path) -> bool:
-    return path.name.startswith(".")
-
-
-def _lines(path: Path) -> list[str]:
-    if path.exists() and not path.is_file():  # reading a pipe would wait for ever
-        raise DataError(f"input: cannot read the list {path}: not a file")
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise DataError(f"input: cannot read the list {path}: not UTF-8 text") from None
-    except OSError as error:
-        raise DataError(f"input: cannot read the list {path}: {reason(error)}") from error
-    return [line.strip() for line in lines if line.strip()]

@@ -18,7 +18,7 @@ from denet.detect.detections import Detections
 from denet.errors import DataError
 from denet.evaluate.detect_params import DetectParams
 from denet.evaluate.detector import DatasetDetections
-from denet.model.format.atomic import atomic_text
+from denet.files import atomic_text
 from denet.predict.output import csv_line, rounded, write_lines
 
 log = logging.getLogger(__name__)

@@ -1,18 +1,47 @@
-"""Loose image files as a dataset: decoded when they are asked for, of no known class."""
+"""Loose image files: which ones, and as datasets that decode them when they are asked for."""
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
+from denet.dataset.augment import centre_view
 from denet.dataset.base import MAX_IMAGE_PIXELS, BadSample, Dataset, Samples
-from denet.dataset.decode import decode_files
-from denet.errors import UsageError
+from denet.dataset.decode import decode_files, decode_image, image_suffixes, quiet_pillow, reason
+from denet.dataset.directory import files_below
+from denet.dataset.image_loader import render
+from denet.dataset.image_options import ImageOptions
+from denet.errors import DataError, UsageError
 
 
-class FittedFiles(Dataset):
+def find_images(path: str | os.PathLike[str]) -> list[str]:
+    """Return the image files that ``path`` stands for.
+
+    A directory gives all images below it but hidden ones, sorted; a .txt file lists one path per
+    line, relative to its own directory; any other file is an image. Raises DataError where there
+    is none.
+    """
+    source = Path(path)
+    if source.is_dir():
+        suffixes = image_suffixes()
+        below = map(Path, files_below(os.fspath(source)))
+        found = sorted(file for file in below if file.suffix.lower() in suffixes)
+    elif source.suffix.lower() == ".txt":
+        found = [source.parent / line for line in _lines(source)]
+    elif source.exists():
+        found = [source]
+    else:
+        raise DataError(f"input: no such file or directory: {source.absolute()}")
+    if not found:
+        raise DataError(f"input: no images in {source.absolute()}")
+    return [os.fspath(p) for p in found]
+
+
+class CoveringFiles(Dataset):
     """Image files of any format, mode and size, brought to ``shape`` (c, h, w): see ``fit_image``.
 
     bad  those that could not be read, which are given as some image
@@ -41,7 +70,9 @@ class FittedFiles(Dataset):
         channels, height, width = self.shape
         names = [self.names[index] for index in indices]
         images = np.zeros((len(names), height, width, channels), np.uint8)
-        faults = decode_files(names, images, True, True, self._max_image_pixels)
+        faults = decode_files(
+            names, images, crop=True, convert=True, max_image_pixels=self._max_image_pixels
+        )
         with self._lock:
             for position, _, text in faults:
                 if indices[position] not in self._faulty:  # views of one image may come apart
@@ -51,3 +82,53 @@ class FittedFiles(Dataset):
 
     def load(self, indices: np.ndarray, keys: np.ndarray, training: bool) -> Samples:
         return Samples(self.images(indices), {})
+
+
+class ContainedFiles(Dataset):
+    """Loose image files, each as a whole in the middle of the network input, black around it.
+
+    sizes  (N, 2) upright (width, height), 0 until the image is loaded
+    bad    those that could not be read, which are given as black images
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        class_labels: Sequence[str],
+        shape: tuple[int, int, int],
+        max_image_pixels: int = MAX_IMAGE_PIXELS,
+    ):
+        super().__init__(class_labels, np.zeros(len(paths)), list(paths), shape)
+        self.sizes = np.zeros((len(paths), 2), np.int32)
+        self._max_image_pixels = max_image_pixels
+
+    def load(self, indices: np.ndarray, keys: np.ndarray, training: bool) -> Samples:
+        channels, height, width = self.shape
+        options = ImageOptions(crop=(width, height), scale=(width, height), scale_mode="large")
+        images = np.zeros((len(indices), height, width, channels), np.uint8)
+        views = np.ones((len(indices), 5), np.float32)
+        with quiet_pillow():
+            for slot, index in enumerate(indices):
+                name = self.names[index]
+                try:
+                    image = decode_image(name, max_image_pixels=self._max_image_pixels)
+                    view = centre_view(options, image.size)
+                    image = image.convert("L" if channels == 1 else "RGB")
+                    images[slot] = render(image, view, options.crop, "LANCZOS")[..., :channels]
+                except Exception as error:  # a damaged file can make a decoder raise anything
+                    self.bad.append(BadSample(name, reason(error)))
+                    continue
+                self.sizes[index], views[slot] = image.size, view
+        return Samples(images, {"view": views})
+
+
+def _lines(path: Path) -> list[str]:
+    if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+        raise DataError(f"input: cannot read the list {path}: not a file")
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise DataError(f"input: cannot read the list {path}: not UTF-8 text") from None
+    except OSError as error:
+        raise DataError(f"input: cannot read the list {path}: {reason(error)}") from error
+    return [line.strip() for line in lines if line.strip()]

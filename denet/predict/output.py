@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from denet.model.format.atomic import atomic_text
+from denet.files import atomic_text
 from denet.predict.classify import Answer
 
 

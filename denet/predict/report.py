@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from heapq import nlargest
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TextIO
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,19 +13,15 @@ from denet.dataset import Dataset
 from denet.dataset.base import MAX_IMAGE_PIXELS, printable
 from denet.dataset.decode import decode_image, quiet_pillow
 from denet.dataset.loader import Batch
-from denet.errors import DataError
 from denet.evaluate.confusion import confusion_matrix, write_class_errors, write_confusion
 from denet.evaluate.topk import TopErrors
-from denet.model.format.atomic import atomic_text, atomic_write
-from denet.report.confusion import MISSING, draw_confusion
+from denet.predict.report_files import ReportFiles
+from denet.report.confusion import draw_confusion
 from denet.report.contact_sheet import FONT_SIZE, Line, contact_sheet
-from denet.report.curves import can_draw
-from denet.report.drawing import GREEN, INK, RED, SLATE, load_font, one_line
+from denet.report.drawing import GREEN, INK, RED, SLATE, one_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-log = logging.getLogger(__name__)
 
 SHOWN = 32  # mistakes on the contact sheet
 
@@ -63,12 +57,8 @@ class Review:
         self.mistakes = nlargest(SHOWN, self.mistakes + wrong, key=lambda each: each.probability)
 
 
-class ReportFiles:
-    """The files of a report on ``dataset`` in a directory, which is made.
-
-    Made before the answers are, so that what is in the way of them is told early: UsageError for
-    the font, DataError for the directory, a warning where the picture of the matrix is left out.
-    """
+class ClassReport:
+    """A report on ``dataset`` in a directory, made before the answers; see ``ReportFiles``."""
 
     def __init__(
         self,
@@ -77,42 +67,24 @@ class ReportFiles:
         font_file: str | None = None,
         max_image_pixels: int = MAX_IMAGE_PIXELS,
     ):
-        self.directory = Path(directory)
-        self._dataset, self._font_file = dataset, font_file
-        self._max_image_pixels = max_image_pixels
-        letters = set().union(*map(one_line, dataset.class_labels), *map(printable, dataset.names))
-        self._font = load_font(FONT_SIZE, "".join(sorted(letters)), font_file)
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            why = error.strerror or error
-            raise DataError(
-                f"cannot make the directory: {directory}: {why}: give another"
-            ) from None
-        if not can_draw():
-            log.warning("%s is left out: %s", self.directory / "confusion.png", MISSING)
+        self._dataset, self._max_image_pixels = dataset, max_image_pixels
+        names = (*map(one_line, dataset.class_labels), *map(printable, dataset.names))
+        self._files = ReportFiles(directory, "confusion.png", names, font_file, FONT_SIZE)
 
     def write(self, review: Review) -> list[str]:
         """Write class_errors.csv, confusion.csv, confusion.png and mistakes.png; return which."""
         errors, labels = review.errors, self._dataset.class_labels
-        matrix = confusion_matrix(errors)
-        tables: dict[str, Callable[[TextIO], None]] = {
-            "class_errors.csv": lambda file: write_class_errors(file, errors, labels),
-            "confusion.csv": lambda file: write_confusion(file, matrix, labels),
-        }
-        pictures: dict[str, Callable[[Path], None]] = {
-            "confusion.png": lambda path: draw_confusion(errors, labels, path, self._font_file),
-            "mistakes.png": lambda path: self._sheet(review).save(path, format="png"),
-        }
-        if not can_draw():
-            del pictures["confusion.png"]
-        for name, write in tables.items():
-            with atomic_text(self.directory / name) as file:
-                write(file)
-        for name, draw in pictures.items():
-            with atomic_write(self.directory / name) as temporary:
-                draw(temporary)
-        return [*tables, *pictures]
+        matrix, font_file = confusion_matrix(errors), self._files.font_file
+        return self._files.write(
+            {
+                "class_errors.csv": lambda file: write_class_errors(file, errors, labels),
+                "confusion.csv": lambda file: write_confusion(file, matrix, labels),
+            },
+            {
+                "confusion.png": lambda path: draw_confusion(errors, labels, path, font_file),
+                "mistakes.png": lambda path: self._sheet(review).save(path, format="png"),
+            },
+        )
 
     def _sheet(self, review: Review) -> Image:
         """Return the picture of the most confident mistakes."""
@@ -122,7 +94,7 @@ class ReportFiles:
             which = f"The {len(review.mistakes)} most confident of" if wrong > SHOWN else "All"
             title = [(f"{which} {wrong:,} mistakes among {total:,} images:  ", INK)]
             title += [("answer", RED), ("  instead of  ", INK), ("true class", GREEN)]
-        return contact_sheet(title, self._tiles(review.mistakes), self._font)
+        return contact_sheet(title, self._tiles(review.mistakes), self._files.font)
 
     def _tiles(self, mistakes: list[Mistake]) -> Iterator[tuple[Image, list[Line]]]:
         labels = self._dataset.class_labels

@@ -12,12 +12,11 @@ import numpy as np
 from denet.dataset import BadSample, Dataset
 from denet.dataset.base import MAX_IMAGE_PIXELS
 from denet.dataset.decode import decode_image, open_image, quiet_pillow, reason
-from denet.dataset.loader import Loader
 from denet.errors import DataError
 from denet.evaluate.classifier import check_fit
 from denet.evaluate.segmentation import NO_CLASS, Segmenter, over_image
-from denet.model.format.atomic import atomic_write
-from denet.predict.classify import find_images
+from denet.files import atomic_write, make_directory
+from denet.predict.image_files import find_images
 from denet.report.class_picture import class_picture
 
 PREDICTED, TRUE = "_predict.png", "_true.png"
@@ -95,12 +94,9 @@ def segment_images(
     ``dataset.bad`` tells them.
     """
     check_fit(segmenter.model, dataset)
-    preprocessing, class_num = segmenter.model.preprocessing, len(dataset.class_labels)
+    class_num = len(dataset.class_labels)
     _, height, width = dataset.shape
-    loader = Loader(
-        dataset, segmenter.batch_size, preprocessing, thread_num=thread_num, training=False
-    )
-    for batch in loader.epoch(0):
+    for batch in segmenter.loader(dataset, thread_num).epoch(0):
         names = [dataset.names[index] for index in batch.indices]
         maps = segmenter.class_ids(batch.data, names)
         labels = batch.targets.get("class_index", [None] * len(names))
@@ -139,7 +135,7 @@ class PictureFiles:
         self._root = root
         self._max_image_pixels = max_image_pixels
         stems = {os.path.splitext(name)[0] for name in names}
-        _make(self._directory)
+        make_directory(self._directory)
         self._suffixes = len(stems) < len(set(names))
 
     def write(self, found: Segmented) -> None:
@@ -167,16 +163,6 @@ class PictureFiles:
         target = self._directory / f"{stem}{ending}"
         if os.path.realpath(target) == os.path.realpath(label_file(name)):
             return
-        _make(target.parent)
+        make_directory(target.parent)
         with atomic_write(target) as temporary:
             class_picture(class_ids).save(temporary, format="png")
-
-
-def _make(directory: Path) -> None:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        why = error.strerror or error
-        raise DataError(
-            f"cannot make the directory: {directory}: {why}: give another --results"
-        ) from None

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-from unicodedata import east_asian_width
 
 import numpy as np
 
-from denet.errors import UsageError
 from denet.evaluate.confusion import mixups
 from denet.evaluate.topk import TopErrors
-from denet.report.drawing import BLUE, GREY, INK, PAPER, RED, one_line
+from denet.report.drawing import BLUE, GREY, INK, PAPER, RED, short_name, text_width
+from denet.report.plotting import font_family, new_figure, require_matplotlib, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import PathCollection
     from matplotlib.figure import Figure
 
-MISSING = "confusion.png: matplotlib is not installed: pip install 'denet[plots]'"
-
-LONGEST = 22  # letters of a class name that are shown
 LEAST, MOST = 2.6, 9.0  # inches of the matrix
 LIST, ROW = 4.4, 0.34  # inches: width of the list, height of a row of it
 FONT, SMALLEST_FONT = 9.0, 5.0  # points
@@ -42,12 +37,9 @@ def draw_confusion(
     ``font_file`` is a TrueType font for names that DejaVu Sans has no letters for. Raises
     UsageError where matplotlib is missing.
     """
-    try:
-        from matplotlib import rc_context
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UsageError(f"{MISSING} ({error})") from error
+    require_matplotlib("confusion.png")
+    from matplotlib import rc_context
+
     names = [short_name(name) for name in class_labels]
     side = min(max(0.5 * len(names), LEAST), MOST)
     style: Any = {
@@ -56,8 +48,7 @@ def draw_confusion(
         "text.parse_math": False,
     }
     with rc_context(style):
-        figure = Figure(figsize=(side + 0.5 + LIST, side), dpi=200)
-        FigureCanvasAgg(figure)
+        figure = new_figure(side + 0.5 + LIST, side, dpi=200)
         shades = _draw_matrix(_axes(figure, 0, 0, side, side), errors, names, 72 * side)
         left = side + 0.5
         for place, (label, image) in enumerate(shades.items()):
@@ -65,9 +56,7 @@ def draw_confusion(
             axes = _axes(figure, left + place * (width + 0.4), 0.12, width, 0.1)
             _draw_shade(axes, image, label)
         _draw_list(_axes(figure, left, 0.7, LIST, side - 0.7), errors, names, side - 0.7)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph .* missing")  # told by load_font
-            figure.savefig(picture, format="png", bbox_inches="tight", pad_inches=0.15)
+        save_figure(figure, picture, bbox_inches="tight", pad_inches=0.15)
 
 
 def _axes(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
@@ -135,7 +124,7 @@ def _name_cells(axes: Axes, names: Sequence[str], cell: float) -> None:
     size = min(FONT, max(SMALLEST_FONT, 0.8 * cell))
     shown = range(0, len(names), int(np.ceil(1.2 * size / cell)))
     words = [names[index] for index in shown]
-    across = max(map(_width, names)) * 0.65 * size > 0.95 * cell
+    across = max(map(text_width, names)) * 0.65 * size > 0.95 * cell
     style: dict[str, Any] = {"fontsize": size, "color": INK}
     axes.set_xticks(shown, words, rotation=90 if across else 0, **style)
     axes.set_yticks(shown, words, **style)
@@ -173,25 +162,3 @@ def _draw_list(axes: Axes, errors: TopErrors, names: Sequence[str], height: floa
     axes.set_xlim(0, 1)
     axes.set_ylim(rows, 0)
     axes.axis("off")
-
-
-def short_name(name: str) -> str:
-    """Return the name with at most LONGEST letters, those of East Asia counting twice."""
-    name = short = one_line(name)
-    while _width(short) > LONGEST:
-        short = short[:-1]
-    return name if short == name else short[:-1].rstrip() + "\u2026"
-
-
-def _width(text: str) -> int:
-    return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
-
-
-def font_family(font_file: str | None) -> list[str]:
-    """Return the fonts that letters are looked for in: this file, then DejaVu Sans."""
-    from matplotlib.font_manager import FontProperties, fontManager
-
-    if font_file is None:
-        return ["DejaVu Sans"]
-    fontManager.addfont(font_file)
-    return [FontProperties(fname=font_file).get_name(), "DejaVu Sans"]

@@ -6,18 +6,17 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from statistics import median
 from typing import TYPE_CHECKING
 
-from denet.errors import DataError, UsageError
+from denet.errors import DataError
 from denet.report.metrics import cost_parts, read_metrics
+from denet.report.plotting import new_figure, require_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MISSING = "curves: matplotlib is not installed: pip install 'denet[plots]'"
 
 LOG_RATIO = (50, 1e5)  # of the largest value to the least: the axis is logarithmic
 SPIKE_RATIO = 20  # of a value to those around it: the axis leaves it out
@@ -38,15 +37,10 @@ class Panel:
 
 PANELS = (
     Panel("Training cost", {"cost": "sum"}, spikes=True),
-    Panel("Coverage (%)", {"coverage": ""}, from_zero=True),
+    Panel("Sample coverage (%)", {"sample_coverage": ""}, from_zero=True),
     Panel("Test error (%)", {"test_error": "top-1", "test_top5_error": "top-5"}, from_zero=True),
     Panel("Learn rate", {"learn_rate": ""}),
 )
-
-
-def can_draw() -> bool:
-    """Say whether matplotlib is installed, without importing it."""
-    return find_spec("matplotlib") is not None
 
 
 def draw_curves(metrics: str | os.PathLike[str], picture: str | os.PathLike[str]) -> None:
@@ -62,18 +56,14 @@ def draw_curves(metrics: str | os.PathLike[str], picture: str | os.PathLike[str]
 
 def curves_figure(columns: Mapping[str, Sequence[float]]) -> Figure:
     """Return the picture of these columns, a pair of axes for each panel that has a value."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import MaxNLocator
-    except ImportError as error:
-        raise UsageError(f"{MISSING} ({error})") from error
+    require_matplotlib("curves")
+    from matplotlib.ticker import MaxNLocator
+
     cost, *others = PANELS
     panels = [replace(cost, lines=cost.lines | cost_parts(columns)), *others]
     panels = [panel for panel in panels if any(points(columns, name)[1] for name in panel.lines)]
     count = max(1, len(panels))
-    figure = Figure(figsize=(4.8 * count, 3.6), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(4.8 * count, 3.6, dpi=120, layout="constrained")
     row = figure.subplots(1, count, sharex=True, squeeze=False)[0]
     for axes, panel in zip(row, panels, strict=False):
         _draw_panel(axes, panel, columns)

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from denet.detect.detections import Detections
-from denet.report.confusion import short_name
-from denet.report.drawing import INK, PAPER, SLATE, fitted, load_font, resized
+from denet.report.drawing import INK, PAPER, SLATE, fitted, load_font, resized, short_name
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -8,6 +8,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unicodedata import east_asian_width
 
 from denet.errors import UsageError
 
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 
 PAPER, INK, PALE = "#ffffff", "#24292f", "#eceef1"
 BLUE, GREEN, RED, GREY, SLATE = "#3b78d8", "#2e9e55", "#d1443c", "#a9b1ba", "#6a737d"
+LONGEST = 22  # letters of a class name in a list of many
 SMALLEST, LARGEST = 320, 900  # px: the image is shown with a longer side between these
 
 
@@ -115,6 +117,19 @@ def fitted(draw: ImageDraw, text: str, width: float, font: Font) -> str:
 def one_line(text: str) -> str:
     """Return the text with ? for line ends and whatever else has no letter: names may hold any."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def short_name(name: str) -> str:
+    """Return the name with at most LONGEST letters, those of East Asia counting twice."""
+    name = short = one_line(name)
+    while text_width(short) > LONGEST:
+        short = short[:-1]
+    return name if short == name else short[:-1].rstrip() + "\u2026"
+
+
+def text_width(text: str) -> int:
+    """Return the number of letters, those of East Asia counting twice."""
+    return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 def resized(image: Image, smallest: int, largest: int) -> Image:

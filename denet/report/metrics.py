@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from denet.errors import DataError
-from denet.model.format.atomic import atomic_text
+from denet.files import atomic_text
 
 COST_PART = "cost_"  # begins the names of the columns that add up to the column cost
 

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import csv
 import os
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 import numpy as np
 
-from denet.errors import UsageError
 from denet.evaluate.voc import ClassCurve, VocResult
-from denet.report.confusion import font_family, short_name
-from denet.report.drawing import INK, PALE, PAPER, SLATE
+from denet.report.drawing import INK, PALE, PAPER, SLATE, short_name
+from denet.report.plotting import font_family, new_figure, require_matplotlib, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-MISSING = "precision_recall.png: matplotlib is not installed: pip install 'denet[plots]'"
 
 CURVE_COLUMNS = ("class", "score", "recall", "precision")
 CLASS_COLUMNS = ("class", "objects", "detections", "right", "ap_11_points", "ap_area")
@@ -70,12 +66,9 @@ def draw_precision_recall(
     is a TrueType font for names that DejaVu Sans has no letters for. Raises UsageError where
     matplotlib is missing.
     """
-    try:
-        from matplotlib import rc_context
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UsageError(f"{MISSING} ({error})") from error
+    require_matplotlib("precision_recall.png")
+    from matplotlib import rc_context
+
     order = sorted(
         (k for k, curve in enumerate(result.curves) if curve.object_num),
         key=lambda k: -result.curves[k].ap_area,
@@ -91,8 +84,7 @@ def draw_precision_recall(
     with rc_context(style):
         rows = _list(result, order, [short_name(name) for name in class_labels], colours)
         columns = max(1, -(-len(rows) // ROWS))
-        figure = Figure(figsize=(SIDE + columns * LIST, SIDE), dpi=200, layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = new_figure(SIDE + columns * LIST, SIDE, dpi=200, layout="constrained")
         widths = [SIDE, *[LIST] * columns]
         curves, *lists = figure.subplots(1, 1 + columns, width_ratios=widths)
         _draw_curves(curves, result, order, colours)
@@ -104,9 +96,7 @@ def draw_precision_recall(
         for place, axes in enumerate(lists):
             _draw_list(axes, rows[place * ROWS : (place + 1) * ROWS])
         lists[0].set_title("average precision (area), %", loc="left", color=SLATE, fontsize=FONT)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph .* missing")  # told by load_font
-            figure.savefig(picture, format="png")
+        save_figure(figure, picture)
 
 
 class _Row(NamedTuple):

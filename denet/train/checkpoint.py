@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO
 
 from denet.errors import DataError, UsageError
+from denet.files import atomic_text
 from denet.model.format import FORMATS
-from denet.model.format.atomic import atomic_text
 from denet.train.state import State, read_state
 
 log = logging.getLogger(__name__)

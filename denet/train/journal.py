@@ -8,9 +8,10 @@ import time
 from collections.abc import Sequence
 
 from denet.errors import UsageError
-from denet.model.format.atomic import atomic_write
-from denet.report.curves import MISSING, can_draw, draw_curves
+from denet.files import atomic_write
+from denet.report.curves import draw_curves
 from denet.report.metrics import cost_parts, write_metrics
+from denet.report.plotting import MISSING, can_draw
 from denet.report.tensorboard import EventWriter
 from denet.train.checkpoint import RunFiles
 from denet.train.progress import duration, speed_text
@@ -59,8 +60,8 @@ class Journal:
             if not math.isnan(metrics[column])
         ]
         parts = [f"cost {metrics['cost']:.4f}" + (f" ({', '.join(costs)})" if costs else "")]
-        if not math.isnan(coverage := metrics.get("coverage", math.nan)):
-            parts.append(f"coverage {coverage:.2f}%")
+        if not math.isnan(coverage := metrics.get("sample_coverage", math.nan)):
+            parts.append(f"samples cover {coverage:.2f}%")
         if not math.isnan(metrics["test_error"]):
             parts.append(f"test error {metrics['test_error']:.2f}%")
         parts.append(f"learn rate {metrics['learn_rate']:.4g}")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from denet.errors import OutOfMemoryError
-from denet.memory import MEGABYTE, resident_bytes, size_text
-from denet.report.curves import can_draw
+from denet.memory import MEGABYTE, bytes_text, resident_bytes
+from denet.report.plotting import can_draw
 
 if TYPE_CHECKING:
     from denet.dataset.loader import Loader
@@ -42,10 +42,10 @@ class Estimate:
         """Return the estimate in one line."""
         parts = {**self.growing, **self.fixed, "program and data": self.resident}
         listed = ", ".join(
-            f"{name} {size_text(size)}" for name, size in parts.items() if size >= MEGABYTE
+            f"{name} {bytes_text(size)}" for name, size in parts.items() if size >= MEGABYTE
         )
-        left = "" if available is None else f"; {size_text(available)} free"
-        return f"memory: about {size_text(self.total)} at most ({listed}){left}"
+        left = "" if available is None else f"; {bytes_text(available)} free"
+        return f"memory: about {bytes_text(self.total)} at most ({listed}){left}"
 
     def check(self, available: int | None) -> None:
         """Raise OutOfMemoryError naming the batch size that fits, if this one does not."""
@@ -54,8 +54,8 @@ class Estimate:
             return
         shrink = growing / max(available - fixed, 1)
         raise OutOfMemoryError(
-            f"batch of {self.batch_size}: training needs {size_text(growing + fixed)} more, "
-            f"{size_text(available)} are free: {advice(self.batch_size, self.factor, shrink)}"
+            f"batch of {self.batch_size}: training needs {bytes_text(growing + fixed)} more, "
+            f"{bytes_text(available)} are free: {advice(self.batch_size, self.factor, shrink)}"
         )
 
 

@@ -53,7 +53,9 @@ class Position:
 
 @dataclass
 class State:
-    """model       with its weights and running statistics
+    """A training that can go on as if it had never stopped.
+
+    model       with its weights and running statistics
     averages    running averages of the solver, {average/path: array}
     iteration   updates made in the whole training
     position    in the training

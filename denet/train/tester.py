@@ -12,7 +12,7 @@ import numpy as np
 
 from denet.dataset import Dataset
 from denet.dataset.image_loader import DetectionDataset
-from denet.dataset.loader import Batch, Loader
+from denet.dataset.loader import Batch
 from denet.errors import DataError
 from denet.evaluate.classifier import Classifier, check_fit
 from denet.evaluate.detector import Detector, detect_batches, detects, in_images
@@ -60,13 +60,7 @@ class Tester:
         self._network: Detector | Classifier = kind(model, batch_size, backend, precision)
         if isinstance(test_set, DetectionDataset) and detects(model) and not len(test_set.boxes):
             log.warning("the test set has no objects: no test error, and no best model")
-        self._loader = Loader(
-            test_set,
-            batch_size,
-            model.preprocessing,
-            thread_num=settings.thread_num,
-            training=False,
-        )
+        self._loader = self._network.loader(test_set, settings.thread_num)
 
     @property
     def arena_bytes(self) -> int:
@@ -83,7 +77,15 @@ class Tester:
         each: Callable[[], None] = lambda: None,
         most_batches: int | None = None,
     ) -> Result:
-        """Return the errors over the test set and write them for the model of this epoch.
+        """Return what ``result`` does and write its report for the model of this epoch."""
+        result = self.result(each, most_batches)
+        write_text(self._files.test(epoch), result.report)
+        return result
+
+    def result(
+        self, each: Callable[[], None] = lambda: None, most_batches: int | None = None
+    ) -> Result:
+        """Return the errors over the test set.
 
         ``each`` is called after every batch; ``most_batches`` cuts the test short.
         """
@@ -94,11 +96,9 @@ class Tester:
                 yield batch
                 each()
 
-        result = self._result(batches())
-        write_text(self._files.test(epoch), result.report)
-        return result
+        return self._compare(batches())
 
-    def _result(self, batches: Iterable[Batch]) -> Result:
+    def _compare(self, batches: Iterable[Batch]) -> Result:
         labels = self._test_set.class_labels
         if isinstance(self._network, Classifier):
             errors = self._network.errors(batches)
@@ -115,15 +115,13 @@ class Tester:
 def check_targets(model: Model, dataset: Dataset) -> None:
     """Raise DataError unless a dataset has the model's classes, image shape and kind of targets."""
     check_fit(model, dataset)
-    boxes = isinstance(dataset, DetectionDataset) and dataset.boxed
-    classes = not isinstance(dataset, DetectionDataset) or dataset.classified
     needs_boxes = detects(model)
-    if needs_boxes and not boxes:
+    if needs_boxes and not dataset.boxed:
         raise DataError(
             "dataset: it has no boxes, which a network that ends in DND needs: give --extension "
             "voc, mscoco or imagenet"
         )
-    if not needs_boxes and not classes:
+    if not needs_boxes and not dataset.classified:
         raise DataError(
             "dataset: its images have boxes but no class of their own, which R needs: end the "
             "network in DND"

@@ -4,8 +4,8 @@
 #                        model-modify puts these into a ResNet file
 #     behind, head       the layers that follow
 . "$(dirname "${BASH_SOURCE[0]}")/../detection.sh"
-usage="usage: bash $0 std|skip|wide voc2007|voc2012|mscoco DIR [options of model-train]"
-variant=${1:?$usage} data=${2:?$usage} dir=${3:?$usage}
+[ $# -ge 3 ] || fail "usage: bash $0 std|skip|wide voc2007|voc2012|mscoco DIR [options of model-train]"
+variant=$1 data=$2 dir=$3
 shift 3
 [ -n "$trunk" ] || fail "variant '$variant': give std, skip or wide"
 dataset "$data"

@@ -8,8 +8,8 @@
 # joint fitness (J), bounded IoU (B) with an eighth of the cost. A corner is the likeliest among its
 # neighbours (local_max), so that a quarter of the samples does.
 . "$(dirname "$0")/../detection.sh"
-usage="usage: bash $0 MODEL voc2007|voc2012|mscoco DIR [options of model-train]"
-model=${1:?$usage} data=${2:?$usage} dir=${3:?$usage}
+[ $# -ge 3 ] || fail "usage: bash $0 MODEL voc2007|voc2012|mscoco DIR [options of model-train]"
+model=$1 data=$2 dir=$3
 shift 3
 dataset "$data"
 into "denet-v2-$data"

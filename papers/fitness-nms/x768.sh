@@ -3,8 +3,8 @@
 #
 #     bash papers/fitness-nms/x768.sh MODEL DATA DIR
 . "$(dirname "$0")/../detection.sh"
-usage="usage: bash $0 MODEL voc2007|voc2012|mscoco DIR"
-model=${1:?$usage} data=${2:?$usage} dir=${3:?$usage}
+[ $# -ge 3 ] || fail "usage: bash $0 MODEL voc2007|voc2012|mscoco DIR"
+model=$1 data=$2 dir=$3
 dataset "$data"
 into "denet-v2-x768-$data"
 size=${SIZE:-768}

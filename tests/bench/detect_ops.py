@@ -159,6 +159,7 @@ def search_side() -> None:
                 count = 576 if side == 64 else 2304
                 if side == 128 and name == "box clustering":
                     continue
+                options = {"corner_max": 1024, **options}
                 took = seconds(lambda: find_samples(odds, count, 0.01, **options))  # noqa: B023
                 print(f"| {side}x{side}, {corner_num} types, {name} | {1e3 * took:.1f} ms |")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from denet.cli.command import Parser
 from denet.cli.options import LAYER_OPTIONS, MODEL_DESC, Option
-from denet.layer.kind import Flag, Integer, Real
+from denet.kind import Flag, Integer, Real
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = sorted(path.name for path in (ROOT / "bin").iterdir())

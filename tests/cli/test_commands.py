@@ -139,6 +139,15 @@ def test_a_model_goes_on_with_other_classes(trained: Path, command: Command) -> 
     assert load_model(trained / "other" / "a_best.mdl").class_labels == ["light", "night"]
 
 
+def test_classes_taken_by_position_are_told(trained: Path, command: Command) -> None:
+    (trained / "train/dark").rename(trained / "train/night")
+    options = ["--epochs", 1, "--output-prefix", "run/b", "--overwrite"]
+    sets = ["--backend", "numpy", "--train", "train", "--ext", "png"]
+    done = command("model-train", *sets, "--model", "run/a_best.mdl", "--init-partial", *options)
+    assert done.returncode == 0, done.stderr
+    assert "its classes have other names: the last layer is taken by their position" in done.stderr
+
+
 def test_predict_draws_one_image(trained: Path, command: Command) -> None:
     words = ["--backend", "numpy", "--model", "run/a_best.mdl", "--input", "test/dark/0.png"]
     assert command("model-predict", *words, "--draw", "d.png").returncode == 0

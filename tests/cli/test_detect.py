@@ -56,6 +56,15 @@ def test_a_run_has_the_files_of_a_run(trained: Path) -> None:
     assert (trained / "run/m_best.mdl").exists() and (trained / "run/m.state").exists()
 
 
+def test_skip_train_tells_what_the_test_file_does(trained: Path) -> None:
+    words = "model-train --backend numpy --skip-train --test set --extension voc,test,crop=32"
+    kept = sorted(trained.rglob("*"))
+    done = run_command(trained, *words.split(), "--model", "run/m_epoch002_final.mdl")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (trained / "run/m_epoch002.test").read_text()
+    assert sorted(trained.rglob("*")) == kept
+
+
 def test_a_detector_is_resumed(trained: Path) -> None:
     done = run_command(trained, *f"{TRAIN} --resume --epochs 3 --output-prefix run/m".split())
     assert done.returncode == 0, done.stderr

@@ -187,6 +187,39 @@ def test_pictures_of_a_bare_directory(place: Path, command: Command) -> None:
     assert done.stdout.count("zebra 60.00% (0.0 0.0 40.0 30.0)") == 3
 
 
+def test_damaged_images_are_not_drawn(place: Path, command: Command) -> None:
+    image = place / "voc/JPEGImages/2.jpg"
+    data = image.read_bytes()
+    image.write_bytes(data[: len(data) - 20])
+    words = f"{PREDICT} {VOC} --predict-mode detect,voc,image --on-bad-data skip"
+    done = command(*words.split())
+    assert done.returncode == 0, done.stderr
+    drawn = sorted(path.name for path in (place / "results").iterdir())
+    assert drawn == ["000000_dets.png", "000002_dets.png"]
+
+
+def test_pictures_have_a_directory_of_their_own(place: Path, command: Command) -> None:
+    words = f"{PREDICT} --input voc/JPEGImages --predict-mode detect,image"
+    assert command(*words.split()).returncode == 0
+    assert not list(place.glob("*_dets.png"))
+    assert len(list(place.glob("results/*_dets.png"))) == 3
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [("", "cannot make the directory: taken:"), ("--font taken", "font: taken")],
+)
+def test_what_is_in_the_way_of_a_report_is_told_before_the_evaluation(
+    option: str, words: str, place: Path, command: Command
+) -> None:
+    (place / "taken").write_text("")
+    report = "rep" if option else "taken"
+    line = f"{PREDICT} {VOC} --predict-mode detect,voc --report {report} {option}"
+    done = command(*line.split())
+    assert done.returncode == (2 if option else 3) and done.stdout == ""
+    assert words in done.stderr.splitlines()[-1], done.stderr
+
+
 def test_larger_images_and_more_samples(place: Path, command: Command) -> None:
     """What README of 2017 does with its models, and statistics measured for it anew."""
     words = "--image-size 48 48 --modify-layer denet-sparse sample_num=6"

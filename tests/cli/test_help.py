@@ -7,7 +7,7 @@ import pytest
 from cli.commands import COMMANDS, ROOT, parser
 
 import denet
-from denet.layer.kind import Flag
+from denet.kind import Flag
 
 HEAVY = ("numpy", "PIL", "matplotlib", "scipy", "yaml", "safetensors", "tqdm")
 

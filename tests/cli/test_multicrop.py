@@ -97,6 +97,7 @@ def fit(image: Image.Image) -> Image.Image:
 # what is given, and options; batches need not hold whole images
 INPUTS = ["set", "set --batch-size 3", "set --batch-size 25 --thread-num 2", "list.txt"]
 INPUTS += ["set --extension image,crop=16", "list.txt --batch-size 1"]
+INPUTS += ["set --extension image,crop=14"]  # that of training, which leaves nothing to cut
 
 
 @pytest.mark.parametrize("words", INPUTS)
@@ -183,7 +184,7 @@ ERRORS = [
     ("--extension image,crop=13", 3, "images are 3x13x13 (channels x height x width) but views"),
     ("--extension voc,2007-test", 2, "--extension voc: its images have no class of their own"),
     ("--extension npy", 3, "no such file"),
-    ("--extension imagenet,crop=16", 3, "images are 3x16x16"),
+    ("--extension imagenet,crop=16", 3, "images are 16x16 with 3 channels, but 14x14"),
     ("--extension image,crop=x", 2, "crop=x: --extension: give a size"),
     ("--predict-mode multicorp", 2, "did you mean 'multicrop'?"),
     ("--predict-mode multicrop,voc", 2, "after multicrop may stand nothing"),

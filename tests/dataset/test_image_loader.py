@@ -75,9 +75,9 @@ def test_options():
         ("area_min=nan", "above 0 and at most 1"),
         ("aspect_factor=2", "above 0 and at most 1"),
         ("check_onscreen=x", "above 0 and at most 1"),
-        ("max_trials=0", "a positive whole number"),
-        ("subset_num=-1", "a positive whole number"),
-        ("augment_photo=maybe", "augment_photo=maybe: --extension: give nothing, 1 or 0"),
+        ("max_trials=0", "max_trials=0: --extension: give a whole number from 1 to"),
+        ("subset_num=-1", "a whole number from 1 to"),
+        ("augment_photo=maybe", "augment_photo=maybe: --extension: give true or false"),
         ("null=1", "unknown option 'null'"),
         ("max_trails=3", "unknown option 'max_trails' .did you mean 'max_trials'"),
     ],
@@ -293,7 +293,7 @@ def test_at_most_so_many_images(pictures):
 
 def test_shape(pictures):
     assert opened(pictures, "crop=48x32", shape=(3, 32, 48)).shape == (3, 32, 48)
-    with pytest.raises(DataError, match="images are 3x224x224 .*voc,crop=64x32"):
+    with pytest.raises(DataError, match="images are 224x224 .*voc,train,scale=64,crop=64x32,"):
         opened(pictures, "scale=64", shape=(3, 32, 64))
 
 

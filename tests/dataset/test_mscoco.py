@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 import pytest
-from annotated_files import save_image, write_coco
+from annotated_files import save_image, voc_xml, write_coco, write_voc
 
 from denet.dataset import BadDataError, open_dataset
 from denet.dataset.base import ForeignClassError
@@ -167,6 +167,22 @@ def test_classes_of_a_model_and_of_a_file(tmp_path):
     dataset = opened(tmp_path)
     assert dataset.class_labels == ["kite", "ant", "zebra"]
     assert dataset.category_ids == [90, 3, 7] and dataset.box_class.tolist() == [1]
+    (tmp_path / "labels.txt").write_text("kite\nant\n")
+    with pytest.raises(ForeignClassError, match="'zebra' is not.*, or add it to labels.txt$"):
+        opened(tmp_path)
+
+
+def test_folders_that_hold_something_else(tmp_path):
+    with pytest.raises(DataError, match=f"^no such directory: {tmp_path}/nowhere$"):
+        opened(tmp_path / "nowhere")
+    lacking = f"^no annotations/instances_\\*.json in {tmp_path}: "
+    with pytest.raises(DataError, match=lacking + "give the directory that holds it$"):
+        opened(tmp_path)
+    write_voc(tmp_path / "VOC2007", {"a": voc_xml()})
+    mend = "give --extension voc,NAME with NAME one of 2007-train$"
+    for extension in ("mscoco,train", "mscoco"):
+        with pytest.raises(DataError, match=lacking + mend):
+            opened(tmp_path, extension)
 
 
 @pytest.mark.parametrize(
@@ -179,6 +195,11 @@ def test_classes_of_a_model_and_of_a_file(tmp_path):
         ({"categories": [{"id": 3, "name": "a"}, {"id": 3, "name": "b"}]}, "id 3 twice"),
         ({"images": [image(1), image(1, "b.png")]}, "images holds the id 1 twice"),
         ({"images": [image("1", "a.png")]}, r"images\[0\].id is missing or not a whole number"),
+        ({"images": [image(1 << 63, "a.png")]}, r"images\[0\].id is missing or not a whole number"),
+        (
+            {"categories": [{"id": -(1 << 63) - 1, "name": "a"}]},
+            r"categories\[0\].id is missing or not a whole number of 64 bits",
+        ),
         ({"images": [{"id": 1}]}, r"images\[0\].file_name is missing"),
         ({"images": [image(1, "../a.png")]}, r"images\[0\].file_name leaves the folder"),
         ({"images": [image(1, "/etc/a.png")]}, r"images\[0\].file_name leaves the folder"),
@@ -226,6 +247,16 @@ def test_boxes_that_people_make(tmp_path, caplog):
     assert "2 degenerate boxes dropped, 1 boxes outside their image dropped, 2 boxes clipped" in (
         caplog.text
     )
+
+
+@pytest.mark.filterwarnings("error")
+def test_ends_and_numbers_at_the_limit(tmp_path):
+    """The right end overflows to infinity, and is clipped; ids fill 64 bits."""
+    lowest, highest = -(1 << 63), (1 << 63) - 1
+    found = [annotation(lowest, highest, [x, 1, 1.7e308, 2]) for x in (1.7e308, 5)]
+    categories = [{"id": highest, "name": "ant"}]
+    write_coco(tmp_path, content([image(lowest, "a.png")], found, categories))
+    assert boxes(opened(tmp_path)) == [[5, 1, 20, 3]]
 
 
 def test_images_that_cannot_be_used(tmp_path):

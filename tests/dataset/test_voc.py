@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from annotated_files import object_xml, save_image, voc_xml, write_split, write_voc
+from annotated_files import object_xml, save_image, voc_xml, write_coco, write_split, write_voc
 
 from denet.dataset import BadDataError, open_dataset
 from denet.dataset.base import ForeignClassError
-from denet.dataset.voc import CLASSES, read_annotation
+from denet.dataset.voc import CLASSES, is_at, read_annotation, split_names
 from denet.errors import DataError, UsageError
 
 BCCD = Path(__file__).resolve().parents[3] / "shared/data/BCCD.tar"
@@ -122,10 +122,79 @@ def test_years_and_their_splits(tmp_path):
         opened(tmp_path, "voc,2012-test")
 
 
+def test_trainval_file_stands_in_for_its_parts(tmp_path):
+    """Only where one of them is missing: the images listed are the same."""
+    folder = tmp_path / "VOC2007"
+    write_voc(folder, {each: voc_xml(object_xml("dog")) for each in "abc"}, "trainval")
+    assert split_names(str(tmp_path)) == ["2007-trainval"]
+    assert opened(tmp_path, "voc,2007-trainval").image_ids == ["a", "b", "c"]
+    write_split(folder, "train", ["a"])
+    assert opened(tmp_path, "voc,2007-trainval").image_ids == ["a", "b", "c"]
+    with pytest.raises(DataError, match="no split 'val'.*has train, trainval: name one of these"):
+        opened(tmp_path, "voc,2007-val")
+    write_split(folder, "val", ["b"])
+    assert opened(tmp_path, "voc,2007-trainval").image_ids == ["a", "b"]
+
+
+def test_own_split_named_like_one_of_a_year(tmp_path):
+    write_voc(tmp_path, {"a": voc_xml(object_xml("star"))}, "2007-trainval")
+    assert split_names(str(tmp_path)) == ["2007-trainval"]
+    dataset = opened(tmp_path, "voc,2007-trainval")
+    assert dataset.image_ids == ["a"] and dataset.class_labels == ["star"]
+
+
+def test_upper_case_suffix_of_annotations(tmp_path):
+    write_voc(tmp_path, {"A": voc_xml(object_xml())})
+    (tmp_path / "Annotations/A.xml").rename(tmp_path / "Annotations/A.XML")
+    assert is_at(str(tmp_path))
+    assert boxes(opened(tmp_path)) == [[0, 0, 5, 5]]
+
+
+def test_folders_that_hold_something_else(tmp_path):
+    def message(folder, extension):
+        with pytest.raises(DataError) as caught:
+            opened(folder, extension)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    nowhere, kit, own, coco, empty = (tmp_path / each for each in ("no", "kit", "own", "coco", "e"))
+    write_voc(kit / "VOC2007", {"a": voc_xml(object_xml("dog"))})
+    write_voc(own, {"a": voc_xml(object_xml("dog"))})
+    write_coco(coco, {"images": []}, "val2014")
+    empty.mkdir()
+    for extension in ("voc,train", "voc,2007-train", "voc"):
+        assert message(nowhere, extension) == f"no such directory: {nowhere}"
+    assert message(empty, "voc,train") == (
+        f"no ImageSets/Main in {empty}: give the directory that holds it"
+    )
+    assert message(empty, "voc").startswith(f"no Annotations/*.xml in {empty}: give the dir")
+    assert message(kit, "voc,train") == (
+        f"no ImageSets/Main in {kit}: give --extension voc,NAME with NAME one of 2007-train"
+    )
+    assert message(kit, "voc,2012-val").startswith(f"no VOC2012 in {kit}: give --extension voc,NAM")
+    assert message(own, "voc,2007-val").endswith(
+        "VOC2007 in " + str(own) + ": give --extension voc,NAME with NAME one of train"
+    )
+    assert message(coco, "voc,train") == (
+        f"no ImageSets/Main in {coco}: give --extension mscoco,NAME with NAME one of val2014"
+    )
+    (own / "ImageSets/Main/train.txt").unlink()
+    assert message(own, "voc,train") == (
+        f"no ImageSets/Main/train.txt in {own}: give this directory with --extension voc to take "
+        "all annotated images"
+    )
+
+
 def test_published_classes_are_the_twenty(tmp_path):
     write_voc(tmp_path / "VOC2007", {"a": voc_xml(object_xml("zebra"))})
-    with pytest.raises(ForeignClassError, match="'zebra' is not one of the 20 classes of Pascal"):
+    with pytest.raises(
+        ForeignClassError, match="'zebra' is not one of the 20 classes of Pascal"
+    ) as caught:
         opened(tmp_path, "voc,2007-train")
+    mend = f"rename it or remove it, or list your classes in {tmp_path}/labels.txt"
+    assert str(caught.value).endswith(mend)
+    (tmp_path / "labels.txt").write_text("zebra\n")
+    assert opened(tmp_path, "voc,2007-train").class_labels == ["zebra"]
 
 
 def test_test_sets_without_annotations(tmp_path, caplog):
@@ -165,7 +234,10 @@ def test_labels_file(tmp_path):
     dataset = opened(tmp_path)
     assert dataset.class_labels == ["dog", "cat"] and dataset.box_class.tolist() == [1]
     (tmp_path / "labels.txt").write_text("dog\n")
-    with pytest.raises(ForeignClassError, match="'cat' is not one of the 1 classes of labels.txt"):
+    with pytest.raises(
+        ForeignClassError,
+        match="'cat' is not one of the 1 classes of labels.txt.*, or add it to labels.txt$",
+    ):
         opened(tmp_path)
     (tmp_path / "labels.txt").write_text("cat\ncat\n")
     with pytest.raises(DataError, match="class 'cat' twice: .*labels.txt"):

@@ -71,10 +71,10 @@ def test_probabilities_do_not_overflow():
 def test_a_corner_is_above_the_threshold():
     odds = np.full((3, 4, 4), -10, np.float32)
     odds[1, 2, 0], odds[2, 3, 1] = 0, 0.01  # 0: exactly one half
-    assert [x.tolist() for x, _ in find_corners(odds, 0.5)] == [[], [3], [], []]
-    assert [y.tolist() for _, y in find_corners(odds, 0.49)] == [[1], [2], [], []]
-    assert all(len(x) == 12 for x, _ in find_corners(odds, 0.0))
-    assert all(len(x) == 0 for x, _ in find_corners(odds, 1.0))
+    assert [x.tolist() for x, _ in find_corners(odds, 0.5, corner_max=1024)] == [[], [3], [], []]
+    assert [y.tolist() for _, y in find_corners(odds, 0.49, corner_max=1024)] == [[1], [2], [], []]
+    assert all(len(x) == 12 for x, _ in find_corners(odds, 0.0, corner_max=1024))
+    assert all(len(x) == 0 for x, _ in find_corners(odds, 1.0, corner_max=1024))
 
 
 def test_the_most_likely_corners_are_kept_from_the_best_down():
@@ -90,9 +90,9 @@ def test_the_window_of_the_local_maximum_has_its_last_row_and_column(shift):
     odds = np.full((9, 9, 4), -9, np.float32)
     odds[4, 4, 0] = 1
     odds[4 + down, 4 + right, 0] = 2
-    (x, y), *_ = find_corners(odds, 0.5, local_max=2)
+    (x, y), *_ = find_corners(odds, 0.5, local_max=2, corner_max=1024)
     assert list(zip(x, y, strict=True)) == [(4 + right, 4 + down)]
-    (x, y), *_ = find_corners(odds, 0.5, local_max=1)
+    (x, y), *_ = find_corners(odds, 0.5, local_max=1, corner_max=1024)
     assert len(x) == (1 if max(abs(down), abs(right)) < 2 else 2)
 
 
@@ -117,7 +117,7 @@ def test_local_maxima_equal_those_of_a_double_loop(plane, reach):
             for u in range(max(x - reach, 0), min(x + reach + 1, width))
         )
     }
-    for x, y in find_corners(odds, 0.5, local_max=reach):
+    for x, y in find_corners(odds, 0.5, local_max=reach, corner_max=1024):
         assert set(zip(x.tolist(), y.tolist(), strict=True)) == expected
 
 
@@ -133,7 +133,7 @@ def all_boxes(odds, threshold, local_max):
     height, width, corner_num = odds.shape
     found = [
         set(zip(x.tolist(), y.tolist(), strict=True))
-        for x, y in find_corners(odds, threshold, local_max)
+        for x, y in find_corners(odds, threshold, local_max, corner_max=1024)
     ]
     boxes = {}
     for x0, x1 in itertools.combinations(range(width), 2):
@@ -157,7 +157,7 @@ def all_boxes(odds, threshold, local_max):
 def test_search_finds_the_best_of_all_boxes(shape, threshold, local_max, count):
     odds = 2 * np.random.default_rng(count).standard_normal(shape)
     expected = all_boxes(odds, threshold, local_max)
-    cell, total = find_boxes(odds, count, threshold, local_max)
+    cell, total = find_boxes(odds, count, threshold, local_max, corner_max=1024)
     best = sorted(expected, key=lambda box: -expected[box])[:count]
     assert list(map(tuple, cell.tolist())) == best
     np.testing.assert_allclose(total, [expected[box] for box in best], rtol=1e-12, atol=1e-12)
@@ -168,17 +168,17 @@ def test_a_corner_and_the_centre_find_a_box_whose_opposite_corner_is_missed():
     for kind, (y, x) in enumerate([(1, 2), (1, 6), (5, 2), (5, 6)]):
         odds = np.full((8, 9, 5), -5.0)
         odds[3, 4, 4] = odds[y, x, kind] = 1
-        cell, total = find_boxes(odds, 10, 0.5)
+        cell, total = find_boxes(odds, 10, 0.5, corner_max=1024)
         assert cell.tolist() == [[2, 1, 6, 5]]
         assert total == pytest.approx([-13])
-        assert len(find_boxes(odds[..., :4], 10, 0.5)[0]) == 0
+        assert len(find_boxes(odds[..., :4], 10, 0.5, corner_max=1024)[0]) == 0
         odds[3, 4, 4], odds[0, 4, 4] = -5, 1  # now the opposite corner lies beyond the map
-        assert len(find_boxes(odds, 10, 0.5)[0]) == 0
+        assert len(find_boxes(odds, 10, 0.5, corner_max=1024)[0]) == 0
 
 
 @pytest.mark.parametrize("corner_num", [4, 5])
 def test_nothing_found(corner_num):
-    cell, total = find_boxes(np.full((5, 6, corner_num), -10, np.float32), 9, 0.01)
+    cell, total = find_boxes(np.full((5, 6, corner_num), -10, np.float32), 9, 0.01, corner_max=1024)
     assert cell.shape == (0, 4) and total.shape == (0,)
 
 
@@ -205,7 +205,7 @@ def test_a_perfect_corner_map_gives_every_true_box(crowd, corner_num, local_max)
     edges = (cell + [0, 0, 1, 1]) / np.array([width, height] * 2)
     target = corner_target(edges.astype(np.float32), height, width, corner_num)
     odds = np.where(target, 20, -20).astype(np.float32)
-    found, total = find_boxes(odds, 64 * 64, 0.01, local_max)
+    found, total = find_boxes(odds, 64 * 64, 0.01, local_max, corner_max=1024)
     sure = found[total == 20 * corner_num]
     assert set(map(tuple, cell.tolist())) <= set(map(tuple, sure.tolist()))
     assert len(np.unique(found, axis=0)) == len(found)

@@ -1,4 +1,4 @@
-"""From corners to samples: scores, clusters and random boxes, worked by hand or one by one."""
+"""From corners to samples: ranks, clusters and random boxes, worked by hand or one by one."""
 
 import math
 
@@ -27,18 +27,16 @@ def map_of(boxes, height=8, width=8, corner_num=4):
 
 
 @pytest.mark.parametrize("corner_num", [4, 5])
-def test_scores_are_those_of_naive_bayes_and_rise_with_the_corners(corner_num):
+def test_boxes_are_ranked_by_naive_bayes(corner_num):
     """DeNet of 2017 took |pf - pt|: there the surest box scored as the least likely one."""
     likely = {(0, 0, 2, 2): 0.9, (3, 3, 5, 7): 0.99, (6, 8, 8, 10): 0.2, (9, 11, 15, 15): 0.5}
-    box, score = find_samples(map_of(likely, 16, 16, corner_num), 4, 0.05)
+    box = find_samples(map_of(likely, 16, 16, corner_num), 4, 0.05, corner_max=1024)
     expected = sorted(likely, key=lambda cell: -likely[cell])
     assert (box * 16 - [0, 0, 1, 1]).tolist() == [list(cell) for cell in expected]
-    product = [(likely[cell] ** corner_num, (1 - likely[cell]) ** corner_num) for cell in expected]
-    np.testing.assert_allclose(score, [yes / (yes + no) for yes, no in product], rtol=1e-5)
 
 
 def test_boxes_are_normalised_and_end_behind_their_last_cell():
-    box, _ = find_samples(map_of({(1, 2, 3, 5): 0.9}, height=8, width=16), 1, 0.5)
+    box = find_samples(map_of({(1, 2, 3, 5): 0.9}, height=8, width=16), 1, 0.5, corner_max=1024)
     assert box.tolist() == [[1 / 16, 2 / 8, 4 / 16, 6 / 8]]
     assert box.dtype == np.float32
 
@@ -127,11 +125,10 @@ def test_clustering_keeps_one_of_each_object():
         for x, y in [(start + x, start + y) for x in range(3) for y in range(3)]:
             boxes[x, y, x + 7, y + 6] = likely
     odds = map_of(boxes, 30, 30)
-    plain, _ = find_samples(odds, 27, 0.5)
-    spread, score = find_samples(odds, 27, 0.5, nms_threshold=0.5)
+    plain = find_samples(odds, 27, 0.5, corner_max=1024)
+    spread = find_samples(odds, 27, 0.5, nms_threshold=0.5, corner_max=1024)
     assert set(np.floor(plain[:, 1] * 3)) == {0}
     assert set(np.floor(spread[:, 1] * 3)) == {0, 1, 2}
-    assert (np.diff(score) <= 0).all()
 
 
 def generator(seed=0):
@@ -139,9 +136,8 @@ def generator(seed=0):
 
 
 def numbered(count):
-    """Return boxes beyond the image, which tells them from random ones, and descending scores."""
-    box = np.arange(count * 4, dtype=np.float32).reshape(count, 4) + 2
-    return box, np.linspace(1, 0.5, count, dtype=np.float32)
+    """Return ascending boxes beyond the image, which tells them from random ones."""
+    return np.arange(count * 4, dtype=np.float32).reshape(count, 4) + 2
 
 
 @pytest.mark.parametrize(
@@ -150,20 +146,17 @@ def numbered(count):
     + [(3, 9, 1, 0), (9, 9, 0.99, 1)],
 )
 def test_random_boxes_fill_up(found, count, fraction, kept):
-    box, score = numbered(found)
-    boxes, scores = with_random(box, score, count, fraction, generator())
-    assert boxes.shape == (count, 4) and scores.shape == (count,)
-    assert boxes.dtype == scores.dtype == np.float32
-    assert (boxes[:kept] >= 2).all() and (scores[:kept] > 0).all()
-    assert (np.diff(scores) <= 0).all()  # the order of the found ones stays
+    boxes = with_random(numbered(found), count, fraction, generator())
+    assert boxes.shape == (count, 4) and boxes.dtype == np.float32
+    assert (boxes[:kept] >= 2).all()
+    assert (np.diff(boxes[:kept, 0]) > 0).all()  # the order of the found ones stays
     random = boxes[kept:]
     assert (random[:, :2] <= random[:, 2:]).all() and (random >= 0).all() and (random <= 1).all()
-    assert (scores[kept:] == 0).all()
 
 
 def test_the_kept_boxes_are_chosen_at_random_not_the_best():
-    box, score = numbered(100)
-    chosen = [set(with_random(box, score, 10, 0, generator(seed))[0][:, 0]) for seed in range(200)]
+    box = numbered(100)
+    chosen = [set(with_random(box, 10, 0, generator(seed))[:, 0]) for seed in range(200)]
     counts = np.array([sum(x in each for each in chosen) for x in box[:, 0]])
     # five standard deviations of 200 draws with p = 1/10
     assert np.abs(counts - 20).max() <= 5 * math.sqrt(200 * 0.1 * 0.9)
@@ -171,7 +164,7 @@ def test_the_kept_boxes_are_chosen_at_random_not_the_best():
 
 def test_random_boxes_follow_their_distribution():
     """x0 is uniform; x1 is uniform between x0 and 1, so its mean is 3/4."""
-    box, _ = with_random(*numbered(0), 20000, 0, generator())
+    box = with_random(numbered(0), 20000, 0, generator())
     share = (box[:, 2:] - box[:, :2]) / (1 - box[:, :2])
     for uniform in (box[:, :2], share):
         quantiles = np.quantile(uniform, [0.1, 0.5, 0.9], axis=0)

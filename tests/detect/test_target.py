@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from denet.detect.box import BOX_CAPACITY
-from denet.detect.target import box_target, class_target, fitness_bin, fitness_target
+from denet.detect.target import box_target, class_target, fitness_bin, fitness_iou, fitness_target
 
 NOWHERE = (0, 0, 0, 0)
 
@@ -95,6 +95,14 @@ BINS = [
 @pytest.mark.parametrize(("threshold", "overlap", "expected"), BINS)
 def test_fitness_bin(threshold, overlap, expected):
     assert fitness_bin(np.array([overlap], np.float32), threshold).tolist() == [expected]
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.3, 0.5])
+def test_each_bin_begins_with_its_iou(threshold):
+    levels = fitness_iou(threshold)
+    assert levels[0] == threshold
+    assert fitness_bin(levels + 1e-6, threshold).tolist() == [0, 1, 2, 3, 4]
+    assert fitness_bin(levels[1:] - 1e-6, threshold).tolist() == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(("threshold", "overlap", "expected"), BINS)

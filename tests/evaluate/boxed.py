@@ -1,37 +1,29 @@
 """Known objects and detections for the tests of evaluators."""
 
-from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 
+from denet.dataset.boxes import Boxes
 from denet.detect.detections import Detections
 
 
-@dataclass
-class Known:
-    """What a dataset with boxes tells an evaluator."""
-
-    boxes_px: np.ndarray
-    box_class: np.ndarray
-    difficult: np.ndarray
-    crowd: np.ndarray
-    start: np.ndarray
-    sizes: np.ndarray
-    image_ids: list
-
-
 def known(image_num, rows):
-    """Return rows (image, class, box[, "difficult" | "crowd"]), images ascending."""
+    """Return what evaluators read of a dataset of rows (image, class, box[, note]).
+
+    The note is "difficult" or "crowd".
+    """
     note = [row[3] if len(row) > 3 else "" for row in rows]
-    return Known(
-        np.array([row[2] for row in rows], np.float32).reshape(-1, 4),
-        np.array([row[1] for row in rows], np.int32),
-        np.array([each == "difficult" for each in note], bool),
-        np.array([each == "crowd" for each in note], bool),
-        np.searchsorted([row[0] for row in rows], np.arange(image_num + 1)),
-        np.tile(np.array([640, 480], np.int32), (image_num, 1)),
-        [f"{number:06d}" for number in range(image_num)],
+    boxes = Boxes.gather(
+        image_num,
+        [row[0] for row in rows],
+        np.array([row[2] for row in rows]),
+        [row[1] for row in rows],
+        [each == "difficult" for each in note],
+        [each == "crowd" for each in note],
     )
+    sizes = np.tile(np.array([640, 480], np.int32), (image_num, 1))
+    return SimpleNamespace(boxes=boxes, sizes=sizes)
 
 
 def detections(rows):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from evaluate.boxed import detections, known, random_case
 
-from denet.evaluate import truth as truth_module
+from denet.evaluate import overlap
 from denet.evaluate.voc import coverage, evaluate_voc
 
 A, B, C = (0, 0, 10, 10), (100, 0, 110, 10), (200, 0, 210, 10)  # three places of an image
@@ -126,7 +126,7 @@ def plain_ap(objects, found, class_index, match_iou):
 @pytest.mark.parametrize("match_iou", [0.5, 0.75])
 @pytest.mark.parametrize("seed", range(6))
 def test_the_same_as_plain_loops(seed, match_iou, monkeypatch):
-    monkeypatch.setattr(truth_module, "PAIRS", 7)  # compared in many parts
+    monkeypatch.setattr(overlap, "PAIRS", 7)  # compared in many parts
     objects, found = random_case(seed)
     result = evaluate_voc(detections(found), known(40, objects), 6, match_iou)
     expected = [plain_ap(objects, found, k, match_iou) for k in range(6)]
@@ -154,9 +154,9 @@ def test_flags_belong_to_their_boxes():
 def test_coverage_asks_for_no_class():
     objects = [(0, 0, A), (0, 1, B), (0, 1, C, "difficult")]
     found = detections([(0, 1, 0.1, A), (0, 0, 0.1, ELSEWHERE)])
-    assert coverage(found, known(1, objects)) == 0.5
-    assert np.isnan(coverage(found, known(1, objects[2:])))
-    assert coverage(detections([]), known(1, objects)) == 0
+    assert coverage(found, known(1, objects).boxes) == 0.5
+    assert np.isnan(coverage(found, known(1, objects[2:]).boxes))
+    assert coverage(detections([]), known(1, objects).boxes) == 0
 
 
 def test_nothing_known():

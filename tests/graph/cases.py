@@ -169,9 +169,9 @@ def _corners(name: str, op: Op, logits: tuple[int, int, int, int], training: boo
 
 
 def _inject(name: str, samples: int, training: bool = True) -> Case:
-    shapes = (3, samples, 4), (3, samples), (3, 6, 4)
+    shapes = (3, samples, 4), (3, 6, 4)
     types = *(TensorType(shape, "float32") for shape in shapes), TensorType((3, 6), "int32")
-    domains = {0: "boxes", 2: "boxes", 3: "2 classes or none"}
+    domains = {0: "boxes", 1: "boxes", 2: "2 classes or none"}
     return Case(f"InjectGroundTruth {name}", InjectGroundTruth(), types, domains, training)
 
 
@@ -283,11 +283,18 @@ SAMPLES = [
     _corners("plain", CornerCrossEntropy(2.0), (2, 5, 7, 4)),
     _corners("with centres", CornerCrossEntropy(), (1, 6, 4, 5)),
     _corners("dropped", CornerCrossEntropy(1.0, 0.3, 5), (3, 5, 6, 5)),
-    _corners("plain", CornerSearch(3, 0.1, random_sample=0.3, salt=1), (3, 7, 5, 4)),
-    _corners("predicted", CornerSearch(2), (1, 8, 8, 4), training=False),
-    _corners("with centres", CornerSearch(4, local_max=1), (2, 8, 9, 5)),
-    _corners("clustered", CornerSearch(3, 0.0, nms_threshold=0.4), (2, 7, 7, 5), training=False),
-    _corners("too few", CornerSearch(4, 0.6), (2, 3, 2, 4), training=False),
+    _corners(
+        "plain", CornerSearch(3, 0.1, random_sample=0.3, salt=1, corner_max=1024), (3, 7, 5, 4)
+    ),
+    _corners("predicted", CornerSearch(2, corner_max=1024), (1, 8, 8, 4), training=False),
+    _corners("with centres", CornerSearch(4, local_max=1, corner_max=1024), (2, 8, 9, 5)),
+    _corners(
+        "clustered",
+        CornerSearch(3, 0.0, nms_threshold=0.4, corner_max=1024),
+        (2, 7, 7, 5),
+        training=False,
+    ),
+    _corners("too few", CornerSearch(4, 0.6, corner_max=1024), (2, 3, 2, 4), training=False),
     _coverage("plain", 16),
     _coverage("of one sample", 1),
     _inject("plain", 16),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from denet.backend.numpy.backend import NumpyBackend
+from denet.detect.corner import box_log_odds
 from denet.graph.op.base import Run
 from denet.graph.op.corner_cross_entropy import CornerCrossEntropy
 from denet.graph.op.corner_search import CornerSearch
@@ -100,9 +101,9 @@ def test_dropout_leaves_cells_out_and_scales_the_others():
 
 
 def search(op, logits, run=PREDICT):
-    (sample, score), saved = op.forward(run, logits)
-    assert saved == () and sample.dtype == score.dtype == logits.dtype
-    return sample, score
+    (sample,), saved = op.forward(run, logits)
+    assert saved == () and sample.dtype == logits.dtype
+    return sample
 
 
 def random_logits(n=3, height=8, width=9, corner_num=4):
@@ -110,43 +111,44 @@ def random_logits(n=3, height=8, width=9, corner_num=4):
 
 
 def test_prediction_takes_the_best_from_the_best_down():
-    sample, score = search(CornerSearch(3), random_logits())
-    assert sample.shape == (3, 9, 4) and (np.diff(score, axis=1) <= 0).all()
+    logits = random_logits()
+    sample = search(CornerSearch(3, corner_max=1024), logits)
+    assert sample.shape == (3, 9, 4)
+    for boxes, log_odds in zip(sample, -2 * logits, strict=True):
+        cell = np.rint(boxes * [9, 8, 9, 8] - [0, 0, 1, 1]).astype(int)
+        total = box_log_odds(log_odds, cell)
+        assert (np.diff(total) <= 0).all()
     assert (sample[..., 2:] - sample[..., :2] >= 2 / 9 - 1e-9).all()
-    many, scores = search(CornerSearch(5), random_logits())
-    assert (many[:, :9] == sample).all() and (scores[:, :9] == score).all()
+    many = search(CornerSearch(5, corner_max=1024), logits)
+    assert (many[:, :9] == sample).all()
 
 
 def test_the_whole_image_takes_the_places_that_are_left():
     logits = np.full((2, 4, 8, 4), 5, np.float32)
     logits[1, 1, 2, 0] = logits[1, 2, 5, 3] = -5
-    sample, score = search(CornerSearch(2), logits)
-    assert sample[0].tolist() == [[0, 0, 1, 1]] * 4 and score[0].tolist() == [0] * 4
+    sample = search(CornerSearch(2, corner_max=1024), logits)
+    assert sample[0].tolist() == [[0, 0, 1, 1]] * 4
     assert sample[1].tolist() == [[2 / 8, 1 / 4, 6 / 8, 3 / 4], *[[0, 0, 1, 1]] * 3]
-    assert score[1].tolist() == [0.5, 0, 0, 0]  # two corners for it, two against it
 
 
 def test_threshold_and_number_of_corners_are_obeyed():
     """DeNet of 2017 read cornerThreshold and cornerMax but used neither."""
     logits = random_logits()
     few = [
-        (score > 0).sum(axis=1)
+        np.array([len(np.unique(boxes, axis=0)) for boxes in search(op, logits)])
         for op in (
-            CornerSearch(9, 0.01),
-            CornerSearch(9, 0.9),
+            CornerSearch(9, 0.01, corner_max=1024),
+            CornerSearch(9, 0.9, corner_max=1024),
             CornerSearch(9, 0.01, corner_max=2),
         )
-        for _, score in [search(op, logits)]
     ]
     assert (few[0] == 81).all() and (few[1] < 40).all()
-    assert (few[2] <= 2 * 2 + 2 * 2).all()
+    assert (few[2] <= 2 * 2 + 2 * 2 + 1).all()  # and the whole image
 
 
 def test_training_adds_random_boxes():
-    op = CornerSearch(4, random_sample=0.25, salt=1)
-    sample, score = search(op, random_logits(), TRAIN)
-    assert ((score > 0).sum(axis=1) == 12).all() and (score[:, 12:] == 0).all()
-    best, _ = search(op, random_logits())
+    op = CornerSearch(4, random_sample=0.25, salt=1, corner_max=1024)
+    sample, best = search(op, random_logits(), TRAIN), search(op, random_logits())
     assert all(
         set(map(tuple, some[:12])) <= set(map(tuple, all_))
         for some, all_ in zip(sample, best, strict=True)
@@ -155,30 +157,34 @@ def test_training_adds_random_boxes():
 
 
 def test_keys_and_salt_decide_what_is_random():
-    op, logits = CornerSearch(4, random_sample=0.25, salt=1), random_logits(1).repeat(3, axis=0)
-    sample, _ = search(op, logits, TRAIN)
-    again, _ = search(op, logits[:2], Run(True, KEYS[[2, 0]]))
+    op, logits = (
+        CornerSearch(4, random_sample=0.25, salt=1, corner_max=1024),
+        random_logits(1).repeat(3, axis=0),
+    )
+    sample = search(op, logits, TRAIN)
+    again = search(op, logits[:2], Run(True, KEYS[[2, 0]]))
     assert (again == sample[[2, 0]]).all()
     assert (sample[0] != sample[1]).any()
-    assert (search(CornerSearch(4, random_sample=0.25, salt=2), logits, TRAIN)[0] != sample).any()
+    assert (
+        search(CornerSearch(4, random_sample=0.25, salt=2, corner_max=1024), logits, TRAIN)
+        != sample
+    ).any()
 
 
 def inject(run, samples, *targets):
     sample = np.full((len(targets[0]), samples, 4), 9, np.float32)
-    score = np.full(sample.shape[:2], 0.25, np.float32)
-    outputs, saved = InjectGroundTruth().forward(run, sample, score, *targets)
-    assert saved == () and (sample == 9).all() and (score == 0.25).all()
-    return outputs
+    (output,), saved = InjectGroundTruth().forward(run, sample, *targets)
+    assert saved == () and (sample == 9).all()
+    return output
 
 
 def test_true_boxes_take_the_last_places():
     first, second = (0, 0, 0.5, 0.5), (0.25, 0, 1, 0.5)
-    sample, score = inject(TRAIN, 4, *truth([first, second], [], [second]))
+    sample = inject(TRAIN, 4, *truth([first, second], [], [second]))
     other = [9] * 4
     assert sample[0].tolist() == [other, other, list(first), list(second)]
     assert sample[1].tolist() == [other] * 4
     assert sample[2].tolist() == [other] * 3 + [list(second)]
-    assert score.tolist() == [[0.25, 0.25, 1, 1], [0.25] * 4, [0.25, 0.25, 0.25, 1]]
 
 
 def test_more_true_boxes_than_samples():
@@ -186,14 +192,12 @@ def test_more_true_boxes_than_samples():
     boxes = [(0, 0, 1, size / 8) for size in range(1, 7)]
     box, box_class = truth(boxes)
     box_class[0, 1] = -1
-    sample, score = inject(TRAIN, 4, box, box_class)
+    sample = inject(TRAIN, 4, box, box_class)
     assert (sample[0, :, 3] * 8).tolist() == [1, 3, 4, 5]
-    assert score.tolist() == [[1] * 4]
 
 
 def test_prediction_leaves_the_samples_alone():
-    sample, score = inject(PREDICT, 4, *truth([WHOLE]))
-    assert (sample == 9).all() and (score == 0.25).all()
+    assert (inject(PREDICT, 4, *truth([WHOLE])) == 9).all()
 
 
 def test_coverage_by_hand():

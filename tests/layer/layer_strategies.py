@@ -8,11 +8,11 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from denet.errors import DescriptionError
+from denet.kind import Choice, Fixed, Flag, Integer, Kind, Real
 from denet.layer.base import Layer, declarations
 from denet.layer.border_mode import PADDING, BorderMode
 from denet.layer.declare import Declaration
 from denet.layer.initialise import SCHEMES, WeightScheme
-from denet.layer.kind import Choice, Fixed, Flag, Integer, Kind, Real
 from denet.layer.registry import all_layers
 
 

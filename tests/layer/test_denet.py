@@ -70,16 +70,20 @@ def test_costs_and_outputs(text, costs, columns, fitness):
     shapes = {
         "detection_probability": (2, 16, columns),
         "detection_box": (2, 16, 4),
-        "sample": (2, 16, 4),
-        "sample_score": (2, 16),
     } | ({"detection_fitness": (2, 16, 6)} if fitness else {})
     assert {name: tensor.shape for name, tensor in graph.outputs.items()} == shapes
     assert graph.inputs["box"].shape == (2, BOX_CAPACITY, 4)
 
-    found = predicted(model, batch_of_two())
+    rng, values = np.random.default_rng(0), model.values()  # corners that show something
+    (corner,) = (name for name in values if name.endswith("corner.corner.weight"))
+    values[corner] = rng.normal(0, 20, values[corner].shape).astype(np.float32)
+    model.set_values(values)
+    batch = batch_of_two()
+    found = predicted(model, batch)
     assert found["detection_probability"] == pytest.approx(1 / columns)  # weights start at 0
-    np.testing.assert_allclose(found["detection_box"], found["sample"], atol=1e-6)
-    assert np.ptp(found["sample"]) > 0
+    sample = evaluate(graph, values, batch, Run(False, KEYS))[graph.marks["sample"].name]
+    np.testing.assert_allclose(found["detection_box"], sample, atol=1e-6)
+    assert len(np.unique(sample.reshape(-1, 4), axis=0)) > 16
     if fitness:
         assert found["detection_fitness"] == pytest.approx(1 / 6)
 
@@ -209,13 +213,17 @@ def test_a_cut_anywhere_changes_no_number(place):
 
 @pytest.mark.parametrize("text", ["DND[0.5,1,1]", "DND.B[0.5,1,0.125]"])
 def test_a_detector_learns_its_two_images(text):
-    """Plain gradient descent: the best sample of each object gets its class and keeps its box."""
+    """Plain gradient descent: the best sample of each object gets its class and keeps its box.
+
+    The steps fall to 0, so that the end does not hang on the last bits of the numbers on the way.
+    """
     model, batch = create(text), batch_of_two()
     plan = training_plan(model)
     before = sum(plan.run(batch, KEYS).values())
-    for step in range(300):
+    for step in range(400):
         costs = plan.run(batch, KEYS + np.uint64(2 * step))
-        np.subtract(plan.weights, 0.5 * plan.gradients, out=plan.weights)
+        rate = 0.3 * (1 - step / 400)
+        np.subtract(plan.weights, rate * plan.gradients, out=plan.weights)
     assert sum(costs.values()) < before / 3
     model.set_values(plan.values())
     found = predicted(model, batch)

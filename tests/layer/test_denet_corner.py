@@ -68,7 +68,7 @@ def test_arguments_reach_the_ops():
     assert (search.local_max, search.nms_threshold, search.corner_max) == (1, 0.7, 1024)
     assert cost.salt != search.salt
     assert graph.outputs["last"].shape == (2, 3, 3, 5 * 5 * 7 + 2)
-    assert graph.marks["sample"].shape == (2, 9, 4) and graph.marks["sample_score"].shape == (2, 9)
+    assert graph.marks["sample"].shape == (2, 9, 4)
     default = op(build("DNC DNS"), CornerSearch)
     assert (default.sample_num, default.corner_threshold, default.random_sample) == (4, 0.01, 0.1)
     assert (default.local_max, default.nms_threshold) == (0, 1.0)
@@ -149,7 +149,7 @@ def test_coverage_is_that_of_the_samples_before_the_true_boxes_join(text, cut, b
     # of corners that all are alike: the samples are those of the search alone
     logits = np.full((2, 12, 12, 4), 5, np.float32)
     keys = np.array([3, 4], np.uint64)
-    (sample, _), _ = search.forward(Run(True, keys), logits)
+    (sample,), _ = search.forward(Run(True, keys), logits)
     covered = sum(
         any(overlaps(each, one) for one in sample[image])
         for image in range(2)
@@ -159,8 +159,8 @@ def test_coverage_is_that_of_the_samples_before_the_true_boxes_join(text, cut, b
     plan = Plan(graph, backend, "train")
     plan.load(model.values())
     plan.run(batch, keys)
-    assert plan.ratios["coverage"].tolist() == [covered, 80]
+    assert plan.ratios["sample_coverage"].tolist() == [covered, 80]
     batch["box_class"][:] = -1
     plan.run(batch, keys)
-    assert plan.ratios["coverage"].tolist() == [0, 0]
+    assert plan.ratios["sample_coverage"].tolist() == [0, 0]
     assert Plan(graph, backend, "predict").ratios == {}

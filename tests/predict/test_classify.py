@@ -14,10 +14,9 @@ from denet.evaluate.classifier import Classifier
 from denet.model.model import Model
 from denet.predict.classify import (
     classify_images,
-    find_images,
     unlabelled,
 )
-from denet.predict.image_files import FittedFiles
+from denet.predict.image_files import CoveringFiles, find_images
 
 
 @pytest.fixture
@@ -30,12 +29,12 @@ def images(tmp_path):
 
 
 def answers_for(files, batch_size=3, model=None, thread_num=1):
-    """Return the answers for ``FittedFiles``."""
+    """Return the answers for ``CoveringFiles``."""
     return list(classify_images(classifier(batch_size, model), files, thread_num=thread_num))
 
 
 def files_of(paths, **settings):
-    return FittedFiles(paths, ["a", "b"], (3, 6, 6), **settings)
+    return CoveringFiles(paths, ["a", "b"], (3, 6, 6), **settings)
 
 
 def classifier(batch_size=3, model=None):
@@ -91,7 +90,7 @@ def test_any_mode_and_size(mode, channels, tmp_path):
     path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
     Image.new(mode, (9, 13)).save(path)
     model = Model.create("C[4,3] A P.A R", (channels, 6, 6), ["a", "b"], seed=0)
-    files = FittedFiles([str(path)], ["a", "b"], (channels, 6, 6))
+    files = CoveringFiles([str(path)], ["a", "b"], (channels, 6, 6))
     assert len(answers_for(files, 1, model)) == 1, files.bad
 
 
@@ -144,7 +143,7 @@ def test_true_classes_are_known_by_the_directories(directories, class_labels, wo
 
 def test_image_files_have_one_or_three_channels(images):
     with pytest.raises(UsageError, match="images of 2 channels"):
-        FittedFiles(images, ["a", "b"], (2, 6, 6))
+        CoveringFiles(images, ["a", "b"], (2, 6, 6))
 
 
 # image width and height, network width and height, the part that remains (left, top, right, bottom)
@@ -180,6 +179,12 @@ def test_find_images(images, tmp_path):
     (tmp_path / "list.txt").write_text("3.png\n\nsub/0.PNG\n")
     assert find_images(tmp_path / "list.txt") == [images[3], str(tmp_path / "sub" / "0.PNG")]
     assert find_images(images[2]) == [images[2]]
+
+
+def test_links_to_a_directory_above_are_passed_over(images, tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "up").symlink_to(tmp_path)
+    assert find_images(tmp_path) == images
 
 
 @pytest.mark.parametrize("name, message", [("none", "no such file"), ("empty", "no images")])

@@ -9,8 +9,8 @@ from PIL import Image, ImageColor
 
 from denet.errors import UsageError
 from denet.evaluate.topk import TopErrors
-from denet.report.confusion import LONGEST, draw_confusion, short_name
-from denet.report.drawing import BLUE, RED
+from denet.report.confusion import draw_confusion
+from denet.report.drawing import BLUE, LONGEST, RED, short_name
 
 
 @pytest.fixture(autouse=True)

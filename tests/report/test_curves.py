@@ -94,14 +94,15 @@ def test_epochs_without_a_test_are_joined_and_all_panels_show_the_same_epochs():
 
 def test_several_costs_are_drawn_with_their_sum_and_the_coverage_beside_them():
     parts = {"cost_corner": [0.5, 0.25], "cost_class": [1.0, 0.75], "cost_box": [0.0, 0.0]}
-    axes = panels_of(cost=[1.5, 1.0], coverage=[20.0, 60.0], **parts)
+    axes = panels_of(cost=[1.5, 1.0], sample_coverage=[20.0, 60.0], **parts)
     lines = {line.get_label(): list(line.get_ydata()) for line in axes["Training cost"].get_lines()}
     assert lines == {
         "sum 1.000": [1.5, 1.0],
         "corner 0.2500": [0.5, 0.25],
         "class 0.7500": [1.0, 0.75],
     }
-    assert axes["Coverage (%)"].get_title() == "Coverage (%): 60"
+    title = "Sample coverage (%)"
+    assert axes[title].get_title() == f"{title}: 60"
     (alone,) = panels_of(cost=[1.5, 1.0]).values()
     assert alone.get_title() == "Training cost: 1" and alone.get_legend() is None
 

@@ -22,7 +22,7 @@ SCALARS = [
 TAGS = [
     ("cost", "train/cost"),
     ("cost_corner", "train/cost_corner"),
-    ("coverage", "train/coverage"),
+    ("sample_coverage", "train/sample_coverage"),
     ("train_seconds", "train/seconds"),
     ("test_top5_error", "test/top5_error"),
     ("wait_seconds", "train/wait_seconds"),

@@ -90,29 +90,38 @@ def test_each_cost_is_weighted_and_all_add_up_to_the_total(
         costs = plan.run({"data": batch.data, **batch.targets}, batch.sample_keys)
         for column, factor, cost in zip(COSTS, (2, 0.5, 0.5, 0.5), costs.values(), strict=True):
             sums[column] += factor * float(cost) * count
-        covered += int(plan.ratios["coverage"][0])
+        covered += int(plan.ratios["sample_coverage"][0])
         boxes += int((batch.targets["box_class"] >= 0).sum())
     for column, total in sums.items():
         assert row[column] == pytest.approx(total / 5, rel=1e-9), column
     assert sum(row[column] for column in COSTS) == pytest.approx(row["cost"], rel=1e-12)
-    assert 0 < covered < boxes and row["coverage"] == pytest.approx(100 * covered / boxes)
+    assert 0 < covered < boxes and row["sample_coverage"] == pytest.approx(100 * covered / boxes)
     parts = ", ".join(f"{column[5:]} {row[column]:.4f}" for column in COSTS)
-    line = f"epoch 1/1: cost {row['cost']:.4f} ({parts}), coverage {row['coverage']:.2f}%, learn"
+    line = f"epoch 1/1: cost {row['cost']:.4f} ({parts}), "
+    line += f"samples cover {row['sample_coverage']:.2f}%, learn"
     assert line in caplog.text
-    assert list(read_metrics(tmp_path / "run/metrics.csv"))[2:8] == ["cost", *COSTS, "coverage"]
+    assert list(read_metrics(tmp_path / "run/metrics.csv"))[2:8] == [
+        "cost",
+        *COSTS,
+        "sample_coverage",
+    ]
 
 
 def test_without_any_box_there_is_no_coverage(tmp_path: Path) -> None:
     root = tmp_path / "bare"
     write_voc(root, {"0": voc_xml(), "1": voc_xml()})
     (row,) = begin(tmp_path / "run", opened(root), epochs=1).run()
-    assert math.isnan(row["coverage"]) and row["cost_box"] == 0 and math.isfinite(row["cost"])
+    assert (
+        math.isnan(row["sample_coverage"]) and row["cost_box"] == 0 and math.isfinite(row["cost"])
+    )
 
 
 def test_a_network_of_one_cost_has_the_total_alone(tmp_path: Path) -> None:
     settings = TrainSettings(output_prefix=str(tmp_path / "run/m"), epochs=1)
     (row,) = Trainer(tiny_model(), tiny_set(), None, settings, NumpyBackend()).run()
-    assert [name for name in row if name.startswith("cost") or name == "coverage"] == ["cost"]
+    assert [name for name in row if name.startswith("cost") or name == "sample_coverage"] == [
+        "cost"
+    ]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
@@ -128,7 +137,7 @@ def test_a_resumed_run_tells_the_same(data: Path, tmp_path: Path) -> None:
 
     def columns(directory: Path) -> str:
         found = read_metrics(directory / "metrics.csv")
-        return json.dumps({n: found[n] for n in ["cost", *COSTS, "coverage"]})
+        return json.dumps({n: found[n] for n in ["cost", *COSTS, "sample_coverage"]})
 
     begin(tmp_path / "straight", opened(data)).run()
     for at in range(2, 5):
@@ -137,7 +146,7 @@ def test_a_resumed_run_tells_the_same(data: Path, tmp_path: Path) -> None:
         with pytest.raises(KeyboardInterrupt):
             begin(directory, dataset).run()
         position = read_state(directory / "m.state").position
-        assert set(position.columns) == {*COSTS, "coverage"}
+        assert set(position.columns) == {*COSTS, "sample_coverage"}
         resume(directory, opened(data)).run()
         assert columns(directory) == columns(tmp_path / "straight"), at
 
@@ -163,7 +172,7 @@ def test_a_state_of_before_there_were_such_columns_goes_on(data: Path, tmp_path:
     rewrite(tmp_path / "m.state", old, {n: state.data[n] for n in ("samples", "checksum")})
     first, second = resume(tmp_path, opened(data)).run()
     assert first["cost"] == pytest.approx(old["cost"] / 5)
-    assert all(math.isnan(first[column]) for column in [*COSTS, "coverage"])
+    assert all(math.isnan(first[column]) for column in [*COSTS, "sample_coverage"])
     assert sum(second[column] for column in COSTS) == pytest.approx(second["cost"])
 
 

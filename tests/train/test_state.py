@@ -24,7 +24,7 @@ from denet.train.trainer import Trainer
 
 SETTINGS = TrainSettings(epochs=2, batch_size=3, solver="adam", learn_momentum=(0.9, 0.99))
 NAN = float("nan")
-SUMS = {"cost_box": (0.1 + 0.2, 6.0), "coverage": (1e-300, 3.0)}
+SUMS = {"cost_box": (0.1 + 0.2, 6.0), "sample_coverage": (1e-300, 3.0)}
 
 
 def example() -> State:

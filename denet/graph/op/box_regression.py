@@ -11,7 +11,7 @@ from denet.detect.box import centre, decode_centre, encode
 from denet.detect.target import box_target
 from denet.graph.graph import TensorType
 from denet.graph.op.base import Arrays, GradientSaving, Run, Types
-from denet.graph.op.detection_cross_entropy import check_detection
+from denet.graph.op.truth import check_detection
 
 EPS = 1e-3  # of the bounded IoU, as part of the image
 
@@ -42,7 +42,7 @@ class BoxRegression(GradientSaving):
     bounded: bool
 
     def infer(self, *inputs: TensorType) -> Types:
-        check_detection(inputs)
+        check_detection(*inputs)
         assert inputs[0].shape[3] == 4, inputs
         return super().infer(*inputs)
 

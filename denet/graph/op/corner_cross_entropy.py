@@ -10,6 +10,7 @@ import numpy as np
 from denet.detect.corner import corner_target
 from denet.graph.graph import TensorType
 from denet.graph.op.base import Arrays, GradientSaving, Run, Types, image
+from denet.graph.op.truth import check_truth
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,10 @@ class CornerCrossEntropy(GradientSaving):
         assert 0 <= self.dropout < 1, self.dropout
 
     def infer(self, *inputs: TensorType) -> Types:
-        logits, box, box_class = inputs
+        logits, *truth = inputs
         n, _, _, corner_num = image(logits)
         assert corner_num in (4, 5) and logits.dtype == "float32", inputs
-        assert box.shape == (*box_class.shape, 4) and box_class.shape[0] == n, inputs
-        assert box_class.dtype == "int32", inputs
+        check_truth(n, *truth)
         return super().infer(*inputs)
 
     def forward(self, run: Run, *inputs: Any) -> tuple[Arrays, Arrays]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from denet.detect.sample import WHOLE_IMAGE, filled, find_samples, with_random
+from denet.detect.sample import WHOLE_IMAGE, find_samples, with_random
 from denet.graph.graph import TensorType
 from denet.graph.op.base import Arrays, Op, Run, Types, image
 
@@ -16,10 +16,10 @@ from denet.graph.op.base import Arrays, Op, Run, Types, image
 class CornerSearch(Op):
     """Input: corner logits h (n, height, width, k) float32, k = 4 or 5, P(corner) = sigmoid(-2h).
 
-    Outputs: sample (n, N, 4) and score (n, N) float32, N = ``sample_num`` squared. Prediction takes
-    the N best boxes from the best down; where there are fewer, the whole image with score 0 takes
-    the places that are left. Training takes a random share of them and fills up with random boxes,
-    a function of the sample's key and ``salt``. No gradient: the boxes are constants.
+    Output: sample (n, N, 4) float32, N = ``sample_num`` squared. Prediction takes the N best boxes
+    from the best down; where there are fewer, the whole image takes the places that are left.
+    Training takes a random share of them and fills up with random boxes, a function of the sample's
+    key and ``salt``. No gradient: the boxes are constants.
     """
 
     sample_num: int
@@ -27,22 +27,21 @@ class CornerSearch(Op):
     local_max: int = 0
     nms_threshold: float = 1.0
     random_sample: float = 0.0
-    corner_max: int = 1024
     salt: int = 0
+    corner_max: int = field(kw_only=True)
 
     gradient_inputs = ()
 
     def infer(self, *inputs: TensorType) -> Types:
         n, _, _, corner_num = image(inputs[0])
         assert corner_num in (4, 5) and inputs[0].dtype == "float32", inputs
-        count = self.sample_num**2
-        return TensorType((n, count, 4), "float32"), TensorType((n, count), "float32")
+        return (TensorType((n, self.sample_num**2, 4), "float32"),)
 
     def forward(self, run: Run, *inputs: Any) -> tuple[Arrays, Arrays]:
         log_odds = -2 * inputs[0]
         count = self.sample_num**2
         sample = np.empty((len(log_odds), count, 4), log_odds.dtype)
-        score = np.empty((len(log_odds), count), log_odds.dtype)
+        sample[:] = WHOLE_IMAGE
         generators = run.generators(self.salt) if run.training else []
         for index, each in enumerate(log_odds):
             found = find_samples(
@@ -51,10 +50,9 @@ class CornerSearch(Op):
                 self.corner_threshold,
                 self.local_max,
                 self.nms_threshold,
-                self.corner_max,
+                corner_max=self.corner_max,
             )
             if run.training:
-                found = with_random(*found, count, self.random_sample, generators[index])
-            missing = count - len(found[0])
-            sample[index], score[index] = filled(*found, np.tile(WHOLE_IMAGE, (missing, 1)))
-        return (sample, score), ()
+                found = with_random(found, count, self.random_sample, generators[index])
+            sample[index, : len(found)] = found
+        return (sample,), ()

@@ -10,6 +10,7 @@ import numpy as np
 from denet.detect.box import iou
 from denet.graph.graph import TensorType
 from denet.graph.op.base import Arrays, Op, Run, Types
+from denet.graph.op.truth import check_samples
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,7 @@ class Coverage(Op):
     gradient_inputs = ()
 
     def infer(self, *inputs: TensorType) -> Types:
-        sample, box, box_class = inputs
-        n, count, _ = sample.shape
-        assert sample.shape == (n, count, 4) and box.shape == (*box_class.shape, 4), inputs
-        assert box_class.shape[0] == n and box_class.dtype == "int32", inputs
+        check_samples(*inputs)
         return (TensorType((2,), "int32"),)
 
     def forward(self, run: Run, *inputs: Any) -> tuple[Arrays, Arrays]:

@@ -12,6 +12,7 @@ import numpy as np
 from denet.detect.target import FITNESS_BINS, class_target
 from denet.graph.graph import TensorType
 from denet.graph.op.base import Arrays, GradientSaving, Run, Types
+from denet.graph.op.truth import check_detection
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class DetectionCrossEntropy(GradientSaving):
     joint: bool
 
     def infer(self, *inputs: TensorType) -> Types:
-        check_detection(inputs)
+        check_detection(*inputs)
         assert not self.joint or inputs[0].shape[3] % FITNESS_BINS == 1, inputs
         return super().infer(*inputs)
 
@@ -42,13 +43,6 @@ class DetectionCrossEntropy(GradientSaving):
             for sample, box, box_class in zip(*images, strict=True)
         )
         return cross_entropy(logits, targets, self.factor)
-
-
-def check_detection(inputs: Types) -> None:
-    """Assert that the maps (n, S, S, k), the samples and the ground truth fit each other."""
-    (n, height, width, _), *others = (type_.shape for type_ in inputs)
-    capacity = others[1][1]
-    assert others == [(n, height * width, 4), (n, capacity, 4), (n, capacity)], inputs
 
 
 def cross_entropy(

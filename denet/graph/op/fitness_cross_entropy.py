@@ -8,7 +8,8 @@ from typing import Any
 from denet.detect.target import FITNESS_BINS, fitness_target
 from denet.graph.graph import TensorType
 from denet.graph.op.base import Arrays, GradientSaving, Run, Types
-from denet.graph.op.detection_cross_entropy import check_detection, cross_entropy
+from denet.graph.op.detection_cross_entropy import cross_entropy
+from denet.graph.op.truth import check_detection
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class FitnessCrossEntropy(GradientSaving):
     overlap: float
 
     def infer(self, *inputs: TensorType) -> Types:
-        check_detection(inputs)
+        check_detection(*inputs)
         assert inputs[0].shape[3] == FITNESS_BINS + 1, inputs
         return super().infer(*inputs)
 

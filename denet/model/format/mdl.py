@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from denet.errors import DataError
-from denet.model.format.atomic import atomic_write
+from denet.files import atomic_write
 from denet.model.format.content import (
     check_labels,
     fill,

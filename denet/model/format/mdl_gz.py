@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from denet.errors import DataError
+from denet.files import atomic_write
 from denet.graph.graph import Graph
 from denet.layer.base import Layer
-from denet.model.format.atomic import atomic_write
 from denet.model.format.content import (
     MAX_CLASSES,
     check_labels,

@@ -1,48 +1,12 @@
-"""The objects that are known to be in the images of a dataset, and which of them were met."""
+"""Which of other boxes each box overlaps most, such as detections and known objects."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 
 from denet.detect.box import iou
 
 PAIRS = 1 << 20  # of boxes that are compared together
-
-
-class Truth(Protocol):
-    """Known objects as columns, those of one image after the other.
-
-    Boxes are x0, y0, x1, y1 in pixels, from 0, x1 and y1 just outside.
-    """
-
-    @property
-    def boxes_px(self) -> np.ndarray: ...  # (t, 4) float32
-
-    @property
-    def box_class(self) -> np.ndarray: ...  # (t,) int32
-
-    @property
-    def difficult(self) -> np.ndarray: ...  # (t,) bool: to find it or not counts neither way
-
-    @property
-    def crowd(self) -> np.ndarray: ...  # (t,) bool: one box around many objects
-
-    @property
-    def start(self) -> np.ndarray: ...  # (images + 1,): those of image i are start[i]:start[i + 1]
-
-    @property
-    def sizes(self) -> np.ndarray: ...  # (images, 2) int32: width, height
-
-    @property
-    def image_ids(self) -> Sequence[str | int]: ...
-
-
-def box_image(truth: Truth) -> np.ndarray:
-    """Return the image (t,) of each known object."""
-    return np.repeat(np.arange(len(truth.start) - 1), np.diff(truth.start))
 
 
 def best_overlap(

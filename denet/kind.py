@@ -1,4 +1,4 @@
-"""The kinds of value a layer takes: how each is read from text, checked, written and explained."""
+"""The kinds of value an option takes: how each is read from text, checked, written, explained."""
 
 from __future__ import annotations
 

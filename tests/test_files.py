@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from denet.errors import DataError
-from denet.model.format.atomic import atomic_write
+from denet.files import atomic_write
 
 
 def files(directory):
@@ -45,6 +45,13 @@ def test_a_full_disk_is_told_in_one_line(tmp_path):
         full.write(b"x")
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_pipe_stays_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="pipe"), atomic_write(tmp_path / "pipe") as temporary:
+        temporary.write_bytes(b"new")
+    assert (tmp_path / "pipe").is_fifo() and files(tmp_path) == ["pipe"]
 
 
 @pytest.mark.parametrize("name", ["absent/a.mdl", "directory"])
@@ -86,7 +93,7 @@ def test_killed_in_the_middle_of_a_save(tmp_path):
     (tmp_path / "a.mdl").write_bytes(b"old")
     program = (
         "import os, signal, sys\n"
-        "from denet.model.format.atomic import atomic_write\n"
+        "from denet.files import atomic_write\n"
         "with atomic_write(sys.argv[1]) as temporary:\n"
         "    temporary.write_bytes(b'half')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

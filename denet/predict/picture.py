@@ -1,0 +1,87 @@
+"""Pictures of images with what a model says of them, as PNG files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from denet.dataset.base import MAX_IMAGE_PIXELS
+from denet.dataset.decode import decode_image, decode_stored, open_image, quiet_pillow
+from denet.dataset.image_loader import DetectionDataset
+from denet.detect.detections import Detections
+from denet.files import atomic_write
+from denet.predict.classify import Answer
+from denet.report.detections import Objects, draw_detections
+from denet.report.drawing import draw_classes
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+def detections_file(directory: Path, number: int) -> Path:
+    """Return where the picture of an image of this number goes."""
+    return directory / f"{number:06d}_dets.png"
+
+
+def draw_answer(
+    target: str | os.PathLike[str],
+    answer: Answer,
+    font_file: str | None = None,
+    max_image_pixels: int = MAX_IMAGE_PIXELS,
+) -> None:
+    """Draw the image file of an answer beside its classes."""
+    with quiet_pillow():
+        image = decode_image(answer.name, max_image_pixels=max_image_pixels)
+    _save(target, draw_classes(image, answer.classes, answer.label, font_file))
+
+
+def draw_file(
+    target: str | os.PathLike[str],
+    path: str,
+    found: Detections,
+    class_labels: Sequence[str],
+    font_file: str | None = None,
+    max_image_pixels: int = MAX_IMAGE_PIXELS,
+) -> None:
+    """Draw an image file with what is found in it, in its upright pixels."""
+    with quiet_pillow():
+        image = decode_image(path, max_image_pixels=max_image_pixels)
+    _save(target, draw_detections(image, found, class_labels, font_file=font_file))
+
+
+def draw_dataset(
+    directory: Path,
+    dataset: DetectionDataset,
+    found: Detections,
+    font_file: str | None = None,
+    max_image_pixels: int = MAX_IMAGE_PIXELS,
+) -> None:
+    """Draw each image, but damaged ones, with what is found and known in it, in stored pixels.
+
+    To ``detections_file`` of its index.
+    """
+    names, damaged = dataset.image_names, {bad.name for bad in dataset.bad}
+    for number, (name, own) in enumerate(zip(names, found.by_image(len(names)), strict=True)):
+        if name in damaged:
+            continue
+        with quiet_pillow():
+            image = open_image(name, max_image_pixels)
+            image, _ = decode_stored(image, *image.size)
+        picture = draw_detections(
+            image, own, dataset.class_labels, _known(dataset, number), font_file=font_file
+        )
+        _save(detections_file(directory, number), picture)
+
+
+def _known(dataset: DetectionDataset, number: int) -> Objects:
+    """Return the known objects of an image."""
+    own = dataset.boxes.of(number)
+    notes = ["difficult" if each else "" for each in dataset.difficult[own]]
+    return Objects(dataset.box_class[own], dataset.boxes_px[own], notes)
+
+
+def _save(target: str | os.PathLike[str], picture: Image) -> None:
+    with atomic_write(target) as temporary:
+        picture.save(temporary, format="png")
