@@ -67,6 +67,6 @@ def check_numbers(values: np.ndarray, names: Sequence[str]) -> None:
     numbers = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
     if not numbers.all():
         raise DataError(
-            f"model: its answer is not a number: {printable(names[int(numbers.argmin())])}: the "
+            f"model: its answer is not a number: {printable(names[int(np.argmin(numbers))])}: the "
             "weights are damaged or diverged in training: take the model of an earlier epoch"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from denet.errors import UsageError
 from denet.evaluate.predictor import Predictor, check_numbers
@@ -116,7 +117,7 @@ class PositionCounts:
         return right, missed, false, self.pairs.sum() - right - missed - false
 
 
-def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def _share(part: ArrayLike, whole: ArrayLike) -> np.ndarray:
     """Return part / whole, nan where there is no whole."""
     part, whole = np.asarray(part, np.float64), np.asarray(whole)
     return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)

@@ -42,7 +42,7 @@ class ClassCurve:
         """Return the envelope at the recall part / whole, 0 where it is not reached."""
         # in whole numbers, where 3 of 10 is exactly a recall of 3/10
         reached = whole * np.cumsum(self.right) >= part * self.object_num
-        return float(self.envelope[reached.argmax()]) if reached.any() else 0.0
+        return float(self.envelope[np.argmax(reached)]) if reached.any() else 0.0
 
     @property
     def ap_11(self) -> float:
