@@ -35,7 +35,7 @@ def annotated(directory: Path) -> list[tuple[str, list[tuple[str, list[int]]]]]:
         boxes = [
             (
                 str(each.findtext("name")),
-                [int(side.text or "") for side in each.find("bndbox") or ()],
+                [int(side.text or "") for side in each.iterfind("bndbox/*")],
             )
             for each in root.iterfind("object")
         ]
