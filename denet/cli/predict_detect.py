@@ -100,9 +100,9 @@ def detect_in_dataset(options: argparse.Namespace, detector: Detector, words: se
     model = detector.model
     images = open_images(options, options.input, model)
     assert isinstance(images, DetectionDataset)
-    report, directory = None, None
     if options.results or "image" in words:
-        directory = results_directory(options)
+        results_directory(options)  # what is in the way of it is told before the work
+    report = None
     if options.report:
         report = DetectionReport(options.report, images.class_labels, options.font)
     found = detect_dataset(detector, images, options.thread_num)
@@ -111,12 +111,15 @@ def detect_in_dataset(options: argparse.Namespace, detector: Detector, words: se
     if options.format:
         pairs = zip(names, boxes.by_image(len(names)), strict=True)
         write_detections(pairs, model.class_labels, options.format)
-    if options.results and directory:
-        write_detections_json(directory / "detections.json", found, images, detector.params)
+    if options.results:
+        write_detections_json(
+            results_directory(options) / "detections.json", found, images, detector.params
+        )
     for word in EVALUATIONS:
         if word in words:
             _EVALUATE[word](options, detector, images, boxes, report)
-    if "image" in words and directory:
+    if "image" in words:
+        directory = results_directory(options)
         draw_dataset(directory, images, boxes, options.font, options.max_image_pixels)
         log.info(DRAWN, directory, len(names))
     return len(names)
@@ -158,7 +161,7 @@ def evaluate_mscoco(
         file = f"{results_prefix(options)}.json"
         write_coco(file, boxes, dataset.image_ids, dataset.category_ids)
     if len(dataset.boxes):
-        print(evaluate_coco(boxes, dataset, len(labels), dataset.boxes.area).report(labels))
+        print(evaluate_coco(boxes, dataset, len(labels)).report(labels))
     else:
         log.warning(NOTHING_KNOWN, options.input)
 

@@ -124,6 +124,22 @@ def open_annotated(
     return dataset
 
 
+def nothing_at(path: str, lacking: str) -> DataError:
+    """Return the error for a path without ``lacking``; it tells what can be read there instead."""
+    place = printable(os.path.abspath(path))
+    if not os.path.isdir(path):
+        what = "not a directory" if os.path.exists(path) else "no such directory"
+        return DataError(f"{what}: {place}")
+    mend = "give the directory that holds it"
+    for kind in ("voc", "mscoco"):
+        layout = importlib.import_module(f"denet.dataset.{kind}")
+        if names := layout.split_names(path):
+            mend = f"give --extension {kind},NAME with NAME one of {', '.join(names[:10])}"
+        elif layout.is_at(path):
+            mend = f"give this directory with --extension {kind} to take all annotated images"
+    return DataError(f"no {lacking} in {place}: {mend}")
+
+
 def _number_classes(
     found: Annotated,
     settings: ImageOptions,

@@ -221,7 +221,8 @@ def _too_large(max_image_pixels: int) -> _FaultyImage:
     return _FaultyImage("unreadable", f"more pixels than --max-image-pixels {max_image_pixels}")
 
 
-def size_text(size: tuple[int, int]) -> str:
+def size_text(size: Sequence[int]) -> str:
+    """Return WIDTHxHEIGHT."""
     return f"{size[0]}x{size[1]}"
 
 

@@ -15,8 +15,7 @@ from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
-from denet.dataset import voc
-from denet.dataset.annotated import Annotated
+from denet.dataset.annotated import Annotated, nothing_at
 from denet.dataset.annotation_file import read_class_labels, read_json
 from denet.dataset.base import ForeignClassError, class_ids, printable
 from denet.dataset.boxes import Boxes
@@ -97,7 +96,7 @@ def read(path: str, splits: Sequence[str]) -> Annotated:
     """
     folder = os.path.join(path, "annotations")
     if not _known(folder):
-        raise voc.nothing_at(path, "annotations/instances_*.json")
+        raise nothing_at(path, "annotations/instances_*.json")
     if not splits:
         raise UsageError(
             f"mscoco: --extension: name the splits to use, such as mscoco,2014-train: {folder} "

@@ -17,7 +17,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from denet.dataset.annotated import Annotated
+from denet.dataset.annotated import Annotated, nothing_at
 from denet.dataset.annotation_file import (
     number_of,
     read_class_labels,
@@ -101,23 +101,6 @@ def read(path: str, splits: Sequence[str]) -> Annotated:
         items = _own_items(path, splits)
     items = sorted(set(items), key=lambda item: (item.name or item.image_id, item.folder))
     return _read_items(path, items, CLASSES if published else None)
-
-
-def nothing_at(path: str, lacking: str) -> DataError:
-    """Return the error for a path without ``lacking``; it tells what can be read there instead."""
-    from denet.dataset import mscoco  # which imports this module
-
-    place = printable(os.path.abspath(path))
-    if not os.path.isdir(path):
-        what = "not a directory" if os.path.exists(path) else "no such directory"
-        return DataError(f"{what}: {place}")
-    mend = "give the directory that holds it"
-    if _annotations(path):
-        mend = "give this directory with --extension voc to take all annotated images"
-    for kind, names in (("voc", split_names(path)), ("mscoco", mscoco.split_names(path))):
-        if names:
-            mend = f"give --extension {kind},NAME with NAME one of {', '.join(names[:10])}"
-    return DataError(f"no {lacking} in {place}: {mend}")
 
 
 def _year_items(path: str, year_folder: str, words: str) -> Iterator[_Item]:

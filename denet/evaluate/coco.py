@@ -48,16 +48,14 @@ class CocoResult:
         return "\n".join(f"{name} {in_words(value)}" for name, value in rows)
 
 
-def evaluate_coco(
-    found: Detections, dataset: DetectionDataset, class_num: int, area: np.ndarray | None = None
-) -> CocoResult:
+def evaluate_coco(found: Detections, dataset: DetectionDataset, class_num: int) -> CocoResult:
     """Compare detections, in pixels of their images, with the boxes of the dataset.
 
-    area (t,) is the size of each object in square pixels, that of the boxes where it is not given.
+    The size of an object is the area that its box tells, of its outline where MSCOCO has one.
     Detections and objects that a crowd covers do not count.
     Raises UsageError where no evaluator is installed.
     """
-    result = _evaluate(_known(dataset, class_num, area), _rows(found))
+    result = _evaluate(_known(dataset, class_num), _rows(found))
     class_ap = [_mean(result["precision"][:, :, k, ALL, AT_100]) for k in range(class_num)]
     return CocoResult(
         {
@@ -73,7 +71,7 @@ def _mean(values: np.ndarray) -> float:
     return mean_of_numbers(np.where(values < 0, np.nan, values))
 
 
-def _known(dataset: DetectionDataset, class_num: int, area: np.ndarray | None) -> dict[str, Any]:
+def _known(dataset: DetectionDataset, class_num: int) -> dict[str, Any]:
     """Return what the evaluators read: images, classes and objects counted from 1."""
     truth = dataset.boxes
     box = truth.boxes_px.astype(np.float64)
@@ -82,7 +80,7 @@ def _known(dataset: DetectionDataset, class_num: int, area: np.ndarray | None) -
         (truth.image + 1).tolist(),
         (truth.box_class + 1).tolist(),
         np.concatenate([box[:, :2], side], axis=1).tolist(),
-        (truth.area if area is None else area).tolist(),
+        truth.area.tolist(),
         truth.crowd.astype(int).tolist(),
         strict=True,
     )

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from denet.dataset.augment import scaled_size
+from denet.dataset.decode import size_text
 from denet.dataset.detection_survey import DetectionSurvey
 from denet.detect.box import BOX_CAPACITY, area
-from denet.report.survey_text import size_text, word
+from denet.report.survey_text import word
 
 # Corners are looked for at 1/4 of the input, after going down to 1/16 and up again.
 _NETWORK = """C.B[24,3,2] BN A RSN.O[32,3,2] SKIPSRC[0] RSN.O[64,3,2] nRSN.O[3,128,3,2]

@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from denet.dataset.base import names_text, printable
+from denet.dataset.decode import size_text
 from denet.dataset.detection_survey import DetectionSplit, DetectionSurvey, NamedBox
 from denet.detect.box import BOX_CAPACITY, area
 from denet.report.detection_advice import (
@@ -28,7 +29,6 @@ from denet.report.survey_text import (
     image_lines,
     plural,
     short,
-    size_text,
     table,
     unequal,
     unreadable,

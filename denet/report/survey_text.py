@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from denet.dataset.base import BadSample, names_text, printable
+from denet.dataset.decode import size_text
 
 _FEW = 5  # of a class to train on, below which it is told
 _IMBALANCE = 10  # times the smallest class, from which it is told
@@ -121,11 +122,6 @@ def short(name: str) -> str:
     """Return a name in one line, the end of a long one left out."""
     name = printable(name)
     return name if len(name) <= 40 else f"{name[:37]}..."
-
-
-def size_text(size: Sequence[int]) -> str:
-    """Return WIDTHxHEIGHT."""
-    return f"{size[0]}x{size[1]}"
 
 
 def plural(items: Sequence[object], noun: str) -> str:

@@ -133,7 +133,7 @@ def test_faults_of_onednn_are_kept_away(case, precision):
     assert_like_reference(KernelRun(BACKEND, case, precision))
 
 
-@pytest.mark.skipif(not FULL, reason="no bf16 here")
+@pytest.mark.skipif(not FULL, reason="needs bf16 instructions (AVX-512)")
 @each_case(SMALL)
 def test_patches_serve_small_maps_in_bf16_only(case):
     assert "patches" in KernelRun(BACKEND, case, "bf16").kernel.name

@@ -44,7 +44,9 @@ def test_another_library_is_told():
         Library(ctypes.util.find_library("m"))
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the wheel is for Linux")
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="oneDNN comes as a wheel for Linux only"
+)
 def test_a_missing_wheel_is_told(monkeypatch):
     monkeypatch.delenv("DENET_ONEDNN", raising=False)
     monkeypatch.setattr(library, "WHEEL", "no-such-wheel")

@@ -21,7 +21,10 @@ from PIL import Image
 fcntl, resource, termios = map(pytest.importorskip, ("fcntl", "resource", "termios"))
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(sys.platform != "linux", reason="limits and signals of Linux"),
+    pytest.mark.skipif(
+        sys.platform != "linux",
+        reason="needs resource limits, /dev/full and signals as Linux has them",
+    ),
 ]
 
 DEEP = "C[8] C[8] C[8] C[8] R"  # nothing in it keeps numbers small

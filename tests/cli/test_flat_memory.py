@@ -26,7 +26,9 @@ def held(number: int) -> int | None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="memory as Linux tells it")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="needs /proc, where Linux tells resident memory"
+)
 def test_memory_stays_flat(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     # the last batch is shorter than the others

@@ -81,7 +81,7 @@ def results(run: Path) -> dict[str, object]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL, which Windows lacks")
 def test_kills(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for name, number in (("train", 640), ("test", 320)):

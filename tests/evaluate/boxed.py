@@ -8,10 +8,10 @@ from denet.dataset.boxes import Boxes
 from denet.detect.detections import Detections
 
 
-def known(image_num, rows):
+def known(image_num, rows, areas=None):
     """Return what evaluators read of a dataset of rows (image, class, box[, note]).
 
-    The note is "difficult" or "crowd".
+    The note is "difficult" or "crowd"; ``areas`` are those of the objects, else of their boxes.
     """
     note = [row[3] if len(row) > 3 else "" for row in rows]
     boxes = Boxes.gather(
@@ -21,6 +21,7 @@ def known(image_num, rows):
         [row[1] for row in rows],
         [each == "difficult" for each in note],
         [each == "crowd" for each in note],
+        areas,
     )
     sizes = np.tile(np.array([640, 480], np.int32), (image_num, 1))
     return SimpleNamespace(boxes=boxes, sizes=sizes)

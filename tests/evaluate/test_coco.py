@@ -70,7 +70,7 @@ def test_equal_to_pycocotools(seed):
     assert sum(row[3] == "crowd" for row in objects) > 5
     areas = np.random.default_rng(seed).uniform(100, 20000, len(objects))
     stats, per_class = official(objects, found, areas, 40)
-    result = evaluate_coco(detections(found), known(40, objects), CLASS_NUM, areas)
+    result = evaluate_coco(detections(found), known(40, objects, areas), CLASS_NUM)
     assert list(result.numbers) == list(NUMBERS)
     np.testing.assert_allclose(list(result.numbers.values()), stats, atol=1e-9, rtol=0)
     np.testing.assert_allclose(result.class_ap, per_class, atol=1e-9, rtol=0)
