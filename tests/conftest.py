@@ -1,6 +1,7 @@
 """What all tests share: a fixed environment, and the commands as real processes."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,10 @@ import pytest
 from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# what runs in the background of a shell ignores Ctrl-C, and so would all programs it starts
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 CHOICES = ("GPU", "DENET_ONEDNN", "DISPLAY")  # variables that change what a command does
 
 settings.register_profile("fixed", derandomize=True, deadline=None, database=None)
