@@ -133,3 +133,15 @@ class KernelRun:
 
     def _read(self, stored: np.ndarray, type_: TensorType) -> np.ndarray:
         return to_float32(stored) if self._half(type_) else stored.copy()
+
+
+def reference(case: Case) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Return the outputs and the input gradients in float64."""
+    inputs = case.inputs()
+    outputs, saved = case.op.forward(case.run(), *inputs)
+    if not case.training:
+        return outputs, ()
+    read = [x if i in case.op.backward_inputs else None for i, x in enumerate(inputs)]
+    kept = [y if i in case.op.backward_outputs else None for i, y in enumerate(outputs)]
+    gradients = tuple(case.output_gradients())
+    return outputs, case.op.backward(case.run(), tuple(read), tuple(kept), saved, gradients)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from backend.kernel_run import KernelRun
+from backend.kernel_run import KernelRun, reference
 from graph.cases import CASES, Case
 from tolerance import assert_close
 
@@ -92,18 +92,6 @@ each_precision = pytest.mark.parametrize("precision", ["f32", "bf16"] if FULL el
 
 def each_case(cases):
     return pytest.mark.parametrize("case", cases, ids=lambda case: case.name)
-
-
-def reference(case):
-    """Return the outputs and the input gradients in float64."""
-    inputs = case.inputs()
-    outputs, saved = case.op.forward(case.run(), *inputs)
-    if not case.training:
-        return outputs, ()
-    read = [x if i in case.op.backward_inputs else None for i, x in enumerate(inputs)]
-    kept = [y if i in case.op.backward_outputs else None for i, y in enumerate(outputs)]
-    gradients = tuple(case.output_gradients())
-    return outputs, case.op.backward(case.run(), tuple(read), tuple(kept), saved, gradients)
 
 
 def assert_like_reference(run):

@@ -7,6 +7,7 @@ from tolerance import assert_close
 
 from denet.backend.numpy.backend import NumpyBackend
 from denet.backend.onednn.library import OneDnnUnavailable
+from denet.errors import DescriptionError
 from denet.graph.plan import Plan
 from denet.layer.options import LayerOptions
 from denet.model.model import Model
@@ -105,3 +106,20 @@ def test_plans_that_share_weights_may_run_them_on_different_backends(sizes):
     assert_close(np.array(cost), np.array(alone[0]), "bf16")
     for name, gradient in alone[1].items():
         assert_close(shared[name], gradient, "bf16")
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "message"),
+    [
+        ("C[1,1] P.A R", 65536, "1.conv.conv: a map of one image, 65536x65536x3 numbers, takes"),
+        ("C[8,1] BN P.A R", 8192, "a map of one image, 8192x8192x8 numbers, takes 2.15 GB"),
+        ("C.B[1,1024,16] R", 8192, None),
+    ],
+)
+def test_maps_of_2_gigabytes_are_refused_before_they_crash_onednn(text, size, message):
+    graph = model_of(text, (3, size, size)).graph(1)
+    if message is None:
+        Plan(graph, BACKEND, "train")
+        return
+    with pytest.raises(DescriptionError, match=message):
+        Plan(graph, BACKEND, "train")

@@ -43,7 +43,7 @@ ELEMENT_TYPES = {"int32": np.int32, "uint8": np.uint8}  # others take the precis
 
 @dataclass(frozen=True)
 class Case:
-    """One row. Domains by input index: normal, spaced, small, positive; class indices: "3 classes".
+    """One row. Domains by input index: normal, spaced, tiled, small, positive; "3 classes".
 
     ``spaced`` values differ by 2^-13 or more within each map and from 0: no maximum and no ReLU
     changes its mind within a difference step. ``small`` ones disturb no sign of spaced ones.
@@ -93,6 +93,15 @@ def _spaced(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return np.array(maps).reshape(n, c, h, w).transpose(0, 2, 3, 1)
 
 
+def _tiled(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Return maps of any size whose values differ, as spaced ones, within 32 x 32 cells."""
+    n, h, w, c = shape
+    tile = _spaced(rng, (1, 32, 32, 1))[0, :, :, 0]
+    rows = np.arange(h) + 5 * np.arange(n)[:, None]
+    columns = np.arange(w)[:, None] + 7 * np.arange(c)
+    return tile[rows[:, :, None, None] % 32, columns % 32]
+
+
 def _boxes(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     corners = _round_bfloat16(rng.uniform(0, 1, (*shape[:-1], 2, 2)))
     return np.concatenate([corners.min(axis=-2), corners.max(axis=-2)], axis=-1)
@@ -101,6 +110,7 @@ def _boxes(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 DOMAINS = {
     "normal": _normal,
     "spaced": _spaced,
+    "tiled": _tiled,
     "small": lambda rng, shape: _normal(rng, shape) * 2.0**-10,
     "positive": lambda rng, shape: _round_bfloat16(rng.uniform(0.5, 2, shape)),
     "3 classes": lambda rng, shape: rng.integers(0, 3, shape),

@@ -14,6 +14,7 @@ from denet.backend.onednn.activation import activation_kernel
 from denet.backend.onednn.add import AddKernel
 from denet.backend.onednn.batch_norm import BatchNormKernel
 from denet.backend.onednn.cast import cast_kernel
+from denet.backend.onednn.choice import check_sizes
 from denet.backend.onednn.concat import ConcatKernel
 from denet.backend.onednn.conv import ConvKernel
 from denet.backend.onednn.deconv import DeconvKernel
@@ -72,7 +73,11 @@ class OneDnnBackend:
         layouts: Mapping[Tensor, Layout],
         wanted: tuple[int, ...],
     ) -> Kernel:
-        """Return the kernel of ``node``: oneDNN's, or the reference where it has none."""
+        """Return the kernel of ``node``: oneDNN's, or the reference where it has none.
+
+        Raises DescriptionError where an image's map or a parameter is too large for oneDNN.
+        """
+        check_sizes(node)
         make = KERNELS.get(type(node.op))
         if make:
             try:

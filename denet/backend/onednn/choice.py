@@ -14,16 +14,38 @@ maps, and processors with matrix tiles, were not compared: there oneDNN's first 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from denet.backend.onednn.library import load
-from denet.backend.onednn.primitive import Unserved
 from denet.backend.onednn.request import Request
+from denet.errors import DescriptionError
+from denet.graph.graph import Node
 from denet.graph.op.conv import Conv
+from denet.memory import bytes_text
 
 NARROW = 8  # columns: from here on brgconv is at least as fast
 BLOCK = 16  # channels in a register
 SMALL_MAP = 16  # elements per sample and channel: beyond, gathering costs more than it saves
+LARGEST = 1 << 31  # bytes: from here on distances within an image overflow in 3.2, and it crashes
+
+
+def check_sizes(node: Node) -> None:
+    """Raise DescriptionError where an array is too large for oneDNN: an image's map, a parameter.
+
+    How many images a batch has does not matter.
+    """
+    for tensor in [*node.inputs, *node.outputs]:
+        counted = tensor.shape if tensor.kind == "parameter" else tensor.shape[1:]
+        nbytes = 4 * math.prod(counted)
+        if nbytes >= LARGEST:
+            what = "a parameter" if tensor.kind == "parameter" else "a map of one image"
+            size = "x".join(map(str, counted))
+            raise DescriptionError(
+                f"{node.name}: {what}, {size} numbers, takes {bytes_text(nbytes)}, and oneDNN "
+                f"works with less than {bytes_text(LARGEST)}: use smaller images or fewer "
+                "channels, or --backend numpy"
+            )
 
 
 def prefers_jit(direction: str, request: Request) -> bool:
@@ -44,21 +66,19 @@ def prefers_jit(direction: str, request: Request) -> bool:
 def prefers_patches(request: Request) -> bool:
     """Say whether the gradient of weights is better computed as one product of gathered patches.
 
+    Always where a 1x1 window has a stride: oneDNN gathers every stride-th cell too, but books
+    too little memory for it where a map has few channels and writes beyond (its issue 6035, 3.2
+    and later); elsewhere both are equally fast.
+
     In bf16 on small maps: 512 -> 512, 3x3 on 4x4 takes 2.7 ms instead of 3.7 on two Zen 5 cores. On
     8x8 both take 2.9; in f32 the product alone is slower than the convolution.
     """
-    op, y = request.node.op, request.node.outputs[0].shape
-    window = request.node.inputs[1].shape[2:]
-    small = y[1] * y[2] <= SMALL_MAP and window != (1, 1)
-    return small and request.precision == "bf16" and isinstance(op, Conv) and not op.bias
-
-
-def check_served(request: Request) -> None:
-    """Raise Unserved for the convolutions that oneDNN 3.2 computes with a write out of bounds."""
     op: Any = request.node.op
-    single = request.node.inputs[1].shape[2:] == (1, 1)
-    if request.precision == "bf16" and single and op.stride[0] != op.stride[1]:
-        raise Unserved("1x1 window with unequal strides in bf16: oneDNN 3.2 overruns memory")
+    y = request.node.outputs[0].shape
+    if request.node.inputs[1].shape[2:] == (1, 1):
+        return op.stride != (1, 1)
+    small = y[1] * y[2] <= SMALL_MAP
+    return small and request.precision == "bf16" and isinstance(op, Conv) and not op.bias
 
 
 def needs_clean_scratch(request: Request) -> bool:

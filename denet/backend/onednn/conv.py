@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from denet.backend.onednn.choice import (
-    check_served,
     is_wide_jit,
     needs_clean_scratch,
     prefers_jit,
@@ -50,7 +49,6 @@ class ConvKernel(Kernel):
     backward_inputs = (0, 1)
 
     def __init__(self, request: Request):
-        check_served(request)
         op: Any = request.node.op
         inputs = request.node.inputs
         self._shape = inputs[1].shape
@@ -151,8 +149,7 @@ class ConvKernel(Kernel):
 
     def _product_by_weight(self, request: Request) -> Primitive | PatchProduct:
         if prefers_patches(request):
-            x, y = request.node.inputs[0].shape, request.node.outputs[0].shape
-            return PatchProduct(x, y, self._shape, self._window[0], self._window[2])
+            return PatchProduct(request)
         gradient = MemoryDesc.of(self._shape, F32, ANY)
         operands = self._x, gradient, self._bias, self._gy, *self._window, self._forward
         return Primitive(f"{self.primitive}_backward_weights", self.algorithm, *operands)
