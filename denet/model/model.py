@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from denet.errors import DescriptionError, OutOfMemoryError, UsageError
+from denet.errors import DataError, DescriptionError, OutOfMemoryError, UsageError
 from denet.graph.graph import Graph, Tensor
 from denet.layer.base import Layer
 from denet.layer.options import LayerOptions
@@ -17,6 +17,8 @@ from denet.model.desc import build_layers, layer_tokens, layers_text, parse_desc
 from denet.model.preprocessing import Preprocessing
 
 Shape = tuple[int, int, int]
+T = TypeVar("T")
+SHOWN_FAULTS = 3  # of many tensors that do not fit
 
 
 def nameless(count: int) -> list[str]:
@@ -150,11 +152,22 @@ class Model:
 
     def tensors(self) -> list[dict[str, Tensor]]:
         """Return the parameters and states of each layer as graph tensors, by local name."""
+        return self.by_layer(self._tensors())
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return {path: shape} of all parameters and states."""
+        return {path: tensor.shape for path, tensor in self._tensors().items()}
+
+    def _tensors(self) -> dict[str, Tensor]:
         graph = self.graph(batch_size=1)
-        found: list[dict[str, Tensor]] = [{} for _ in self.layers]
-        for path, tensor in (graph.parameters | graph.states).items():
+        return graph.parameters | graph.states
+
+    def by_layer(self, values: Mapping[str, T]) -> list[dict[str, T]]:
+        """Return what is given by path as one dict by local name for each layer."""
+        found: list[dict[str, T]] = [{} for _ in self.layers]
+        for path, value in values.items():
             number, _, name = path.split(".", 2)
-            found[int(number) - 1][name] = tensor
+            found[int(number) - 1][name] = value
         return found
 
     def prefixes(self) -> Iterator[str]:
@@ -171,15 +184,30 @@ class Model:
         }
 
     def set_values(self, values: Mapping[str, np.ndarray]) -> None:
-        """Take float32 copies of these arrays as all parameters and states."""
-        expected = list(zip(self.prefixes(), self.tensors(), strict=True))
-        shapes = {prefix + name: t.shape for prefix, own in expected for name, t in own.items()}
-        assert {path: value.shape for path, value in values.items()} == shapes
-        self.parameters = [
-            {name: np.array(values[prefix + name], np.float32) for name in own}
-            for prefix, own in expected
-        ]
+        """Take float32 copies of these arrays as all parameters and states.
+
+        Raises DataError where they are not those of the network.
+        """
+        needed = self.shapes()
+        if fault := misfit(needed, {path: value.shape for path, value in values.items()}):
+            raise DataError(f"the weights are not those of the network: {fault}")
+        self.parameters = self.by_layer(
+            {path: np.array(values[path], np.float32) for path in needed}
+        )
 
     def parameter_count(self) -> int:
         """Count the trained numbers; running statistics are not among them."""
         return sum(tensor.type.size for tensor in self.graph(batch_size=1).parameters.values())
+
+
+def misfit(needed: Mapping[str, Sequence[int]], given: Mapping[str, Sequence[int]]) -> str:
+    """Return in one line how tensors are not those needed, both by their shapes; "" if they are."""
+    faults = [f"tensor {name!r} is missing" for name in needed if name not in given]
+    faults += [
+        f"tensor {name!r} has shape {list(given[name])!s:.80}, the network needs {list(shape)}"
+        for name, shape in needed.items()
+        if name in given and tuple(given[name]) != tuple(shape)
+    ]
+    faults += [f"tensor {name!r:.80} belongs to no layer" for name in given.keys() - needed.keys()]
+    more = f" (and {len(faults) - SHOWN_FAULTS} more)" if len(faults) > SHOWN_FAULTS else ""
+    return "; ".join(faults[:SHOWN_FAULTS]) + more

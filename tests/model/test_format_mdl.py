@@ -251,3 +251,50 @@ def test_a_save_that_fails_keeps_the_previous_file(tmp_path, suffix):
     assert os.listdir(tmp_path) == [path.name]
     with pytest.raises(DataError, match="cannot write"):
         save_model(small_model(), tmp_path / "absent" / path.name)
+
+
+def spoilt(name):
+    """Return a model that no file may hold."""
+    model = Model.create("C[4,3] BN R", (3, 8, 8), ["a", "b"])
+    arrays = model.parameters[0]
+    if name == "nan":
+        arrays["weight"][1, 2, 0, 0] = np.nan
+    elif name == "inf":
+        model.parameters[1]["variance"][0] = np.inf
+    elif name == "beyond float32":
+        arrays["bias"] = np.full(4, 1e300)
+    elif name == "shape":
+        arrays["weight"] = np.zeros((4, 3, 3, 2), np.float32)
+    elif name == "missing":
+        del arrays["bias"]
+    elif name == "foreign":
+        arrays["colour"] = np.zeros(3, np.float32)
+    elif name == "no arrays":
+        model.parameters = []
+    elif name == "pixels":
+        model.preprocessing = Preprocessing((0.5, 0.5), (1, 1))
+    return model
+
+
+SPOILT = {
+    "nan": "'1.conv.weight' holds nan or inf",
+    "inf": "'2.batchnorm.variance' holds nan or inf",
+    "beyond float32": "'1.conv.bias' holds nan or inf",
+    "shape": r"'1.conv.weight' has shape \[4, 3, 3, 2\], the network needs \[4, 3, 3, 3\]",
+    "missing": "'1.conv.bias' is missing",
+    "foreign": "'1.conv.colour' belongs to no layer",
+    "no arrays": "4 layers with the arrays of 0",
+    "pixels": "one value per channel",
+}
+
+
+@pytest.mark.parametrize("suffix", [".mdl", ".mdl.gz"])
+@pytest.mark.parametrize("name", SPOILT)
+def test_what_would_not_be_read_back_is_not_written(tmp_path, name, suffix):
+    """The file that was there stays, and nothing lies beside it."""
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(b"before")
+    with pytest.raises(DataError, match=rf"cannot write: {path}: .*{SPOILT[name]}") as caught:
+        save_model(spoilt(name), path)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == [path] and path.read_bytes() == b"before"

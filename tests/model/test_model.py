@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from denet.errors import DescriptionError, OutOfMemoryError, UsageError
+from denet.errors import DataError, DescriptionError, OutOfMemoryError, UsageError
 from denet.layer.options import LayerOptions
 from denet.model.desc import build_layers, parse_desc
 from denet.model.model import Model
@@ -326,3 +326,21 @@ def test_other_wrong_settings():
 def test_too_large_for_memory():
     with pytest.raises(OutOfMemoryError, match="4,494,.* parameters do not fit into memory"):
         create("C[65536] C[65536,1023] P R", shape=(3, 1024, 1024))
+
+
+WRONG_VALUES = {
+    "missing": ({"1.conv.bias": None}, "'1.conv.bias' is missing"),
+    "shape": ({"1.conv.bias": np.zeros(5)}, r"has shape \[5\], the network needs \[4\]"),
+    "foreign": ({"9.conv.bias": np.zeros(4)}, "'9.conv.bias' belongs to no layer"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_VALUES)
+def test_weights_of_another_network_are_refused(name):
+    changes, message = WRONG_VALUES[name]
+    model = create("C[4,3] R")
+    before = model.parameters
+    values = {k: v for k, v in {**model.values(), **changes}.items() if v is not None}
+    with pytest.raises(DataError, match=message):
+        model.set_values(values)
+    assert model.parameters is before

@@ -13,12 +13,11 @@ from denet.files import is_device
 from denet.layer.base import Layer
 from denet.layer.registry import layer_from_fields
 from denet.model.format.record import SHOWN_LENGTH, Record
-from denet.model.model import Model, Shape
+from denet.model.model import Model, Shape, misfit
 from denet.model.preprocessing import Preprocessing
 
 MAX_CLASSES = 1_000_000
 MAX_LENGTH = 65536  # of an axis of the input
-SHOWN_FAULTS = 3  # of many tensors that do not fit
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # a terminal obeys them
 
 
@@ -105,28 +104,47 @@ def fill(
     finite numbers.
     """
     try:
-        tensors = model.tensors()
+        needed = model.shapes()
     except UsageError as error:
         raise DataError(f"damaged model file: {source}: {told(error)}") from error
-    expected = {
-        prefix + name: tensor.shape
-        for prefix, own in zip(model.prefixes(), tensors, strict=True)
-        for name, tensor in own.items()
-    }
-    faults = [f"tensor {name!r} is missing" for name in expected if name not in shapes]
-    faults += [
-        f"tensor {name!r} has shape {list(shapes[name])!s:.80}, the network needs {list(shape)}"
-        for name, shape in expected.items()
-        if name in shapes and tuple(shapes[name]) != shape
-    ]
-    faults += [f"tensor {name!r:.80} belongs to no layer" for name in shapes.keys() - expected]
-    if faults:
-        more = f" (and {len(faults) - SHOWN_FAULTS} more)" if len(faults) > SHOWN_FAULTS else ""
-        raise DataError(f"damaged model file: {source}: {'; '.join(faults[:SHOWN_FAULTS])}{more}")
-    model.parameters = [
-        {name: fetch(prefix + name) for name in own}
-        for prefix, own in zip(model.prefixes(), tensors, strict=True)
-    ]
-    for name, array in model.values().items():
-        if not np.isfinite(array).all():
-            raise DataError(f"damaged model file: {source}: {name!r} holds nan or inf")
+    if fault := misfit(needed, shapes):
+        raise DataError(f"damaged model file: {source}: {fault}")
+    model.parameters = model.by_layer({name: fetch(name) for name in needed})
+    if name := not_finite(model):
+        raise DataError(f"damaged model file: {source}: {name!r} holds nan or inf")
+
+
+def not_finite(model: Model) -> str:
+    """Return the path of the first array that holds nan or inf as float32; "" if none does."""
+    with np.errstate(over="ignore"):
+        for path, value in model.values().items():
+            if not np.isfinite(np.asarray(value, np.float32)).all():
+                return path
+    return ""
+
+
+def check_writable(model: Model, source: str) -> None:
+    """Raise DataError unless the file of a model could be read back: labels, pixels and weights."""
+    check_labels(model.class_labels, source)
+    try:
+        model.preprocessing.check(model.input_shape[0])
+        fault = unfit_weights(model)
+    except UsageError as error:
+        fault = str(error)
+    if fault:
+        raise DataError(f"cannot write: {source}: {fault}")
+
+
+def unfit_weights(model: Model) -> str:
+    """Return in one line what is wrong with the arrays of a model; "" for nothing."""
+    if len(model.parameters) != len(model.layers):
+        return f"{len(model.layers)} layers with the arrays of {len(model.parameters)}"
+    shapes = {path: value.shape for path, value in model.values().items()}
+    if fault := misfit(model.shapes(), shapes):
+        return fault
+    if name := not_finite(model):
+        return (
+            f"{name!r} holds nan or inf: the weights are damaged or diverged in training: take the "
+            "model of an earlier epoch"
+        )
+    return ""

@@ -18,7 +18,7 @@ import numpy as np
 from denet.errors import DataError
 from denet.files import atomic_write
 from denet.model.format.content import (
-    check_labels,
+    check_writable,
     fill,
     layer_json,
     make_layer,
@@ -51,7 +51,7 @@ def write(model: Model, path: str | os.PathLike[str], attachment: Attachment = N
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    check_labels(model.class_labels, os.fspath(path))
+    check_writable(model, os.fspath(path))
     # safetensors 0.8 writes wrong elements for arrays that are not in C order
     attached = {ATTACHED + name: value for name, value in attachment.tensors.items()}
     values = {

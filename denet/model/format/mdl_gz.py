@@ -22,7 +22,7 @@ from denet.graph.graph import Graph
 from denet.layer.base import Layer
 from denet.model.format.content import (
     MAX_CLASSES,
-    check_labels,
+    check_writable,
     fill,
     layer_json,
     make_layer,
@@ -173,7 +173,7 @@ def _read_layer(records: list[Record], number: int) -> Entry:
 
 def write(model: Model, path: str | os.PathLike[str]) -> None:
     """Save a model atomically."""
-    check_labels(model.class_labels, os.fspath(path))
+    check_writable(model, os.fspath(path))
     layers = [
         _WRITERS[layer.type_name](layer, arrays, shape)
         for layer, arrays, shape in zip(
