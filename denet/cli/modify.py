@@ -93,7 +93,7 @@ def parser() -> Parser:
 
 def modify(options: argparse.Namespace) -> int:
     """Read the model, change it and write it."""
-    from denet.model.format import load_model, model_suffix, save_model
+    from denet.model.format import load_model, model_suffix, save_model, warn_of_2017
 
     parser().require(options, "input", "output")
     model_suffix(options.output)
@@ -102,6 +102,7 @@ def modify(options: argparse.Namespace) -> int:
         if getattr(options, key):
             model = change(model)
     save_model(model, options.output)
+    warn_of_2017(model, options.output)
     log.info("%s: %s", options.output, model.text())
     return 0
 

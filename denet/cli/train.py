@@ -105,6 +105,7 @@ def open_training(
     most_steps: int | None = None,
 ) -> Trainer:
     """Return the trainer that the options ask for, its model and data opened."""
+    from denet.model.format import warn_of_2017
     from denet.train.trainer import Trainer
 
     backend, precision = engine(options)
@@ -112,6 +113,7 @@ def open_training(
     model, train_set = model_and_training_set(options, state)
     test_set = open_test_set(options, model) if options.test else None
     trainer = Trainer(model, train_set, test_set, settings, backend, precision, state, most_steps)
+    warn_of_2017(model, settings.output_prefix + settings.model_suffix)
     bad = train_set.bad + (test_set.bad if test_set else [])
     if bad:
         write_bad_data(options, bad)

@@ -27,6 +27,14 @@ class Preprocessing:
                 f"got mean {list(self.mean)}, std {list(self.std)}"
             )
 
+    def text(self) -> str:
+        """Return mean and deviation of the channels in words."""
+        mean, std = (
+            " ".join(f"{value:.6g}" for value in values) or default
+            for values, default in ((self.mean, "0"), (self.std, "1"))
+        )
+        return f"mean {mean}, deviation {std}"
+
     def check(self, channels: int) -> None:
         """Raise UsageError unless mean and std fit images of this many channels."""
         for name, values in (("mean", self.mean), ("std", self.std)):

@@ -8,6 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
+from model.files_of_2017 import array, conv, document, norm, plain, random, read, stored
 from model.format_networks import same
 from scipy.signal import convolve2d
 
@@ -34,71 +35,6 @@ from denet.layer.split import Split
 from denet.model.format import load_model, mdl_gz, save_model
 from denet.model.model import Model
 from denet.model.surgery import modify_bn
-
-RNG = np.random.default_rng(11)
-
-
-def random(*shape):
-    return RNG.uniform(0.1, 1, shape).astype(np.float32)
-
-
-def array(values):
-    file = io.BytesIO()
-    np.save(file, values)
-    return {
-        "__class__": "numpy.ndarray",
-        "__value__": base64.b64encode(file.getvalue()).decode(),
-    }
-
-
-def conv(weight, bias=None, stride=(1, 1), border="valid", **more):
-    return {
-        "type": "conv",
-        "layers": [],
-        "shape": list(weight.shape),
-        "stride": list(stride),
-        "border": border,
-        "enabled": True,
-        "useBias": bias is not None,
-        "bias": None if bias is None else array(bias),
-        "weight": array(weight),
-    } | more
-
-
-def norm(channels, type_name="batchnorm", eps=1e-5, momentum=0.9, **more):
-    found = {"type": type_name, "layers": [], "momentum": momentum, "eps": eps}
-    for name in ("mean", "std", "gamma", "bias"):
-        found[name] = array(random(channels))
-    if type_name == "batchnorm":
-        found |= {"renormMaxR": 1, "renormMaxD": 0, "renormMaxIt": 10, "enabled": True}
-    return found | more
-
-
-def plain(type_name, **values):
-    return {"type": type_name, "layers": [], **values}
-
-
-def document(layers, shape=(3, 8, 8), labels=("a", "b"), **more):
-    return {
-        "classifierType": "CNN",
-        "classLabels": {label: number for number, label in enumerate(labels)},
-        "classNum": len(labels),
-        "dataShape": list(shape),
-        "date": "2017-07-20 01:02:03",
-        "user": "someone",
-        "version": 3,
-        "layers": layers,
-    } | more
-
-
-def read(tmp_path, top):
-    path = tmp_path / "a.mdl.gz"
-    path.write_bytes(gzip.compress(json.dumps(top, indent=2).encode()))
-    return load_model(path)
-
-
-def stored(part, name):
-    return np.load(io.BytesIO(base64.b64decode(part[name]["__value__"])))
 
 
 def assert_norm(arrays, part, prefix=""):
@@ -203,6 +139,20 @@ BLOCKS = {
 }
 
 
+def sublayers_of_2017(block, convolutions):
+    """Return the types of the sublayers that its program expects, in this order."""
+    before = "pre-activation" in block.get("version", "original")
+    fused = "bnrelu" in block.get("version", "")
+    norm = ["batchnorm-relu"] if fused else ["batchnorm", "activation"]
+    inner = [norm, norm] if block["bottleneck"] else [norm]
+    found = ["initial", *(norm if before else []), "conv"]
+    found += [type_name for each in inner for type_name in (*each, "conv")]
+    found += [] if before else ["batchnorm"]
+    if convolutions > len(inner) + 1:
+        found += ["conv"] if before else ["conv", "batchnorm"]
+    return found
+
+
 @pytest.mark.parametrize("name", BLOCKS)
 def test_residual_blocks(tmp_path, name):
     more, order, kernels, fields = BLOCKS[name]
@@ -246,8 +196,7 @@ def test_residual_blocks(tmp_path, name):
     same(load_model(tmp_path / "b.mdl.gz"), model)
     with gzip.open(tmp_path / "b.mdl.gz") as file:
         (written,) = json.load(file)["layers"]
-    kept = [part for part in parts if part["type"] != "identity"]
-    assert [part["type"] for part in written["layers"]] == [part["type"] for part in kept]
+    assert [part["type"] for part in written["layers"]] == sublayers_of_2017(block, len(convs))
     assert written["shape"] == block["shape"]
     assert ("bnrelu" in written["version"]) == ("bnrelu" in block.get("version", ""))
 
@@ -411,7 +360,7 @@ DAMAGED = {
     "no shape": (document(GOOD, dataShape=None), "no 'imageSize'"),
     "huge class number": (document(GOOD, classNum=10**9), "classNum"),
     "class id twice": (document(GOOD, classLabels={"a": 0, "b": 0}), "class id 0"),
-    "class id too high": (document(GOOD, classLabels={"a": 0, "b": 2}), "class id 2"),
+    "class id below 0": (document(GOOD, classLabels={"a": 0, "b": -1}), "class id -1"),
     "class id is text": (document(GOOD, classLabels={"a": "0"}), "'a'"),
     "layers are text": (document("conv"), "'layers'"),
     "layer of unknown type": (
@@ -433,7 +382,7 @@ DAMAGED = {
     ),
     "wrong border": (with_layer(1, border="halve"), "did you mean 'half'"),
     "border of two": (with_layer(1, border=[1, 2]), "border_mode"),
-    "disabled convolution": (with_layer(1, enabled=False), "disabled"),
+    "disabled in words": (with_layer(1, enabled="no"), r"layer 1 \(conv\): 'enabled'"),
     "stride is text": (with_layer(1, stride="2"), "'stride'"),
     "matrix in place of mean": (with_layer(2, mean=array(random(2, 2))), "'mean'"),
     "std of 0": (with_layer(2, std=array(np.zeros(2, "f4"))), "'std'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 
@@ -9,6 +10,8 @@ from denet.errors import DataError, OutOfMemoryError, UsageError
 from denet.model.format import mdl, mdl_gz
 from denet.model.format.content import open_file
 from denet.model.model import Model
+
+log = logging.getLogger(__name__)
 
 Read = Callable[[str], Model]
 Write = Callable[[Model, str], None]
@@ -43,6 +46,13 @@ def save_model(model: Model, path: str | os.PathLike[str]) -> None:
     """Save a model atomically: a file that was there stays whole until the new one is."""
     _, write = FORMATS[model_suffix(path)]
     write(model, os.fspath(path))
+
+
+def warn_of_2017(model: Model, path: str | os.PathLike[str]) -> None:
+    """Log what the program of 2017 will not do with a model that is saved in its format."""
+    if model_suffix(path) == ".mdl.gz":
+        for clause in mdl_gz.lost_in_2017(model):
+            log.warning("%s: the program of 2017 %s", os.fspath(path), clause)
 
 
 def load_model(path: str | os.PathLike[str]) -> Model:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import logging
 import os
-import time
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from denet.errors import DataError
 from denet.files import atomic_write
 from denet.graph.graph import Graph
 from denet.layer.base import Layer
+from denet.layer.deconvolution import Deconvolution
 from denet.model.format.content import (
     MAX_CLASSES,
     check_writable,
@@ -38,14 +39,19 @@ from denet.model.format.mdl_gz_layers import (
     Json,
     MapShape,
     is_class_convolution,
+    is_frozen,
     read_class_convolution,
 )
 from denet.model.format.mdl_gz_residual import read_residual, write_residual
 from denet.model.format.npy import encode_array
 from denet.model.format.record import Record
-from denet.model.model import Model
+from denet.model.model import Model, nameless
+from denet.model.preprocessing import Preprocessing
+
+log = logging.getLogger(__name__)
 
 VERSION = 3
+DATE = "1970-01-01 00:00:00"  # 2017 wrote that of today; equal models are to give equal files
 MAX_TEXT_BYTES = 1 << 30  # the largest network of 2017 takes half of it
 SHOWN_LAYERS = 9  # of many that are unknown
 _CHUNK_BYTES = 1 << 20
@@ -61,6 +67,7 @@ class Entry:
     where: str
     fields: Json
     arrays: Arrays
+    frozen: bool = False
 
 
 def read(path: str | os.PathLike[str]) -> Model:
@@ -89,6 +96,12 @@ def read(path: str | os.PathLike[str]) -> Model:
     }
     fill(model, {name: array.shape for name, array in arrays.items()}, arrays.pop, source)
     _check_positions(top.layers()[-1], _input_maps(model)[-1])
+    if frozen := [str(number) for number, entry in enumerate(entries, 1) if entry.frozen]:
+        log.warning(
+            "%s: some layers were not trained in 2017 (enabled: false); training leaves them as "
+            "they are with --skip-layer-updates %.400s",
+            *(source, ",".join(frozen)),
+        )
     return model
 
 
@@ -128,7 +141,11 @@ def _input_shape(top: Record) -> tuple[int, ...]:
 
 
 def _class_labels(top: Record) -> list[str]:
-    """Return the labels by class id; classes without one are called by their id."""
+    """Return the labels by class id; classes without one are called by their id.
+
+    ``model-modify --class-num`` of 2017 left the labels of the network before, and training named
+    the classes: labels that are too many are none of this network.
+    """
     numbers = top.record("classLabels")
     count = top.integer("classNum", len(numbers.values))
     if not 1 <= count <= MAX_CLASSES:
@@ -136,10 +153,17 @@ def _class_labels(top: Record) -> list[str]:
     labels: dict[int, str] = {}
     for label in numbers.values:
         number = numbers.integer(label)
-        if number in labels or not 0 <= number < count:
+        if number in labels or number < 0:
             raise numbers.fault(f"{label!r:.40} has the class id {number} (classNum {count})")
         labels[number] = label
-    return [labels.get(number, f"class {number}") for number in range(count)]
+    if max(labels, default=0) >= count:
+        log.warning(
+            "%s: its class labels (%d) are those of another network (classNum %d): they are left "
+            "out; model-train takes those of its training set",
+            *(top.where, len(labels), count),
+        )
+        labels = {}
+    return [labels.get(number, name) for number, name in enumerate(nameless(count))]
 
 
 def _read_layers(records: list[Record], own: list[Record]) -> list[Entry]:
@@ -168,7 +192,7 @@ def _read_layer(records: list[Record], number: int) -> Entry:
     if is_class_convolution(records[number : number + 2]):
         type_name, reader = "class-conv", read_class_convolution
     fields, arrays = reader(record)
-    return Entry(record.where, {"type": type_name, **fields}, arrays)
+    return Entry(record.where, {"type": type_name, **fields}, arrays, is_frozen(record))
 
 
 def write(model: Model, path: str | os.PathLike[str]) -> None:
@@ -186,7 +210,7 @@ def write(model: Model, path: str | os.PathLike[str]) -> None:
         "classLabels": {label: number for number, label in enumerate(model.class_labels)},
         "classNum": len(model.class_labels),
         "dataShape": list(model.input_shape),
-        "date": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()),
+        "date": DATE,
         "user": "",
         "version": VERSION,
         "layers": layers,
@@ -203,6 +227,19 @@ def write(model: Model, path: str | os.PathLike[str]) -> None:
     }
     with atomic_write(path) as temporary:
         _deflate(top, temporary, path)
+
+
+def lost_in_2017(model: Model) -> list[str]:
+    """Return what the program of 2017 does not do with the file of a model, a clause each."""
+    lost = []
+    if model.preprocessing != Preprocessing():
+        lost.append(
+            f"does not normalise pixels by {model.preprocessing.text()}; with subtract_mean it "
+            "does by the constants of ImageNet"
+        )
+    if any(isinstance(each, Deconvolution) and each.border_mode != "half" for each in model.layers):
+        lost.append("knows DC with border half only, and cannot open the file")
+    return lost
 
 
 def _input_maps(model: Model) -> list[MapShape]:

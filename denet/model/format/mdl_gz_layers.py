@@ -58,8 +58,6 @@ def border_mode(record: Record) -> str | int:
 
 def read_kernel(record: Record) -> Parts:
     """Return the fields and arrays that convolution and deconvolution share."""
-    if not record.flag("enabled", True):
-        raise record.fault("a disabled convolution has no counterpart")
     weight = record.array("weight")
     shape = list(weight.shape)
     if len(shape) != 4 or record.get("shape", shape) != shape:
@@ -91,6 +89,14 @@ def is_class_convolution(records: Sequence[Record]) -> bool:
         and records[0].integers("stride", 2, 1) == (1, 1)
         and border_mode(records[0]) in (0, "valid")
     )
+
+
+def is_frozen(record: Record) -> bool:
+    """Return whether 2017 did not train a layer; the convolutions inside of others it always did.
+
+    What is not ``enabled`` there is computed like any other convolution.
+    """
+    return record.text("type") == "conv" and not record.flag("enabled", True)
 
 
 def kernel_json(arrays: Arrays, stride: Any = (1, 1), border: str | int = "valid") -> Json:
@@ -258,14 +264,14 @@ WRITERS: dict[str, Writer] = {
     "class-conv": lambda layer, arrays, shape: convolution_json(arrays),
     "conv": lambda layer, arrays, _: convolution_json(arrays, layer.stride, layer.border_mode),
     "crop-mirror": lambda layer, *_: leaf(
-        "crop-mirror", crop=layer.crop, mirror=layer.mirror, flip=layer.flip
+        "crop-mirror", crop=[layer.crop, layer.crop], mirror=layer.mirror, flip=layer.flip
     ),
     "deconv": lambda layer, arrays, _: leaf(
         "deconv", **kernel_json(arrays, layer.stride, layer.border_mode)
     ),
     "dropout": lambda layer, *_: leaf("dropout", dropoutRate=layer.rate),
     "pool": write_pool,
-    "pool-inv": lambda layer, *_: leaf("pool-inv", size=layer.size),
+    "pool-inv": lambda layer, *_: leaf("pool-inv", size=[layer.size, layer.size]),
     "regression": write_regression,
     "skip": write_skip,
     "skip-src": lambda layer, *_: leaf("skip-src", index=layer.index, split=layer.split),

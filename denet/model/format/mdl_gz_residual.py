@@ -23,11 +23,13 @@ ORIGINAL, BEFORE, FUSED = "original", "pre-activation", "bnrelu"  # words of the
 
 
 def read_residual(record: Record) -> Parts:
-    """Return a block; sublayers that hold no arrays only repeat what its version says."""
-    parts = [part for part in record.layers() if part.text("type") != "identity"]
+    """Return a block; its sublayers give their arrays, and only repeat what else it says."""
+    parts = [part for part in record.layers() if part.text("type") in ("conv", *BATCH_NORMS)]
     convolutions = [part for part in parts if part.text("type") == "conv"]
-    norms = [part for part in parts if part.text("type") in BATCH_NORMS]
-    norms = [part for part in norms if part.flag("enabled", True)]
+    rule = record.record("bnParam")
+    enabled = rule.flag("enabled", record.flag("enableBatchNorm", True))
+    statistics = {"momentum": rule.number("momentum", 0.9), "eps": rule.number("eps", 1e-5)}
+    norms = [part for part in parts if enabled and part not in convolutions]
     bottleneck = record.integer("bottleneck", 0)
     count = 3 if bottleneck else 2
     if not count <= len(convolutions) <= count + 1 or len(norms) > count + 1:
@@ -37,14 +39,10 @@ def read_residual(record: Record) -> Parts:
     arrays: Arrays = {}
     for name, part in zip(part_names("conv", count, "shortcut"), convolutions, strict=False):
         arrays[f"{name}.weight"] = read_kernel(part)[1]["weight"]
-    statistics: Json = {}
     for name, part in zip(part_names("bn", count, "shortcut_bn"), norms, strict=False):
-        found, values = read_statistics(part)
-        if found != (statistics := statistics or found):
-            raise part.fault("momentum or eps differs from the rest of the block")
+        _, values = read_statistics(Record(part.values | statistics, part.where))
         arrays |= {f"{name}.{key}": value for key, value in values.items()}
-    first = next(part for part in parts if part in convolutions + norms)
-    version = record.text("version", ORIGINAL if first in convolutions else BEFORE)
+    version = record.text("version", ORIGINAL if parts[0] in convolutions else BEFORE)
     fields = {
         "filters": arrays[f"conv{count}.weight"].shape[0],
         "size": arrays["conv2.weight"].shape[2],
@@ -53,7 +51,7 @@ def read_residual(record: Record) -> Parts:
         "original": ORIGINAL in version,
         "activation": record.text("activation", "relu"),
         "bn_relu": FUSED in version,
-        "bn_enabled": bool(norms),
+        "bn_enabled": enabled,
         **{f"bn_{name}": value for name, value in statistics.items()},
     }
     return fields, arrays
@@ -75,7 +73,7 @@ def write_residual(layer: Any, arrays: Arrays, shape: MapShape) -> Json:
 
     def norm(name: str, activation: bool = False) -> list[Json]:
         if not layer.bn_enabled:
-            return []
+            return [leaf(BATCH_NORMS[0], enabled=False)]
         own = {key: arrays[f"{name}.{key}"] for key in ("gamma", "beta", "mean", "variance")}
         type_name = BATCH_NORMS[activation and fused]
         return [batch_norm_json(type_name, own, layer.bn_momentum, layer.bn_eps)]
@@ -105,6 +103,6 @@ def write_residual(layer: Any, arrays: Arrays, shape: MapShape) -> Json:
             "eps": layer.bn_eps,
         },
         "activation": layer.activation,
-        "version": f"{version},{FUSED}" if layer.bn_relu else version,
+        "version": f"{version},{FUSED}" if fused else version,
         "layers": parts,
     }
