@@ -18,6 +18,7 @@ from denet.cli.options import (
     Option,
     layer_options,
 )
+from denet.cli.pixels import read_normalise
 from denet.errors import UsageError
 from denet.kind import Flag
 
@@ -40,6 +41,14 @@ CHANGES = (
     ),
     Option(
         "image-size", "width and height of the images in pixels", IMAGE_SIDE, None, 2, ("W", "H")
+    ),
+    Option(
+        "normalise",
+        "pixels the network sees: less MEAN, divided by DEVIATION (of pixels from 0 to 1; one of "
+        "each, or all means of the channels, then all deviations); none leaves 0 to 1, imagenet "
+        "stands for the six numbers of ImageNet",
+        count="+",
+        metavar=("MEAN", "DEVIATION"),
     ),
     Option(
         "activation",
@@ -116,6 +125,12 @@ def changes(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[Model]
     yield "class_num", partial(surgery.set_class_num, classes=options.class_num, seed=seed)
     size = dict(zip(("width", "height"), options.image_size or (), strict=False))
     yield "image_size", partial(surgery.set_image_size, **size, seed=seed)
+    yield (
+        "normalise",
+        lambda model: surgery.set_preprocessing(
+            model, read_normalise(options.normalise, model.input_shape[0])
+        ),
+    )
     yield "activation", partial(surgery.set_activation, activation=options.activation)
     yield "merge", surgery.merge
     yield "use_cudnn_pool", surgery.use_cudnn_pool

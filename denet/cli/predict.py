@@ -20,6 +20,7 @@ from denet.cli.options import (
     Option,
     engine,
 )
+from denet.cli.pixels import subtract_mean
 from denet.cli.predict_classify import classify
 from denet.cli.predict_detect import WORDS, detect
 from denet.cli.predict_segment import segment
@@ -125,6 +126,7 @@ def predict(options: argparse.Namespace) -> int:
     mode, words = mode_words(options.predict_mode)
     backend, precision = engine(options)
     model = load_model(options.model)
+    subtract_mean(model, options.extension)
     if mode != "detect" and detects(model):
         raise UsageError(f"--predict-mode {mode}: the model detects objects: give detect")
     bad: list[BadSample] = []

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from denet.cli.command import Parser, log_to_file, run
 from denet.cli.options import ENGINE, engine
+from denet.cli.pixels import subtract_mean
 from denet.cli.train_input import model_and_training_set, open_test_set, write_bad_data
 from denet.cli.train_options import DATA, LEARNING, NETWORK, OUTPUT
 from denet.errors import UsageError
@@ -111,6 +112,7 @@ def open_training(
     backend, precision = engine(options)
     options.backend, options.precision = backend.name, precision
     model, train_set = model_and_training_set(options, state)
+    subtract_mean(model, options.test_extension, settled=True)
     test_set = open_test_set(options, model) if options.test else None
     trainer = Trainer(model, train_set, test_set, settings, backend, precision, state, most_steps)
     warn_of_2017(model, settings.output_prefix + settings.model_suffix)
@@ -134,6 +136,7 @@ def test(options: argparse.Namespace) -> int:
 
     backend, precision = engine(options)
     model = load_model(options.model)
+    subtract_mean(model, options.test_extension or options.extension)
     test_set = open_test_set(options, model)
     tester = Tester(model, test_set, train_settings(options), backend, precision)
     print(tester.result().report, end="")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from denet.cli.options import layer_options, open_images
+from denet.cli.pixels import asks_for_mean, subtract_mean
 from denet.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -27,9 +28,11 @@ def model_and_training_set(
 ) -> tuple[Model, Dataset]:
     """Return the model to train, read or new, and the training set opened for it."""
     from denet.model.format import load_model
+    from denet.model.preprocessing import Preprocessing
 
     if state:
         check_network(options, state.model)
+        subtract_mean(state.model, options.extension, settled=True)
         return state.model, open_training_set(options, state.model)
     if not options.model:
         if options.init_partial:
@@ -41,6 +44,13 @@ def model_and_training_set(
             "into a new network what fits"
         )
     source = load_model(options.model)
+    subtract_mean(source, options.extension)
+    if options.normalise == "none" and source.preprocessing != Preprocessing():
+        log.warning(
+            "--normalise none is not used: the model normalises pixels by %s; model-modify "
+            "--normalise none changes that",
+            source.preprocessing.text(),
+        )
     if options.init_partial:
         return partial_model(options, source)
     return trained_model(options, source)
@@ -56,6 +66,10 @@ def new_model(
 
     layers = layer_options(options)
     build_layers(parse_desc(options.model_desc), layers)  # a wrong text ends before data is read
+    if options.normalise == "none" and not preprocessing and asks_for_mean(options.extension):
+        raise UsageError(
+            "--normalise none: together with subtract_mean of --extension: leave one of them out"
+        )
     train_set = open_training_set(options)
     if preprocessing is None:
         statistics = train_set.channel_statistics() if options.normalise == "dataset" else ()

@@ -36,8 +36,8 @@ NETWORK = (
     *LAYER_OPTIONS,
     Option(
         "normalise",
-        "pixels the network sees: dataset gives each channel mean 0 and deviation 1 over the "
-        "training set, none leaves 0 to 1",
+        "pixels a new network sees: dataset gives each channel mean 0 and deviation 1 over the "
+        "training set, none leaves 0 to 1; a --model keeps its own (model-modify --normalise)",
         Choice(("dataset", "none")),
         "dataset",
     ),

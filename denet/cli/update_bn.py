@@ -19,6 +19,7 @@ from denet.cli.options import (
     engine,
     open_images,
 )
+from denet.cli.pixels import subtract_mean
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ def update(options: argparse.Namespace) -> int:
     model_suffix(options.output)
     backend, precision = engine(options)
     model = load_model(options.model)
+    subtract_mean(model, options.extension)
     check_updatable(model)
     images = open_images(options, options.input, model, max_samples=options.max_samples)
     count = update_bn(

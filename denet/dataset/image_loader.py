@@ -28,7 +28,7 @@ from denet.dataset.base import (
 )
 from denet.dataset.boxes import Boxes, View, fill_targets, network_boxes, seen
 from denet.dataset.decode import decode_stored, open_image, quiet_pillow, reason
-from denet.dataset.image_options import ImageOptions, Size
+from denet.dataset.image_options import IMAGENET_MEAN, IMAGENET_STD, ImageOptions, Size
 from denet.detect.box import BOX_CAPACITY
 from denet.errors import UsageError
 
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _STATISTICS_IMAGES = 500
 _REDUCING_GAP = 2.0  # a large image is first averaged over blocks, to twice its new size or more
 _TOLERANCE = 1e-6  # network pixels

@@ -14,6 +14,7 @@ Size = tuple[int, int]  # (width, height)
 
 CROP_MODES = ("default", "center", "lenet", "resnet", "denet", "ssd")
 SCALE_MODES = ("small", "large", "warp")
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of pixels 0 to 1
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class ImageOptions:
     max_trials         attempts of lenet and denet before the whole image is taken
     area_min           smallest area of a random crop, as part of the image
     aspect_factor      largest change of shape of a random crop: aspects a to 1 / a
-    subtract_mean      normalise new networks by the constants of ImageNet, whatever the data
+    subtract_mean      normalise by the constants of ImageNet, whatever the data, in networks that
+                       are new or know no normalisation
     augment_photo      vary contrast, brightness and saturation in training
     augment_color      shift colours along the principal components of ImageNet in training
     check_onscreen     a box is a target if this part of its area is in the crop

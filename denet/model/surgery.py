@@ -30,6 +30,7 @@ from denet.layer.skip_source import SkipSource
 from denet.layer.split import Split
 from denet.model.desc import build_layers, parse_desc
 from denet.model.model import Model, nameless
+from denet.model.preprocessing import Preprocessing
 
 Part = tuple[Layer, dict[str, np.ndarray] | None]  # a layer and its arrays; None if it is new
 
@@ -83,6 +84,12 @@ def set_image_size(model: Model, width: int, height: int, seed: int = 0) -> Mode
         raise UsageError(f"image size: must be at least 1 by 1 pixels; got {width} by {height}")
     channels = model.input_shape[0]
     return rebuilt(replace(model, input_shape=(channels, height, width)), parts_of(model), seed)
+
+
+def set_preprocessing(model: Model, preprocessing: Preprocessing) -> Model:
+    """Let the model normalise pixels so."""
+    preprocessing.check(model.input_shape[0])
+    return replace(model, preprocessing=preprocessing)
 
 
 def set_activation(model: Model, activation: str) -> Model:

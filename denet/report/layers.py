@@ -11,6 +11,7 @@ from denet.layer.denet_detect import DenetDetect
 from denet.layer.denet_sparse import DenetSparse
 from denet.model.desc import layer_tokens
 from denet.model.model import Model
+from denet.model.preprocessing import Preprocessing
 
 BYTES = {"real": 4, "float32": 4, "int32": 4, "uint8": 1}
 MEGABYTE = 1 << 20
@@ -92,9 +93,16 @@ def layers_report(model: Model, batch_size: int) -> str:
         [
             f"input {width}x{height}, {channels} channels; {_classes(len(model.class_labels))}; "
             f"MFLOP per image forward; MB of outputs in f32 for a batch of {batch_size}",
+            *_pixels(model.preprocessing),
             *lines,
         ]
     )
+
+
+def _pixels(preprocessing: Preprocessing) -> list[str]:
+    """Return the line that tells how pixels are normalised, if they are."""
+    normalised = preprocessing != Preprocessing()
+    return [f"pixels from 0 to 1 normalised by {preprocessing.text()}"] if normalised else []
 
 
 def _number(path: str) -> int:

@@ -1,0 +1,85 @@
+"""What options say of the pixels that a network sees: --normalise, and subtract_mean of 2017."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from denet.errors import UsageError
+from denet.kind import Real
+
+if TYPE_CHECKING:
+    from denet.model.model import Model
+    from denet.model.preprocessing import Preprocessing
+
+log = logging.getLogger(__name__)
+
+MEAN, DEVIATION = Real(-1e9, 1e9), Real(1e-9, 1e9)
+
+
+def imagenet() -> Preprocessing:
+    """Return mean and deviation of the pixels of ImageNet."""
+    from denet.dataset.image_options import IMAGENET_MEAN, IMAGENET_STD
+    from denet.model.preprocessing import Preprocessing
+
+    return Preprocessing(IMAGENET_MEAN, IMAGENET_STD)
+
+
+def read_normalise(words: Sequence[str], channels: int) -> Preprocessing:
+    """Return what ``none``, ``imagenet`` or MEAN... DEVIATION... stands for; raise UsageError.
+
+    One mean and one deviation stand for those of all channels.
+    """
+    from denet.model.preprocessing import Preprocessing
+
+    if words == ["none"]:
+        return Preprocessing()
+    if words == ["imagenet"]:
+        return imagenet()
+    half = len(words) // 2
+    if len(words) not in (2, 2 * channels):
+        many = f", or {channels} means and {channels} deviations" * (channels > 1)
+        raise UsageError(
+            f"--normalise {' '.join(words):.80}: give none, imagenet, or one mean and one "
+            f"deviation{many}"
+        )
+    try:
+        mean = [MEAN.read(word) for word in words[:half]]
+        deviation = [DEVIATION.read(word) for word in words[half:]]
+    except ValueError as error:
+        raise UsageError(f"--normalise: means, then deviations, each {error}") from None
+    repeats = channels // half
+    return Preprocessing(tuple(mean * repeats), tuple(deviation * repeats))
+
+
+def asks_for_mean(extension: str | None) -> bool:
+    """Return whether --extension says subtract_mean; raise UsageError where it is wrong."""
+    from denet.dataset import ANNOTATED, parse_extension
+    from denet.dataset.image_options import parse_image_options
+
+    kind, _, given = parse_extension(extension or "image")
+    given.pop("splits", None)
+    return kind in ANNOTATED and parse_image_options(given).subtract_mean
+
+
+def subtract_mean(model: Model, extension: str | None, settled: bool = False) -> None:
+    """Let a model normalise pixels by the constants of ImageNet if --extension says subtract_mean.
+
+    That is for models without a normalisation of their own, such as those of 2017, which left it
+    to the dataset. Where a model has one, or must stay as it is (``settled``), it is told that
+    the option has no effect.
+    """
+    from denet.model.preprocessing import Preprocessing
+
+    if not asks_for_mean(extension) or model.preprocessing == imagenet():
+        return
+    if settled or model.preprocessing != Preprocessing():
+        log.warning(
+            "subtract_mean of --extension has no effect: the model normalises pixels by %s; "
+            "model-modify --normalise imagenet changes that",
+            model.preprocessing.text(),
+        )
+        return
+    model.preprocessing = imagenet()
+    log.info("subtract_mean: pixels are normalised by %s", model.preprocessing.text())
