@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The ImageNet example of DeNet 2017: ResNet-34 (arXiv 1512.03385), 90 epochs in batches of 256.
-# Its model is what the detectors of papers/ start from.
+# The ImageNet example of DeNet 2017: ResNet-34 (arXiv 1512.03385), 90 epochs in steps of 128 images.
+# Its two GPUs took 64 each; its factor of 2 was two such steps, not one of 256 (--batch-size-factor 4
+# here). Its model is what the detectors of papers/ start from.
 #
 #     bash examples/resnet34-imagenet.sh ILSVRC OUTPUT [more options of model-train]
 #
@@ -19,5 +20,5 @@ view=scale=256,crop=224,scale_mode=small
     --test-extension "imagenet,$view" \
     --solver torch --learn-rate 0.1 --learn-momentum 0.9 --learn-decay 1e-4 \
     --learn-anneal 0.1 --learn-anneal-epochs 30 60 \
-    --epochs 90 --batch-size 64 --batch-size-factor 4 --thread-num 8 \
+    --epochs 90 --batch-size 64 --batch-size-factor 2 --thread-num 8 \
     --output-prefix "$output/resnet34" "$@"

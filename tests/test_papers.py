@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import pytest
+import yaml
 from annotated_files import object_xml, save_image, voc_xml, write_voc
 from cli.commands import parser
 
@@ -34,6 +35,14 @@ SIZES = {  # parameters
     ("101", "std", "voc2007"): 68_652_381,
     ("101", "skip", "mscoco"): 69_190_041,
     ("101", "wide", "mscoco"): 85_740_569,
+}
+STEPS = {  # GPUs times images of each in 2017, whose factor was a number of steps
+    ("34", "std"): 2 * 32,
+    ("34", "skip"): 2 * 32,
+    ("34", "wide"): 4 * 32,
+    ("101", "std"): 4 * 32,
+    ("101", "skip"): 4 * 32,
+    ("101", "wide"): 4 * 16,
 }
 DATA = {"voc2007": 20, "voc2012": 20, "mscoco": 80}
 
@@ -109,7 +118,7 @@ def test_detectors_have_their_published_size(depth, variant, data):
 @pytest.mark.parametrize("variant", ["std", "skip", "wide"])
 @pytest.mark.parametrize("depth", RESNET)
 def test_commands(depth, variant, data):
-    """They parse, take 128 images per step, and end in a test; later options win."""
+    """They parse, take as many steps as in 2017, and end in a test; later options win."""
     commands = printed(f"papers/dss/denet{depth}.sh", variant, data, "some data", "--epochs", "7")
     parsed = {
         name: [parser(name).parse(words) for words in lines] for name, lines in commands.items()
@@ -117,7 +126,7 @@ def test_commands(depth, variant, data):
     (train,), (merge,), (test,) = (
         parsed[name] for name in ("model-train", "model-modify", "model-predict")
     )
-    assert train.batch_size * train.batch_size_factor == 128
+    assert train.batch_size * train.batch_size_factor == STEPS[depth, variant]
     assert (train.train, train.epochs, train.learn_anneal_epochs) == ("some data", 7, [30, 60])
     assert train.test == ("some data" if data == "voc2007" else None)
     assert merge.merge and merge.output == test.model
@@ -182,6 +191,12 @@ def test_from_a_resnet_to_the_second_paper(tmp_path):
     small["SIZE"] = 96
     script("papers/fitness-nms/x768.sh", v2 / "merged.mdl", *more[:2], OUTPUT="x", **small)
     assert load_model(tmp_path / "x" / "x768.mdl").input_shape == (3, 96, 96)
+
+
+def test_resnet34_takes_as_many_steps_as_in_2017():
+    text = script("examples/resnet34-imagenet.sh", "ILSVRC", "out", "--print-config")
+    given = yaml.safe_load(text)
+    assert given["batch-size"] * given["batch-size-factor"] == 2 * 64  # GPUs times images
 
 
 def test_resnet34_on_imagenet(tmp_path):

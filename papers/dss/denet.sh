@@ -1,5 +1,6 @@
 # The way of a detector from a ResNet to its test; denet34.sh and denet101.sh set
-#     depth, batch       of the ResNet; images computed together (a step takes 128)
+#     depth              of the ResNet
+#     batch, step        images computed together, and of a step: as in 2017, see README.md
 #     trunk, inserts     the stages of the ResNet with the taps of the variant, and where
 #                        model-modify puts these into a ResNet file
 #     behind, head       the layers that follow
@@ -21,6 +22,6 @@ else
     network=(--border-mode half --model-desc "C.B[64,7,2] BNA P[3,2,1] $trunk $behind $head")
 fi
 train "$dir" "${network[@]}" --learn-rate 0.1 --learn-anneal 0.1 --learn-anneal-epochs 30 60 \
-    --epochs 90 --batch-size "$batch" --batch-size-factor $((128 / batch)) "$@"
+    --epochs 90 --batch-size "$batch" --batch-size-factor $((step / batch)) "$@"
 run model-modify --input "$(trained)" --output "$output/merged.mdl" --merge
 evaluate "$dir" "$output/merged.mdl"

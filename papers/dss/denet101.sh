@@ -5,7 +5,7 @@
 #
 # VARIANT is std, skip or wide; DATA is voc2007, voc2012 (DIR: VOCdevkit) or mscoco. See README.md.
 # The scripts of 2017 write C for convolutions of skip and wide: it had no bias then, so C.B now.
-depth=101 batch=32 trunk= inserts=
+depth=101 batch=32 step=128 trunk= inserts=
 one='nRSN.O[3,256,3,1,64]' two='nRSN.O[4,512,3,2,128]'
 three='nRSN.O[23,1024,3,2,256]' four='nRSN.O[3,2048,3,2,512]'
 head='C.B[2048] BNA C.B[1536] BNA C.B[1024] BNA C.B[768] BNA DND[0.5,1,1]'
@@ -23,7 +23,7 @@ skip)
             DNC[128,50] DNS[7,24,0.01,0.1]'
     ;;
 wide)
-    batch=16
+    batch=16 step=64
     three='nRSN.O[11,1024,3,2,256] SPLIT nRSN.O[12,1024,3,1,256]'
     trunk="$one SKIPSRC[0] $two SKIPSRC.X[1] $three SKIPSRC.X[2] $four"
     inserts='7:SKIPSRC[0] 12:SKIPSRC.X[1] 24:SPLIT 37:SKIPSRC.X[2]'
