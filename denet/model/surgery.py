@@ -36,6 +36,18 @@ Part = tuple[Layer, dict[str, np.ndarray] | None]  # a layer and its arrays; Non
 
 log = logging.getLogger(__name__)
 
+# attributes that model-modify --modify-layer set in 2017, and the fields that they are here
+FIELDS_OF_2017 = {
+    "dropout_rate": "rate",
+    "flip_pr": "flip",
+    "has_split": "split",
+    "indfit_factor": "fitness_factor",
+    "mirror_pr": "mirror",
+    "skip_index": "index",
+    "use_bounded_iou": "bounded_iou",
+    "use_jointfit": "joint_fitness",
+}
+
 
 def insert(
     model: Model, number: int, text: str, options: LayerOptions | None = None, seed: int = 0
@@ -160,7 +172,7 @@ def convert_bn_relu(model: Model) -> Model:
 
 
 def modify_layer(model: Model, type_name: str, settings: Mapping[str, str]) -> Model:
-    """Set fields, given as text by name, of the FIRST layer of this type."""
+    """Set fields, given as text by name or the name of 2017, of the FIRST layer of this type."""
     present = [layer.type_name for layer in model.layers]
     if type_name not in present:
         known = sorted(set(present))
@@ -171,7 +183,8 @@ def modify_layer(model: Model, type_name: str, settings: Mapping[str, str]) -> M
     parts = parts_of(model)
     place = present.index(type_name)
     layer, arrays = parts[place]
-    parts[place] = with_fields(layer, (Layer,), settings), arrays
+    named = {FIELDS_OF_2017.get(name, name): text for name, text in settings.items()}
+    parts[place] = with_fields(layer, (Layer,), named), arrays
     return rebuilt(model, parts)
 
 

@@ -5,8 +5,12 @@ from dataclasses import fields
 import pytest
 from cli.commands import parser
 
+from denet.cli import modify
 from denet.cli.options import layer_options
 from denet.cli.train import train_settings
+from denet.layer.options import LayerOptions
+from denet.model.format import load_model, save_model
+from denet.model.model import Model
 from denet.train.settings import TrainSettings
 
 DESC = "C[100,7] P[2] C[150,4] P[2] C[250,4] P[2] C[300,1] R"
@@ -80,6 +84,43 @@ LINES = [
     "--class-num 80 --image-size 512 512 --layer-remove 3 "
     "--layer-insert 11:SKIPSRC.X[0] 18:SKIPSRC.X[1]",
 ]
+
+
+CHANGES = {  # of model-modify to a file of 2017, and a part of the network text that comes of it
+    "--class-num 5": "DND.J[0.5,1,1]",
+    "--image-size 48 64": "C.B[4,3,2] BN",
+    "--use-cudnn-pool": "P[3,2,1]",
+    "--convert-bn-relu": "C.B[4,3,2] BNA",
+    "--merge": "SKIPSRC P.B",
+    "--modify-bn 1 0.8 1e-4": "BN[0.8,0.0001]",
+    "--modify-layer denet-sparse sample_num=6 sample_gt=False local_max=1": "DNS.G[3,6,0.01,0.1,1]",
+    "--modify-layer denet-detect use_jointfit=False indfit_factor=0.1": "DND[0.5,1,1,0.1]",
+    "--modify-layer denet-detect use_bounded_iou=1 bbox_factor=2": "DND.JB[0.5,1,2]",
+    "--modify-layer denet-corner sample_feat=4 cost_factor=3": "DNC[4,3]",
+    "--modify-layer dropout dropout_rate=0.2": "D[0.2]",
+    "--modify-layer crop-mirror mirror_pr=0.1 flip_pr=0.2": "CM[3,0.1,0.2]",
+    "--modify-layer skip-src skip_index=2 has_split=False": "SKIPSRC[2]",
+    "--layer-insert 2:SKIPSRC.X[3] 6:D[0.1]": "SKIPSRC.X[3] BN A SPLIT D[0.1] SKIPSRC.X",
+    "--layer-remove 1": "C.B[4] BNA",
+    "--layer-remove 1 --layer-append D[0.1] DND[0.5,1,1]": "D[0.1] DND[0.5,1,1]",
+    "--seed 1 --log-level verbose --border-mode half --activation relu": "BN A SPLIT",
+}
+
+
+@pytest.mark.parametrize("line", CHANGES)
+def test_every_change_of_2017_is_made_from_its_format_to_its_format(tmp_path, line: str) -> None:
+    text = (
+        "C.B[4,3,2] BN A SPLIT SKIPSRC.X P.B[3,2] RSN.O[4,3] D CM[3,0.5] DNC[4] DNS[3,4] C.B[4] "
+        "BNA DND.J[0.5,1,1]"
+    )
+    half = LayerOptions(border_mode="half")
+    save_model(Model.create(text, (3, 32, 32), ["a", "b"], half), tmp_path / "a.mdl.gz")
+    model, options = load_model(tmp_path / "a.mdl.gz"), parser("model-modify").parse(line.split())
+    for key, change in modify.changes(options):
+        if getattr(options, key):
+            model = change(model)
+    save_model(model, tmp_path / "b.mdl.gz")
+    assert CHANGES[line] in load_model(tmp_path / "b.mdl.gz").text()
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
