@@ -7,7 +7,6 @@ import numpy as np
 from denet.detect.box import area, iou
 from denet.detect.corner import cell_edges, find_boxes
 
-WHOLE_IMAGE = (0.0, 0.0, 1.0, 1.0)
 CLUSTERED = 10  # boxes per sample that are looked at where boxes are clustered
 BLOCK = 256  # boxes that are compared with all others at a time
 

@@ -33,9 +33,10 @@ def candidates(
 ) -> Detections:
     """Return every class of every sample whose probability is ``pr_threshold`` or more.
 
-    outputs of a batch of n: detection_probability (n, N, C + 1), or (n, N, 5 C + 1) with joint
-    fitness, the last for no object; detection_box (n, N, 4); detection_fitness (n, N, 6) where the
-    fitness is independent. Boxes stay as they are, ``image`` is the row in the batch.
+    outputs of a batch of n: sample_count (n,), the samples of each image, which come first;
+    detection_probability (n, N, C + 1), or (n, N, 5 C + 1) with joint fitness, the last for no
+    object; detection_box (n, N, 4); detection_fitness (n, N, 6) where the fitness is independent.
+    Boxes stay as they are, ``image`` is the row in the batch.
 
     The fitness f = 0..4 of a sample stands for an IoU with its object of v_f = t + f (1 - t) / 5,
     t being the ``overlap_threshold`` of the layer (``fitness_iou``). The score is Pr(c) without
@@ -56,7 +57,9 @@ def candidates(
         score = probability * expected[..., None]
     else:
         score = probability
-    image, sample, class_index = np.nonzero(probability >= pr_threshold)
+    likely = probability >= pr_threshold
+    likely &= (np.arange(likely.shape[1]) < outputs["sample_count"][:, None])[..., None]
+    image, sample, class_index = np.nonzero(likely)
     return Detections(
         image,
         class_index.astype(np.int32),

@@ -69,6 +69,7 @@ class DenetDetect(Layer):
             graph.cost(graph.apply(error, regression, *truth, name="box"))
             moved = [regression, sample]
         graph.output("detection_box", graph.apply(DecodeBox(), *moved))
+        graph.output("sample_count", graph.marks["sample_count"])
 
         if self.fitness_factor:
             fitness = self._outputs(graph, x, "fitness", FITNESS_BINS + 1)

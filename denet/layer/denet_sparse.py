@@ -20,7 +20,8 @@ class DenetSparse(Layer):
     """Sampled boxes: the sample_num x sample_num most likely boxes of DNC, one per output cell.
 
     A cell holds the features at a grid of points over its box, row by row, then the box's height
-    and width. Training takes part of the boxes at random and shows the true boxes too.
+    and width. Training takes part of the boxes at random and shows the true boxes too. Where fewer
+    are found, prediction says nothing of the cells that are left over.
     """
 
     symbol = "DNS"
@@ -53,11 +54,11 @@ class DenetSparse(Layer):
             salt(graph),
             corner_max=self.corner_max,
         )
-        sample = graph.apply(search, graph.marks["corner"])
+        sample, count = graph.apply(search, graph.marks["corner"])
         truth = true_boxes(graph, x.shape[0])
         graph.ratio("sample_coverage", graph.apply(Coverage(), sample, *truth))
         if self.sample_gt:
             sample = graph.apply(InjectGroundTruth(), sample, *truth)
-        graph.marks["sample"] = sample
+        graph.marks["sample"], graph.marks["sample_count"] = sample, count
         y: Tensor = graph.apply(SparseSample(self.grid_size), x, sample)
         return y

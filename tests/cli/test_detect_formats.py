@@ -1,14 +1,13 @@
 """Detection from the shell on every kind of dataset, by a detector that can be worked out by hand.
 
-No corner is likely, so that all its samples are the whole image, and the bias alone says how likely
-each class is in them.
+Its map has 2 x 2 cells, all of which are likely corners: the one box that they span is the whole
+image. The bias alone says how likely each class is in it.
 """
 
 import contextlib
 import io
 import json
 import math
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from denet.layer.options import LayerOptions
 from denet.model.format import load_model, save_model
 from denet.model.model import Model
 
-DESC = "C[4,3,2] BN A DNC[2] DNS[2,3] DND[0.5,1,1]"
+DESC = "C[4,3,2] BN A P.A[8] DNC[2] DNS[2,3] DND[0.5,1,1]"
 PREDICT = "model-predict --backend numpy --model sure.mdl"
 SIZE = (40, 30)
 PART, WHOLE = (23, 30), (40, 30)  # boxes from the upper left corner; their IoU is 0.575
@@ -29,11 +28,12 @@ PART, WHOLE = (23, 30), (40, 30)  # boxes from the upper left corner; their IoU 
 OBJECTS = {"1": ("zebra", WHOLE), "2": ("ant", WHOLE), "3": ("zebra", PART)}
 
 
-def save_detector(path: Path, probabilities: dict[str, float]) -> None:
-    """Save a detector that sees these classes in the whole of every image."""
+def save_detector(path: Path, probabilities: dict[str, float], width: int = 32) -> None:
+    """Save a detector that sees these classes in every box that it finds."""
     options = LayerOptions(border_mode="half")
-    model = Model.create(DESC, (3, 32, 32), list(probabilities), options)
+    model = Model.create(DESC, (3, 32, width), list(probabilities), options)
     null = 1 - sum(probabilities.values())
+    model.parameters[4]["corner.bias"][:] = -5
     model.parameters[-1]["detect.bias"][:] = np.log([*probabilities.values(), null])
     save_model(model, path)
 
@@ -151,31 +151,45 @@ def test_imagenet(tmp_path: Path, command: Command) -> None:
     assert (done.returncode, done.stdout) == (0, "top-5 localisation error 40.000%\n"), done.stderr
 
 
+# A map of 3 x 2 cells has three boxes, equally likely, in this order: the left two thirds, the
+# whole, the right two thirds. The IoU of left and right is 1/3, that with the whole 2/3.
+LEFT, RIGHT, ALL = (0, 0, 32, 32), (16, 0, 48, 32), (0, 0, 48, 32)
 PARAMS = [
-    # --params, boxes of zebras and of ants; nine samples are the same box, so that each lowers the
-    # log score of the others by 1 / nmsThreshold: log .6 = -.51 and log .3 = -1.2, from -6.9 on
-    ("nmsThreshold=0.5", 1, 1),
-    ("nmsThreshold=0", 9, 9),
-    ("nmsThreshold=1", 9, 9),
-    ("useSoftNMS=1", 4, 3),
-    ("useSoftNMS=1,nmsThreshold=0.25", 2, 2),
-    ("prThreshold=0.5", 1, 0),
-    ("prThreshold=0.7", 0, 0),
-    ("cornerThreshold=0.5 cornerMax=9", 1, 1),
+    # --params, log of what the score of each box is multiplied by. Soft suppression lowers the
+    # right one for the left and the whole for both, by IoU^2 / nmsThreshold; below -6.9 one goes.
+    ("nmsThreshold=0.5", {LEFT: 0, RIGHT: 0}),
+    ("nmsThreshold=0.25", {LEFT: 0}),
+    ("nmsThreshold=0", {LEFT: 0, RIGHT: 0, ALL: 0}),
+    ("nmsThreshold=1", {LEFT: 0, RIGHT: 0, ALL: 0}),
+    ("useSoftNMS=1", {LEFT: 0, RIGHT: -2 / 9, ALL: -16 / 9}),
+    ("useSoftNMS=1,nmsThreshold=0.1", {LEFT: 0, RIGHT: -10 / 9}),
+    ("cornerThreshold=0.5 cornerMax=9", {LEFT: 0, RIGHT: 0}),
+    ("cornerThreshold=1", {}),
+    ("cornerMax=1 prThreshold=0", {}),  # all four corners in the first cell span nothing
 ]
 
 
-@pytest.mark.parametrize(("params", "zebras", "ants"), PARAMS)
-def test_params(params: str, zebras: int, ants: int, place: Path, command: Command) -> None:
-    words = f"{PREDICT} --input voc/JPEGImages/1.jpg --predict-mode detect --format jsonl --params"
-    done = command(*words.split(), *params.split())
-    found = json.loads(done.stdout)["detections"]
-    assert Counter(each["class"] for each in found) == Counter(zebra=zebras, ant=ants)
-    assert all(each["box"] == [0, 0, 40, 30] for each in found)
-    drop = 4 if "0.25" in params else 2
-    scores = [each["score"] for each in found if each["class"] == "zebra"]
-    expected = [0.6 * math.exp(-drop * k) for k in range(zebras)] if "Soft" in params else [0.6]
-    assert scores == pytest.approx(sorted(expected, reverse=True) * (zebras // len(expected)), 1e-4)
+@pytest.mark.parametrize(("params", "boxes"), PARAMS)
+def test_params(params: str, boxes: dict[tuple[int, ...], float], place: Path, command: Command):
+    save_detector(place / "sure.mdl", {"zebra": 0.6, "ant": 0.3}, width=48)
+    save_image(place / "wide.png", (48, 32))
+    words = f"{PREDICT} --input wide.png --predict-mode detect --format jsonl --params"
+    found = json.loads(command(*words.split(), *params.split()).stdout)["detections"]
+    assert {(each["class"], *each["box"]): each["score"] for each in found} == {
+        (name, *box): pytest.approx(score * math.exp(power), rel=1e-4)
+        for name, score in (("zebra", 0.6), ("ant", 0.3))
+        for box, power in boxes.items()
+    }
+    assert len(found) == 2 * len(boxes)
+
+
+@pytest.mark.parametrize(("threshold", "classes"), [(0.5, {"zebra"}), (0.7, set())])
+def test_least_probability(
+    threshold: float, classes: set[str], place: Path, command: Command
+) -> None:
+    words = f"{PREDICT} --input voc/JPEGImages/1.jpg --predict-mode detect --format jsonl"
+    done = command(*words.split(), "--params", f"prThreshold={threshold}")
+    assert {each["class"] for each in json.loads(done.stdout)["detections"]} == classes
 
 
 def test_pictures_of_a_bare_directory(place: Path, command: Command) -> None:
@@ -232,7 +246,7 @@ def test_larger_images_and_more_samples(place: Path, command: Command) -> None:
     assert load_model(place / "large.mdl").parameters[1]["variance"].max() < 1
     picture = "--input voc/JPEGImages/1.jpg --predict-mode detect --format csv"
     done = command(*f"{PREDICT} --model large.mdl {picture} --params nmsThreshold=0".split())
-    assert len(done.stdout.splitlines()) == 1 + 2 * 36
+    assert len(done.stdout.splitlines()) == 1 + 2 * 9  # boxes on a map of 3 x 3 cells
 
 
 @pytest.mark.parametrize(

@@ -101,9 +101,11 @@ def test_dropout_leaves_cells_out_and_scales_the_others():
 
 
 def search(op, logits, run=PREDICT):
-    (sample,), saved = op.forward(run, logits)
-    assert saved == () and sample.dtype == logits.dtype
-    return sample
+    """Return the samples of each image: as many as are counted, places left over holding 0."""
+    (sample, count), saved = op.forward(run, logits)
+    assert saved == () and sample.dtype == logits.dtype and count.dtype == np.int32
+    assert not any(each[found:].any() for each, found in zip(sample, count, strict=True))
+    return [each[:found] for each, found in zip(sample, count, strict=True)]
 
 
 def random_logits(n=3, height=8, width=9, corner_num=4):
@@ -112,7 +114,7 @@ def random_logits(n=3, height=8, width=9, corner_num=4):
 
 def test_prediction_takes_the_best_from_the_best_down():
     logits = random_logits()
-    sample = search(CornerSearch(3, corner_max=1024), logits)
+    sample = np.array(search(CornerSearch(3, corner_max=1024), logits))
     assert sample.shape == (3, 9, 4)
     for boxes, log_odds in zip(sample, -2 * logits, strict=True):
         cell = np.rint(boxes * [9, 8, 9, 8] - [0, 0, 1, 1]).astype(int)
@@ -120,22 +122,22 @@ def test_prediction_takes_the_best_from_the_best_down():
         assert (np.diff(total) <= 0).all()
     assert (sample[..., 2:] - sample[..., :2] >= 2 / 9 - 1e-9).all()
     many = search(CornerSearch(5, corner_max=1024), logits)
-    assert (many[:, :9] == sample).all()
+    assert all((each[:9] == few).all() for each, few in zip(many, sample, strict=True))
 
 
-def test_the_whole_image_takes_the_places_that_are_left():
+def test_prediction_counts_only_what_it_finds():
     logits = np.full((2, 4, 8, 4), 5, np.float32)
     logits[1, 1, 2, 0] = logits[1, 2, 5, 3] = -5
-    sample = search(CornerSearch(2, corner_max=1024), logits)
-    assert sample[0].tolist() == [[0, 0, 1, 1]] * 4
-    assert sample[1].tolist() == [[2 / 8, 1 / 4, 6 / 8, 3 / 4], *[[0, 0, 1, 1]] * 3]
+    none, one = search(CornerSearch(2, corner_max=1024), logits)
+    assert len(none) == 0
+    assert one.tolist() == [[2 / 8, 1 / 4, 6 / 8, 3 / 4]]
 
 
 def test_threshold_and_number_of_corners_are_obeyed():
     """DeNet of 2017 read cornerThreshold and cornerMax but used neither."""
     logits = random_logits()
     few = [
-        np.array([len(np.unique(boxes, axis=0)) for boxes in search(op, logits)])
+        np.array([len(boxes) for boxes in search(op, logits)])
         for op in (
             CornerSearch(9, 0.01, corner_max=1024),
             CornerSearch(9, 0.9, corner_max=1024),
@@ -143,7 +145,7 @@ def test_threshold_and_number_of_corners_are_obeyed():
         )
     ]
     assert (few[0] == 81).all() and (few[1] < 40).all()
-    assert (few[2] <= 2 * 2 + 2 * 2 + 1).all()  # and the whole image
+    assert (few[2] <= 2 * 2 + 2 * 2).all()
 
 
 def test_training_adds_random_boxes():
@@ -153,7 +155,7 @@ def test_training_adds_random_boxes():
         set(map(tuple, some[:12])) <= set(map(tuple, all_))
         for some, all_ in zip(sample, best, strict=True)
     )
-    assert len(np.unique(sample[:, 12:].reshape(-1, 4), axis=0)) == 12
+    assert len(np.unique(np.array(sample)[:, 12:].reshape(-1, 4), axis=0)) == 12
 
 
 def test_keys_and_salt_decide_what_is_random():
@@ -161,14 +163,12 @@ def test_keys_and_salt_decide_what_is_random():
         CornerSearch(4, random_sample=0.25, salt=1, corner_max=1024),
         random_logits(1).repeat(3, axis=0),
     )
-    sample = search(op, logits, TRAIN)
-    again = search(op, logits[:2], Run(True, KEYS[[2, 0]]))
+    sample = np.array(search(op, logits, TRAIN))
+    again = np.array(search(op, logits[:2], Run(True, KEYS[[2, 0]])))
     assert (again == sample[[2, 0]]).all()
     assert (sample[0] != sample[1]).any()
-    assert (
-        search(CornerSearch(4, random_sample=0.25, salt=2, corner_max=1024), logits, TRAIN)
-        != sample
-    ).any()
+    other = CornerSearch(4, random_sample=0.25, salt=2, corner_max=1024)
+    assert (np.array(search(other, logits, TRAIN)) != sample).any()
 
 
 def inject(run, samples, *targets):

@@ -70,6 +70,7 @@ def test_costs_and_outputs(text, costs, columns, fitness):
     shapes = {
         "detection_probability": (2, 16, columns),
         "detection_box": (2, 16, 4),
+        "sample_count": (2,),
     } | ({"detection_fitness": (2, 16, 6)} if fitness else {})
     assert {name: tensor.shape for name, tensor in graph.outputs.items()} == shapes
     assert graph.inputs["box"].shape == (2, BOX_CAPACITY, 4)
@@ -84,6 +85,8 @@ def test_costs_and_outputs(text, costs, columns, fitness):
     sample = evaluate(graph, values, batch, Run(False, KEYS))[graph.marks["sample"].name]
     np.testing.assert_allclose(found["detection_box"], sample, atol=1e-6)
     assert len(np.unique(sample.reshape(-1, 4), axis=0)) > 16
+    boxes = (sample[..., 2:] > sample[..., :2]).all(axis=-1)
+    assert found["sample_count"].tolist() == boxes.sum(axis=1).tolist() == [8, 16]
     if fitness:
         assert found["detection_fitness"] == pytest.approx(1 / 6)
 

@@ -149,7 +149,7 @@ def test_coverage_is_that_of_the_samples_before_the_true_boxes_join(text, cut, b
     # of corners that all are alike: the samples are those of the search alone
     logits = np.full((2, 12, 12, 4), 5, np.float32)
     keys = np.array([3, 4], np.uint64)
-    (sample,), _ = search.forward(Run(True, keys), logits)
+    (sample, _), _ = search.forward(Run(True, keys), logits)
     covered = sum(
         any(overlaps(each, one) for one in sample[image])
         for image in range(2)

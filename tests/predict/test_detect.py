@@ -32,9 +32,10 @@ from denet.predict.detect import detect_files
 BOX = [[[0.1, 0.2, 0.3, 0.4], [0.5, 0.5, 1.0, 1.0]]]
 
 
-def outputs(probability, fitness=None):
-    """Return the outputs for one image of two samples."""
+def outputs(probability, fitness=None, count=2):
+    """Return the outputs for one image of ``count`` samples, of two at most."""
     found = {
+        "sample_count": np.array([count], np.int32),
         "detection_probability": np.array([probability], np.float32),
         "detection_box": np.array(BOX, np.float32),
     }
@@ -53,6 +54,14 @@ def test_plain_scores():
     found = candidates(outputs([[0.3, 0.1, 0.6], [0.2, 0.5, 0.3]]), 2, np.float32(0.3))
     assert rows(found) == [(0, 0, 0.3, 0.1), (0, 1, 0.5, 0.5)]
     assert found.box.tolist()[1] == [0.5, 0.5, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_places_without_a_sample_say_nothing(count):
+    """Whatever is asked for: a probability of 0 is enough here."""
+    fitness = [[0, 0, 0, 0, 0, 1]] * 2
+    for probability in ([[0.3, 0.7]] * 2, [[0, 0, 0, 0, 0.9, 0.1]] * 2):
+        assert len(candidates(outputs(probability, fitness, count), 1, 0)) == count
 
 
 def test_joint_fitness():
@@ -190,12 +199,17 @@ def test_params_are_told_by_their_names():
     }
 
 
-NETWORK = "C[8,3,4] BN A DNC[8,1] DNS[2,3] C[8,1] BNA "
+NETWORK = "C[8,3,4] BN A P.XA[4,6] DNC[8,1] DNS[2,3] C[8,1] BNA "
 
 
-def model(text="DND[0.5,1,1]"):
-    """Return a new network, whose corners are improbable: all samples are the whole image."""
-    return Model.create(NETWORK + text, (3, 32, 48), ["cat", "dog"], LayerOptions(), 0)
+def model(text="DND[0.5,1,1]", corner=-5.0):
+    """Return a new network whose map has 2 x 2 cells, all of them likely corners.
+
+    They span one box, the whole image. With ``corner`` above 0 none is likely.
+    """
+    made = Model.create(NETWORK + text, (3, 32, 48), ["cat", "dog"], LayerOptions(), 0)
+    made.parameters[4]["corner.bias"][:] = corner
+    return made
 
 
 def detector(text="DND[0.5,1,1]", **params):
@@ -235,6 +249,16 @@ def test_files(photos, text, score):
         assert found[path].score.tolist() == pytest.approx([expected] * 2)
 
 
+@pytest.mark.parametrize("backend", ["numpy", None], ids=["numpy", "fastest"])
+@pytest.mark.parametrize("text", ["DND[0.5,1,1]", "DND.J[0.5,1]", "DND.B[0.5,1,1,1]"])
+def test_without_corners_nothing_is_found(text, backend, photos):
+    for params in ({}, {"use_soft_nms": True}, {"nms_threshold": 0}):
+        told = DetectParams(pr_threshold=0, **params)
+        none = Detector(model(text, 5.0), 2, choose_backend(backend), params=told)
+        found = dict(detect_files(none, photos, []))
+        assert [len(each) for each in found.values()] == [0, 0, 0]
+
+
 def dataset(paths, **options):
     sizes = np.array([read_header(path)[:2] for path in paths], np.int32)
     boxes = Boxes.gather(len(paths), [], [], [])
@@ -258,7 +282,7 @@ def test_datasets_of_several_crops(photos):
     detections = detect_dataset(detector_, crops)
     assert detections.view.shape == (20, 5)
     assert detections.view[:, 4].tolist() == ([0] * 5 + [1] * 5) * 2
-    assert len(detections.found) == 20 * 2 * 9  # samples, classes, boxes: not suppressed yet
+    assert len(detections.found) == 20 * 2  # samples, classes: not suppressed yet
     found = in_images(detections, crops, DetectParams())
     assert found.image.tolist() == [0, 0, 1, 1]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from denet.detect.sample import WHOLE_IMAGE, find_samples, with_random
+from denet.detect.sample import find_samples, with_random
 from denet.graph.graph import TensorType
 from denet.graph.op.base import Arrays, Op, Run, Types, image
 
@@ -16,10 +16,11 @@ from denet.graph.op.base import Arrays, Op, Run, Types, image
 class CornerSearch(Op):
     """Input: corner logits h (n, height, width, k) float32, k = 4 or 5, P(corner) = sigmoid(-2h).
 
-    Output: sample (n, N, 4) float32, N = ``sample_num`` squared. Prediction takes the N best boxes
-    from the best down; where there are fewer, the whole image takes the places that are left.
-    Training takes a random share of them and fills up with random boxes, a function of the sample's
-    key and ``salt``. No gradient: the boxes are constants.
+    Outputs: sample (n, N, 4) float32, N = ``sample_num`` squared, and count (n,) int32. Prediction
+    takes the N best boxes from the best down; where there are fewer, only the first ``count``
+    places of an image are boxes, and the others hold 0. Training takes a random share of them and
+    fills up with random boxes, a function of the sample's key and ``salt``: count is N. No
+    gradient: the boxes are constants.
     """
 
     sample_num: int
@@ -35,24 +36,26 @@ class CornerSearch(Op):
     def infer(self, *inputs: TensorType) -> Types:
         n, _, _, corner_num = image(inputs[0])
         assert corner_num in (4, 5) and inputs[0].dtype == "float32", inputs
-        return (TensorType((n, self.sample_num**2, 4), "float32"),)
+        sample = TensorType((n, self.sample_num**2, 4), "float32")
+        return sample, TensorType((n,), "int32")
 
     def forward(self, run: Run, *inputs: Any) -> tuple[Arrays, Arrays]:
         log_odds = -2 * inputs[0]
-        count = self.sample_num**2
-        sample = np.empty((len(log_odds), count, 4), log_odds.dtype)
-        sample[:] = WHOLE_IMAGE
+        places = self.sample_num**2
+        sample = np.zeros((len(log_odds), places, 4), log_odds.dtype)
+        count = np.zeros(len(log_odds), np.int32)
         generators = run.generators(self.salt) if run.training else []
         for index, each in enumerate(log_odds):
             found = find_samples(
                 each,
-                count,
+                places,
                 self.corner_threshold,
                 self.local_max,
                 self.nms_threshold,
                 corner_max=self.corner_max,
             )
             if run.training:
-                found = with_random(found, count, self.random_sample, generators[index])
+                found = with_random(found, places, self.random_sample, generators[index])
             sample[index, : len(found)] = found
-        return (sample,), ()
+            count[index] = len(found)
+        return (sample, count), ()
