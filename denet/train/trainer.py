@@ -16,6 +16,7 @@ from denet.dataset import Dataset
 from denet.dataset.distort import parse_distortions
 from denet.dataset.loader import Batch, Loader
 from denet.errors import DivergedError, OutOfMemoryError, UsageError
+from denet.evaluate.detector import detects
 from denet.graph.kernel import Backend
 from denet.memory import available_bytes, is_out_of_memory
 from denet.model.format import save_model
@@ -64,7 +65,7 @@ class Trainer:
         model.check_trainable()
         check_targets(model, train_set)
         check_labels(model.class_labels, "training set")
-        if len(model.class_labels) == 1:
+        if len(model.class_labels) == 1 and not detects(model):
             log.warning("there is one class only: the model will call everything that")
         self.model, self.settings = model, settings
         self.files = RunFiles(settings.output_prefix, settings.model_suffix)

@@ -107,6 +107,23 @@ def test_each_cost_is_weighted_and_all_add_up_to_the_total(
     ]
 
 
+def test_one_class_is_enough_for_a_detector(
+    data: Path, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """It tells that from nothing; a classifier would call everything that."""
+    model = Model.create(NETWORK, (3, 16, 16), ["cat"], LayerOptions(border_mode="half"))
+    dataset = opened(data)
+    one = replace(dataset.boxes, box_class=np.zeros_like(dataset.boxes.box_class))
+    cats = DetectionDataset(
+        ["cat"], dataset.names, dataset.names, one, dataset.sizes, dataset.options
+    )
+    Trainer(model, cats, None, settings_of(tmp_path / "run"), NumpyBackend())
+    assert not caplog.text
+    settings = settings_of(tmp_path / "other", cost_factors=())
+    Trainer(tiny_model(1), tiny_set(1), None, settings, NumpyBackend())
+    assert "there is one class only" in caplog.text
+
+
 def test_without_any_box_there_is_no_coverage(tmp_path: Path) -> None:
     root = tmp_path / "bare"
     write_voc(root, {"0": voc_xml(), "1": voc_xml()})
