@@ -185,7 +185,7 @@ def _free_place(
 
     The places are above and below its upper and its lower side, at the left and the right end.
     """
-    _, top, _, bottom = font.getbbox("Ag")
+    _, top, _, bottom = font.getbbox(f"Ag{words}")
     width, height = round(draw.textlength(words, font)) + 6, round(bottom - top) + 5
     x0, y0, x1, y1 = (round(side) for side in sides)
     for y in (y0 - height, y0, y1, y1 - height):
@@ -217,7 +217,7 @@ def _draw_tag(
     red, green, blue = ImageColor.getrgb(colour)[:3]
     x0, y0, x1, y1 = place
     draw.rectangle((x0, y0, x1 - 1, y1 - 1), colour)
-    top = font.getbbox("Ag")[1]
+    top = font.getbbox(f"Ag{words}")[1]
     light = 0.299 * red + 0.587 * green + 0.114 * blue > 150
     draw.text((x0 + 3, y0 + 2 - top), words, INK if light else PAPER, font)
 

@@ -89,6 +89,22 @@ def test_words_do_not_cover_each_other():
     assert min(areas) > 500  # each has its ground, around its words and in the legend
 
 
+@pytest.mark.parametrize("name", ["kangaroo", "\u00c5\u00c9 gj"])
+def test_words_at_the_upper_edge_are_whole(name):
+    """They look as those of a box further down."""
+    pytest.importorskip("matplotlib")  # its font has letters with marks above them
+
+    def words(top):
+        box = detections([(0, 0, 0.9, (100, top, 300, top + 200))])
+        picture = np.asarray(draw_detections(image(), box, [name])).astype(int)
+        y, x = np.argwhere((picture == 128).all(axis=2)).min(axis=0)
+        panel = picture[y : y + 600, x : x + 900]
+        ground = (panel == ImageColor.getrgb(class_colour(0))).all(axis=2)
+        return (~ground & (panel != 128).any(axis=2)).sum()
+
+    assert words(0) == words(300) > 50
+
+
 @pytest.mark.parametrize("class_num", [3, 20, 80])
 def test_colours_differ(class_num):
     colours = np.array([ImageColor.getrgb(class_colour(k)) for k in range(class_num)], float)
