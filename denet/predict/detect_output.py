@@ -107,23 +107,29 @@ def write_detections_json(
 def sample_meta(dataset: DetectionDataset, index: int, view: View) -> dict[str, Any]:
     """Return what detections.json tells of a sample: its image and place in it, what is in it.
 
-    image, image_id; image_size [width, height]; scale [x, y], offset [x, y] and mirror: network
-    pixel = image pixel * scale - offset, then mirrored; class and bbox: the known objects that the
-    sample shows, boxes normalised as those of the detections.
+    image: fname, id, and of all known objects in it bboxs [[class id, [x0, y0, x1, y1]], ...], in
+    pixels, and difficult; image_size [width, height]; scale [x, y], offset [x, y] and mirror:
+    network pixel = image pixel * scale - offset, then mirrored; class and bbox: the known objects
+    that the sample shows, boxes normalised as those of the detections.
     """
     image = index // dataset.view_num
     own = dataset.boxes.of(image)
+    classes, pixels = dataset.box_class[own], dataset.boxes_px[own]
     _, height, width = dataset.shape
-    boxes = network_boxes(dataset.boxes_px[own], view, width, height)
+    boxes = network_boxes(pixels, view, width, height)
     shown = seen(boxes, dataset.options.check_onscreen, dataset.options.check_center)
     return {
-        "image": dataset.names[index],
-        "image_id": dataset.image_ids[image],
+        "image": {
+            "fname": dataset.names[index],
+            "id": dataset.image_ids[image],
+            "bboxs": [list(each) for each in zip(classes.tolist(), pixels.tolist(), strict=True)],
+            "difficult": dataset.difficult[own].tolist(),
+        },
         "image_size": dataset.sizes[image].tolist(),
         "scale": [rounded(view.scale_x), rounded(view.scale_y)],
         "offset": [rounded(view.offset_x), rounded(view.offset_y)],
         "mirror": bool(view.mirrored),
-        "class": dataset.box_class[own][shown].tolist(),
+        "class": classes[shown].tolist(),
         "bbox": np.clip(boxes[shown], 0, 1).round(6).tolist(),
     }
 

@@ -117,7 +117,9 @@ def test_detections_json(tmp_path):
     view = np.array([[1, 1, 0, 0, 0], [0.5, 0.75, 3, -4, 1]], np.float32)
     path = tmp_path / "detections.json"
     # of image 1 of 200 x 100 in a network input of 96 x 80: 96 - (x * .5 - 3), y * .75 + 4
-    boxes = Boxes.gather(2, [1, 1], [(6, 0, 54, 48), (190, 0, 200, 10)], [1, 0])
+    boxes = Boxes.gather(
+        2, [1, 1], [(6, 0, 54, 48), (190, 0, 200, 10)], [1, 0], difficult=[False, True]
+    )
     options = ImageOptions(crop=(96, 80), scale=(96, 80))
     sizes = np.array([[9, 8], [200, 100]], np.int32)
     dataset = DetectionDataset(LABELS, ["0.jpg", "1.jpg"], [139, 285], boxes, sizes, options)
@@ -128,8 +130,7 @@ def test_detections_json(tmp_path):
             {
                 "detections": [],
                 "meta": {
-                    "image": "0.jpg",
-                    "image_id": 139,
+                    "image": {"fname": "0.jpg", "id": 139, "bboxs": [], "difficult": []},
                     "image_size": [9, 8],
                     "scale": [1, 1],
                     "offset": [0, 0],
@@ -141,8 +142,12 @@ def test_detections_json(tmp_path):
             {
                 "detections": [[0.95, 0, [0.1, 0.2, 0.3, 0.4]], [0.9, 1, [0, 0.25, 0.5, 1]]],
                 "meta": {
-                    "image": "1.jpg",
-                    "image_id": 285,
+                    "image": {
+                        "fname": "1.jpg",
+                        "id": 285,
+                        "bboxs": [[1, [6, 0, 54, 48]], [0, [190, 0, 200, 10]]],
+                        "difficult": [False, True],
+                    },
                     "image_size": [200, 100],
                     "scale": [0.5, 0.75],
                     "offset": [3, -4],
