@@ -71,8 +71,9 @@ INPUT = (
 OUTPUT = (
     Option(
         "format",
-        "form of the answers, text where it is not given; for a labelled dataset only the errors "
-        "are told unless --format or --results is given",
+        "form of the answers, text where it is not given (of detect, it leaves out what has a "
+        "score below 30%); for a labelled dataset only the errors are told unless --format or "
+        "--results is given",
         Choice(("text", "jsonl", "csv")),
     ),
     Option("top", "classes told for each image", COUNT, 5, metavar="N"),

@@ -20,6 +20,7 @@ from denet.evaluate.detect_params import DetectParams
 from denet.evaluate.detector import DatasetDetections
 from denet.files import atomic_text
 from denet.predict.output import csv_line, rounded, write_lines
+from denet.report.detections import LEAST_SCORE
 
 log = logging.getLogger(__name__)
 
@@ -29,13 +30,21 @@ Images = Iterable[tuple[str, Detections]]  # name, and what was found, in pixels
 
 
 def text_lines(images: Images, class_labels: Sequence[str]) -> Iterator[str]:
-    """Yield ``NAME: CLASS 97.31% (x0 y0 x1 y1), ...`` for each image, ``nothing found`` if so."""
+    """Yield ``NAME: CLASS 97.31% (x0 y0 x1 y1), ...`` for each image, ``nothing found ...`` if so.
+
+    What has a score below LEAST_SCORE is left out, as in pictures, and counted in the log.
+    """
+    least, left_out = f"a score of {100 * LEAST_SCORE:g}%", 0
     for name, found in images:
+        shown = found.take(found.score >= LEAST_SCORE)
+        left_out += len(found) - len(shown)
         words = [
             f"{each} {100 * score:.2f}% ({' '.join(f'{side:.1f}' for side in box)})"
-            for each, score, box in _objects(found, class_labels)
+            for each, score, box in _objects(shown, class_labels)
         ]
-        yield f"{name}: {', '.join(words) or 'nothing found'}"
+        yield f"{name}: {', '.join(words) or f'nothing found with {least} or more'}"
+    if left_out:
+        log.info("%d with less than %s left out: --format jsonl or csv tells them", left_out, least)
 
 
 def json_lines(images: Images, class_labels: Sequence[str]) -> Iterator[str]:

@@ -1,10 +1,12 @@
 """Files of detections."""
 
 import json
+import logging
 
 import numpy as np
 import pytest
 from evaluate.boxed import detections
+from PIL import Image
 
 from denet.dataset.boxes import Boxes
 from denet.dataset.image_loader import DetectionDataset
@@ -13,11 +15,14 @@ from denet.errors import DataError
 from denet.evaluate.detect_params import DetectParams
 from denet.evaluate.detector import DatasetDetections
 from denet.predict.detect_output import (
+    csv_lines,
+    text_lines,
     write_coco,
     write_detections,
     write_detections_json,
     write_voc,
 )
+from denet.report.detections import LEAST_SCORE, draw_detections
 
 LABELS = ["cat", "traffic light"]
 FOUND = detections(
@@ -42,8 +47,8 @@ def images():
             "text",
             "a.jpg: traffic light 90.00% (0.0 0.0 640.0 480.0), cat 50.00% (10.2 20.5 30.8 40.0), "
             "cat 33.33% (5.0 5.0 6.0 6.0)\n"
-            "b,c.jpg: traffic light 25.00% (0.0 0.0 1.0 1.0)\n"
-            "d.jpg: nothing found\n",
+            "b,c.jpg: nothing found with a score of 30% or more\n"
+            "d.jpg: nothing found with a score of 30% or more\n",
         ),
         (
             "csv",
@@ -69,6 +74,20 @@ def test_for_people_and_programs(form, expected, tmp_path, capsys):
     assert capsys.readouterr().out == expected
     write_detections(images(), LABELS, form, str(tmp_path / "results"))
     assert (tmp_path / "results").read_text() == expected
+
+
+@pytest.mark.parametrize(("score", "shown"), [(LEAST_SCORE, True), (0.299, False)])
+def test_people_are_told_and_shown_the_same(score, shown, caplog):
+    """Programs are told all, and the log counts what people are not told."""
+    image = Image.new("RGB", (64, 48), (128, 128, 128))
+    found = detections([(0, 1, score, (1, 1, 9, 9))])
+    with caplog.at_level(logging.INFO):
+        (told,) = text_lines([("a.jpg", found)], LABELS)
+    assert ("light 30.00%" in told) == ("nothing found" not in told) == shown
+    nothing = draw_detections(image, detections([]), LABELS)
+    assert (draw_detections(image, found, LABELS).tobytes() != nothing.tobytes()) == shown
+    assert ("1 with less than a score of 30% left out" in caplog.text) != shown
+    assert len(list(csv_lines([("a.jpg", found)], LABELS))) == 2
 
 
 def test_voc_counts_pixels_from_1(tmp_path):
