@@ -65,6 +65,8 @@ def hints(survey: DetectionSurvey) -> Iterator[str]:
     side = float(np.median(sides_in_network(survey)))
     size = size_text(network_size(survey))
     yield f"(at {size} the median object has sides of {side:.0f} pixels; a larger crop shows more)"
+    if testable(survey):
+        yield "(_best.mdl is chosen by these test images: expect somewhat less on others)"
     if survey.kind == "mscoco":
         yield "(detect,mscoco,image gives the numbers of MSCOCO: pip install 'denet[coco]')"
 
