@@ -79,12 +79,12 @@ OUTPUT = (
     Option("top", "classes told for each image", COUNT, 5, metavar="N"),
     Option(
         "results",
-        "file for the answers instead of stdout; of segment, the directory (results if not given) "
-        "for NAME_predict.png, class ids with a palette in the size of the image, 255 where the "
-        "network does not look, and NAME_true.png where that is known; of detect with a dataset or "
-        "image, DIR/NAME (results/found if pictures go there and it is not given): "
+        "file for the answers instead of stdout; of segment, the directory for NAME_predict.png, "
+        "class ids with a palette in the size of the image, 255 where the network does not look, "
+        "and NAME_true.png where that is known; of detect with a dataset or image, DIR/NAME: "
         "DIR/detections.json, DIR/comp4_det_test_CLASS.txt of voc, DIR/NAME.json of mscoco, "
-        "DIR/NUMBER_dets.png of image",
+        "DIR/IMAGE_dets.png of image. Files of these names are replaced. Of segment and detect, "
+        "not given, it is results/, which then may not hold files",
         metavar="PATH",
     ),
     Option(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from denet.cli.options import open_images
+from denet.cli.options import open_images, results
 from denet.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 
 EVALUATIONS = ("voc", "mscoco", "imagenet")
 WORDS = ("image", *EVALUATIONS)  # that may follow detect
-RESULTS = "results/found"  # where --results is not given
-DRAWN = "%s: pictures of %d images, 000000_dets.png and so on in their order"
+NAME = "results"  # of NAME.json where --results gives a directory only
+DRAWN = "%s: %d pictures, IMAGE_dets.png"
 NOTHING_KNOWN = "%s: it has no known objects to compare with"
 
 
@@ -60,7 +60,7 @@ def detect_in_files(
     from denet.predict.detect import detect_files
     from denet.predict.detect_output import write_detections
     from denet.predict.image_files import find_images
-    from denet.predict.picture import detections_file, draw_file
+    from denet.predict.picture import draw_file, picture_files
 
     if options.report:
         raise UsageError("--report: it needs known objects: give --extension voc,...")
@@ -69,29 +69,34 @@ def detect_in_files(
     if options.draw and len(paths) != 1:
         raise UsageError("--draw: needs one image: give --input one image file")
 
-    directory = results_directory(options) if draw else None
+    file, pictures = options.results, {paths[0]: Path(options.draw)} if options.draw else {}
+    if draw:  # --results is where the pictures go
+        file, directory = None, results_prefix(options).parent
+        pictures = dict(zip(paths, picture_files(directory, paths), strict=True))
 
     def drawn() -> Iterator[tuple[str, Detections]]:
         reading = (options.thread_num, options.max_image_pixels)
-        for number, (path, found) in enumerate(detect_files(detector, paths, bad, *reading)):
-            target = detections_file(directory, number) if directory else options.draw
-            if target:
+        for path, found in detect_files(detector, paths, bad, *reading):
+            if target := pictures.get(path):
                 draw_file(target, path, found, labels, options.font, options.max_image_pixels)
             yield path, found
 
-    write_detections(drawn(), labels, options.format or "text", own_results(options, draw))
+    write_detections(drawn(), labels, options.format or "text", file)
     if draw:
-        log.info(DRAWN, directory, len(paths))
+        log.info(DRAWN, directory, len(paths) - len(bad))
     return len(paths)
 
 
 def detect_in_dataset(options: argparse.Namespace, detector: Detector, words: set[str]) -> int:
-    """Print how well the objects of a dataset are found; return the number of its images."""
+    """Print how well the objects of a dataset are found; return the number of its images.
+
+    What is found goes to --results.
+    """
     from denet.dataset.image_loader import DetectionDataset
     from denet.evaluate.detector import detect_dataset, in_images
-    from denet.predict.detect_output import write_detections, write_detections_json
+    from denet.predict.detect_output import voc_files, write_detections, write_detections_json
     from denet.predict.detect_report import DetectionReport
-    from denet.predict.picture import draw_dataset
+    from denet.predict.picture import draw_dataset, picture_files
 
     if options.report and "voc" not in words:
         raise UsageError("--report: it holds the curves of voc: give --predict-mode detect,voc")
@@ -100,66 +105,69 @@ def detect_in_dataset(options: argparse.Namespace, detector: Detector, words: se
     model = detector.model
     images = open_images(options, options.input, model)
     assert isinstance(images, DetectionDataset)
-    if options.results or "image" in words:
-        results_directory(options)  # what is in the way of it is told before the work
+    names = images.image_names
+    prefix, pictures = results_prefix(options), []  # what is in their way is told before the work
+    if "voc" in words:
+        voc_files(images.class_labels)
+    if "image" in words:
+        pictures = picture_files(prefix.parent, names)
     report = None
     if options.report:
         report = DetectionReport(options.report, images.class_labels, options.font)
     found = detect_dataset(detector, images, options.thread_num)
     boxes = in_images(found, images, detector.params)
-    names = images.image_names
     if options.format:
         pairs = zip(names, boxes.by_image(len(names)), strict=True)
         write_detections(pairs, model.class_labels, options.format)
-    if options.results:
-        write_detections_json(
-            results_directory(options) / "detections.json", found, images, detector.params
-        )
+    file = prefix.with_name("detections.json")
+    write_detections_json(file, found, images, detector.params)
+    log.info("%s: what was found in %d images", file, len(names))
     for word in EVALUATIONS:
         if word in words:
-            _EVALUATE[word](options, detector, images, boxes, report)
-    if "image" in words:
-        directory = results_directory(options)
-        draw_dataset(directory, images, boxes, options.font, options.max_image_pixels)
-        log.info(DRAWN, directory, len(names))
+            _EVALUATE[word](prefix, options, detector, images, boxes, report)
+    if pictures:
+        drawn = draw_dataset(pictures, images, boxes, options.font, options.max_image_pixels)
+        log.info(DRAWN, prefix.parent, drawn)
     return len(names)
 
 
 def evaluate_voc(
+    prefix: Path,
     options: argparse.Namespace,
     detector: Detector,
     dataset: DetectionDataset,
     boxes: Detections,
     report: DetectionReport | None,
 ) -> None:
-    """Print the average precision of each class; write what --results and --report ask for."""
+    """Write the files for the server of VOC; print the average precision of each class."""
     from denet.evaluate import voc
     from denet.predict.detect_output import write_voc
 
     labels, params = dataset.class_labels, detector.params
+    write_voc(prefix.parent, boxes, dataset.sizes, dataset.image_ids, labels)
+    log.info("%s: comp4_det_test_CLASS.txt of %d classes", prefix.parent, len(labels))
     result = voc.evaluate_voc(boxes, dataset, len(labels), params.match_iou)
     print(result.report(labels))
-    if options.results:
-        write_voc(results_directory(options), boxes, dataset.sizes, dataset.image_ids, labels)
     if report:
         log.info("%s: %s", options.report, ", ".join(report.write(result, params.pr_threshold)))
 
 
 def evaluate_mscoco(
+    prefix: Path,
     options: argparse.Namespace,
     detector: Detector,
     dataset: DetectionDataset,
     boxes: Detections,
     report: DetectionReport | None,
 ) -> None:
-    """Print the twelve numbers of MSCOCO; write RESULTS.json for its server."""
+    """Write PREFIX.json for the server of MSCOCO; print its twelve numbers."""
     from denet.evaluate.coco import evaluate_coco
     from denet.predict.detect_output import write_coco
 
     labels = dataset.class_labels
-    if options.results:
-        file = f"{results_prefix(options)}.json"
-        write_coco(file, boxes, dataset.image_ids, dataset.category_ids)
+    file = f"{prefix}.json"
+    write_coco(file, boxes, dataset.image_ids, dataset.category_ids)
+    log.info("%s: the same for the server of MSCOCO", file)
     if len(dataset.boxes):
         print(evaluate_coco(boxes, dataset, len(labels)).report(labels))
     else:
@@ -167,6 +175,7 @@ def evaluate_mscoco(
 
 
 def evaluate_imagenet(
+    prefix: Path,
     options: argparse.Namespace,
     detector: Detector,
     dataset: DetectionDataset,
@@ -190,20 +199,11 @@ _EVALUATE: dict[str, Callable[..., None]] = {
 }
 
 
-def results_directory(options: argparse.Namespace) -> Path:
-    """Return the directory of --results, made if it is not there."""
+def results_prefix(options: argparse.Namespace) -> Path:
+    """Return DIR/NAME of --results, DIR/results where it gives a directory only, and make DIR."""
     from denet.files import make_directory
 
-    return make_directory(results_prefix(options).parent)
-
-
-def results_prefix(options: argparse.Namespace) -> Path:
-    """Return DIR/NAME of --results, where NAME is found if only a directory is given."""
-    given = options.results or RESULTS
-    whole = given.endswith(os.sep) or os.path.isdir(given)
-    return Path(given, "found") if whole else Path(given)
-
-
-def own_results(options: argparse.Namespace, draw: bool) -> str | None:
-    """Return the file that --results names for the answers; a prefix only where pictures go."""
-    return None if draw else options.results
+    given = results(options)
+    prefix = Path(given, NAME if given.endswith(os.sep) or os.path.isdir(given) else "")
+    make_directory(prefix.parent)
+    return prefix

@@ -7,6 +7,7 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
+from denet.cli.options import results
 from denet.cli.predict_input import open_input
 from denet.errors import UsageError
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from denet.model.model import Model
 
 log = logging.getLogger(__name__)
-
-RESULTS = "results"  # directory of the pictures where --results is not given
 
 
 def segment(
@@ -34,6 +33,7 @@ def segment(
     """
     from denet.dataset import parse_extension
     from denet.evaluate.segmentation import PositionCounts, Segmenter
+    from denet.predict.image_files import common_directory
     from denet.predict.segment import PictureFiles, find_segment_images, segment_images
 
     for name in ("format", "draw", "report"):
@@ -47,10 +47,9 @@ def segment(
     images, _ = open_input(options, model, find_segment_images)
     image_num = len(images) + len(images.bad)
     segmenter = Segmenter(model, min(options.batch_size, len(images)), backend, precision)
-    directory, max_image_pixels = options.results or RESULTS, options.max_image_pixels
-    pictures = PictureFiles(
-        directory, images.names, root(options.input, images.names), max_image_pixels
-    )
+    directory, max_image_pixels = results(options), options.max_image_pixels
+    root = options.input if os.path.isdir(options.input) else common_directory(images.names)
+    pictures = PictureFiles(directory, images.names, root, max_image_pixels)
     counts, written = PositionCounts(len(model.class_labels)), 0
     for found in segment_images(segmenter, images, options.thread_num, max_image_pixels):
         pictures.write(found)
@@ -62,10 +61,3 @@ def segment(
         print(counts.report(model.class_labels))
     log.info("%s: pictures of %d images", directory, written)
     return image_num
-
-
-def root(path: str, names: list[str]) -> str:
-    """Return the directory that the images are below."""
-    if os.path.isdir(path):
-        return path
-    return os.path.commonpath([os.path.dirname(os.path.abspath(name)) for name in names])

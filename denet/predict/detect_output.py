@@ -24,6 +24,7 @@ from denet.report.detections import LEAST_SCORE
 
 log = logging.getLogger(__name__)
 
+LONGEST = 240  # bytes of a file name: systems take 255, with what is added while it is written
 CSV_COLUMNS = ("image", "class", "score", "x0", "y0", "x1", "y1")
 
 Images = Iterable[tuple[str, Detections]]  # name, and what was found, in pixels, best first
@@ -143,6 +144,21 @@ def sample_meta(dataset: DetectionDataset, index: int, view: View) -> dict[str, 
     }
 
 
+def voc_files(class_labels: Sequence[str]) -> list[str]:
+    """Return the name of the file of each class, comp4_det_test_CLASS.txt.
+
+    Raises DataError for a class that cannot be part of a file name.
+    """
+    names = [f"comp4_det_test_{label}.txt" for label in class_labels]
+    for label, name in zip(class_labels, names, strict=True):
+        if Path(name).name != name or not name.isprintable() or len(os.fsencode(name)) > LONGEST:
+            raise DataError(
+                f"class {label[:LONGEST]!r}: it cannot be part of the name of a file, which "
+                f"detect,voc writes for each class: rename the class"
+            )
+    return names
+
+
 def write_voc(
     directory: str | os.PathLike[str],
     found: Detections,
@@ -154,12 +170,9 @@ def write_voc(
 
     A line is ``id score x0 y0 x1 y1``, the pixels of the box counted from 1 to the (width, height)
     of ``sizes``, x1 and y1 being the last ones in it: pixel 1 alone is 1 1 1 1. Fractions stay.
-    Raises DataError for a class that cannot be part of a file name.
+    Raises DataError as ``voc_files`` does.
     """
-    names = [f"comp4_det_test_{label}.txt" for label in class_labels]
-    for label, name in zip(class_labels, names, strict=True):
-        if Path(name).name != name or not name.isprintable():
-            raise DataError(f"class {label!r}: it cannot be part of a file name: rename the class")
+    names = voc_files(class_labels)
     low = found.box[:, :2] + 1
     from_one = np.concatenate([low, found.box[:, 2:]], axis=1)
     clipped = np.clip(from_one, 1, np.tile(sizes[found.image], 2))

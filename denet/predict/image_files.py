@@ -41,6 +41,21 @@ def find_images(path: str | os.PathLike[str]) -> list[str]:
     return [os.fspath(p) for p in found]
 
 
+def common_directory(paths: Sequence[str]) -> str:
+    """Return the deepest directory that all image files are below."""
+    return os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in paths])
+
+
+def picture_stems(paths: Sequence[str], root: str) -> list[str]:
+    """Return a name for what is drawn of each image file: its path below ``root``, no suffix.
+
+    Where images differ in their suffix only, all keep theirs.
+    """
+    below = [os.path.relpath(path, root) for path in paths]
+    stems = [os.path.splitext(path)[0] for path in below]
+    return stems if len(set(stems)) == len(set(below)) else below
+
+
 class CoveringFiles(Dataset):
     """Image files of any format, mode and size, brought to ``shape`` (c, h, w): see ``fit_image``.
 

@@ -11,8 +11,10 @@ from denet.dataset.base import MAX_IMAGE_PIXELS
 from denet.dataset.decode import decode_image, decode_stored, open_image, quiet_pillow
 from denet.dataset.image_loader import DetectionDataset
 from denet.detect.detections import Detections
-from denet.files import atomic_write
+from denet.errors import UsageError
+from denet.files import atomic_write, make_directory
 from denet.predict.classify import Answer
+from denet.predict.image_files import common_directory, picture_stems
 from denet.report.detections import Objects, draw_detections
 from denet.report.drawing import draw_classes
 
@@ -20,9 +22,22 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-def detections_file(directory: Path, number: int) -> Path:
-    """Return where the picture of an image of this number goes."""
-    return directory / f"{number:06d}_dets.png"
+def picture_files(directory: Path, paths: Sequence[str]) -> list[Path]:
+    """Return where the picture of each image file goes, STEM_dets.png; make directories for them.
+
+    Those are below ``directory`` as the images are below the directory that holds them all. Raises
+    UsageError where a picture would take the place of an image, DataError for a directory that
+    cannot be made.
+    """
+    stems = picture_stems(paths, common_directory(paths))
+    files = [directory / f"{stem}_dets.png" for stem in stems]
+    if taken := {os.path.abspath(path) for path in paths}.intersection(map(os.path.abspath, files)):
+        raise UsageError(
+            f"--results: {min(taken)}: it is one of the images: give another directory"
+        )
+    for parent in {file.parent for file in files}:
+        make_directory(parent)
+    return files
 
 
 def draw_answer(
@@ -52,17 +67,18 @@ def draw_file(
 
 
 def draw_dataset(
-    directory: Path,
+    files: Sequence[Path],
     dataset: DetectionDataset,
     found: Detections,
     font_file: str | None = None,
     max_image_pixels: int = MAX_IMAGE_PIXELS,
-) -> None:
+) -> int:
     """Draw each image, but damaged ones, with what is found and known in it, in stored pixels.
 
-    To ``detections_file`` of its index.
+    Return how many are drawn.
     """
     names, damaged = dataset.image_names, {bad.name for bad in dataset.bad}
+    drawn = 0
     for number, (name, own) in enumerate(zip(names, found.by_image(len(names)), strict=True)):
         if name in damaged:
             continue
@@ -72,7 +88,9 @@ def draw_dataset(
         picture = draw_detections(
             image, own, dataset.class_labels, _known(dataset, number), font_file=font_file
         )
-        _save(detections_file(directory, number), picture)
+        _save(files[number], picture)
+        drawn += 1
+    return drawn
 
 
 def _known(dataset: DetectionDataset, number: int) -> Objects:

@@ -16,7 +16,7 @@ from denet.errors import DataError
 from denet.evaluate.classifier import check_fit
 from denet.evaluate.segmentation import NO_CLASS, Segmenter, over_image
 from denet.files import atomic_write, make_directory
-from denet.predict.image_files import find_images
+from denet.predict.image_files import find_images, picture_stems
 from denet.report.class_picture import class_picture
 
 PREDICTED, TRUE = "_predict.png", "_true.png"
@@ -132,11 +132,9 @@ class PictureFiles:
         max_image_pixels: int = MAX_IMAGE_PIXELS,
     ):
         self._directory = Path(directory)
-        self._root = root
         self._max_image_pixels = max_image_pixels
-        stems = {os.path.splitext(name)[0] for name in names}
         make_directory(self._directory)
-        self._suffixes = len(stems) < len(set(names))
+        self._stems = dict(zip(names, picture_stems(names, root), strict=True))
 
     def write(self, found: Segmented) -> None:
         """Write the pictures of an image; a label picture itself is never written over."""
@@ -158,9 +156,7 @@ class PictureFiles:
         return image.height, image.width
 
     def _save(self, name: str, ending: str, class_ids: np.ndarray) -> None:
-        stem = os.path.relpath(name, self._root)
-        stem = stem if self._suffixes else os.path.splitext(stem)[0]
-        target = self._directory / f"{stem}{ending}"
+        target = self._directory / f"{self._stems[name]}{ending}"
         if os.path.realpath(target) == os.path.realpath(label_file(name)):
             return
         make_directory(target.parent)

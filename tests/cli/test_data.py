@@ -131,8 +131,10 @@ def boxes_of_coco(root: Path) -> None:
         write_coco(root, content, split)
 
 
-@pytest.mark.parametrize("make", [boxes_of_voc, boxes_of_coco])
-def test_images_with_boxes(tmp_path: Path, command: Command, make: Callable[[Path], None]) -> None:
+@pytest.mark.parametrize(("make", "stem"), [(boxes_of_voc, "test"), (boxes_of_coco, "")])
+def test_images_with_boxes(
+    tmp_path: Path, command: Command, make: Callable[[Path], None], stem: str
+) -> None:
     """The lines for a detector run as they stand, one after the other."""
     make(tmp_path / "my photos")
     told = command("model-info", "--data", "my photos")
@@ -145,4 +147,4 @@ def test_images_with_boxes(tmp_path: Path, command: Command, make: Callable[[Pat
     assert done.returncode == 0, done.stderr
     assert "AP 11-point / area" in done.stdout
     pictures = sorted(path.name for path in (tmp_path / "run/my photos_found").glob("*.png"))
-    assert pictures == ["000000_dets.png", "000001_dets.png"]
+    assert pictures == [f"{stem}0_dets.png", f"{stem}1_dets.png"]

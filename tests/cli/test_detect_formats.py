@@ -197,7 +197,7 @@ def test_pictures_of_a_bare_directory(place: Path, command: Command) -> None:
     done = command(*words.split())
     assert done.returncode == 0, done.stderr
     drawn = sorted(path.name for path in (place / "out").iterdir())
-    assert drawn == [f"{number:06d}_dets.png" for number in range(3)]
+    assert drawn == ["1_dets.png", "2_dets.png", "3_dets.png"]
     assert done.stdout.count("zebra 60.00% (0.0 0.0 40.0 30.0)") == 3
 
 
@@ -208,15 +208,68 @@ def test_damaged_images_are_not_drawn(place: Path, command: Command) -> None:
     words = f"{PREDICT} {VOC} --predict-mode detect,voc,image --on-bad-data skip"
     done = command(*words.split())
     assert done.returncode == 0, done.stderr
-    drawn = sorted(path.name for path in (place / "results").iterdir())
-    assert drawn == ["000000_dets.png", "000002_dets.png"]
+    assert {path.name for path in (place / "results").glob("*.png")} == {"1_dets.png", "3_dets.png"}
+    assert "results: 2 pictures" in done.stderr
 
 
-def test_pictures_have_a_directory_of_their_own(place: Path, command: Command) -> None:
-    words = f"{PREDICT} --input voc/JPEGImages --predict-mode detect,image"
+def test_pictures_of_images_of_one_name(place: Path, command: Command) -> None:
+    """Each has its own; none takes the place of an image."""
+    for name in ("a.jpg", "a.png", "more/a.jpg"):
+        save_image(place / "photos" / name, SIZE)
+    words = f"{PREDICT} --input photos --predict-mode detect,image"
     assert command(*words.split()).returncode == 0
-    assert not list(place.glob("*_dets.png"))
-    assert len(list(place.glob("results/*_dets.png"))) == 3
+    drawn = {str(path.relative_to(place / "results")) for path in place.glob("results/**/*.png")}
+    assert drawn == {"a.jpg_dets.png", "a.png_dets.png", "more/a.jpg_dets.png"}
+
+    for name in ("b.jpg", "b_dets.png"):
+        save_image(place / "other" / name, SIZE)
+    kept = (place / "other/b_dets.png").read_bytes()
+    words = f"{PREDICT} --input other --predict-mode detect,image --results other/"
+    done = command(*words.split())
+    assert done.returncode == 2 and "b_dets.png: it is one of the images" in done.stderr
+    assert (place / "other/b_dets.png").read_bytes() == kept
+
+
+FILES = [
+    (VOC, "detect,voc", {"comp4_det_test_zebra.txt", "comp4_det_test_ant.txt"}),
+    (VOC, "detect", {"comp4_det_test_zebra.txt", "comp4_det_test_ant.txt"}),
+    (COCO, "detect,mscoco", {"results.json"}),
+    (VOC, "detect,image", {"1_dets.png", "2_dets.png", "3_dets.png"}),
+]
+
+
+@pytest.mark.parametrize(("data", "mode", "files"), FILES)
+def test_what_was_found_is_never_lost(
+    data: str, mode: str, files: set[str], place: Path, command: Command
+) -> None:
+    """Without --results it goes to the directory results, as in 2017, unless that is in use."""
+    words = f"{PREDICT} {data} --predict-mode {mode}".split()
+    done = command(*words)
+    assert done.returncode == 0, done.stderr
+    written = {path.name: path.read_bytes() for path in (place / "results").iterdir()}
+    assert written.keys() == files | {"detections.json"}
+    assert f"{Path('results/detections.json')}: " in done.stderr
+    for path in (place / "results").iterdir():
+        path.write_text("mine")
+    again = command(*words)
+    assert again.returncode == 2 and again.stdout == ""
+    assert "results holds files: give another, or --results results/ to" in again.stderr
+    assert all(path.read_text() == "mine" for path in (place / "results").iterdir())
+    assert command(*words, "--results", "results/").stdout == done.stdout
+    assert {path.name: path.read_bytes() for path in (place / "results").iterdir()} == written
+
+
+def test_a_class_that_cannot_be_part_of_a_name_is_told_before_the_work(
+    place: Path, command: Command
+) -> None:
+    save_detector(place / "sure.mdl", {"n/a": 0.6, "ant": 0.3})
+    write_voc(place / "odd", {"1": voc_xml(object_xml("n/a", (1, 1, 9, 9)), size=SIZE)}, size=SIZE)
+    words = f"{PREDICT} --input odd --extension voc,train,crop=32 --results out/found"
+    done = command(*words.split(), "--predict-mode", "detect,voc")
+    assert done.returncode == 3 and "class 'n/a': it cannot be part of" in done.stderr
+    assert list((place / "out").iterdir()) == []
+    done = command(*words.split(), "--predict-mode", "detect,image")
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,10 @@ def test_label_pictures(files: Path, command: Command) -> None:
     assert again.stdout == done.stdout
     with Image.open(files / "photos/a/1_true.png") as kept:
         assert kept.getpalette() == [9, 9, 9] * 256  # the truth is never written over
-    assert command(*PREDICT, "--input", "photos").stdout == done.stdout
+    held = command(*PREDICT, "--input", "photos")
+    assert held.returncode == 2 and "results holds files" in held.stderr
+    over = command(*PREDICT, "--input", "photos", "--results", "results/")
+    assert over.stdout == done.stdout
 
 
 def test_the_picture_has_the_size_of_the_image(files: Path, command: Command) -> None:
@@ -157,7 +160,7 @@ def test_bad_files(files: Path, command: Command) -> None:
     assert "set/wrong_true.png: class id 3: the classes of the model are 0 to 2" in told
     assert "set/cut.png: not an image" in told and "(3 of 4 cannot be read)" in told
     assert {p.name for p in (files / "results").iterdir()} == {"good_predict.png", "good_true.png"}
-    skipped = command(*PREDICT, "--input", "set", "--on-bad-data", "skip")
+    skipped = command(*PREDICT, "--input", "set", "--on-bad-data", "skip", "--results", "out")
     assert (skipped.returncode, skipped.stdout) == (0, done.stdout)
 
 
