@@ -179,9 +179,10 @@ def test_an_old_file_has_its_convolution_under_another_key(tmp_path):
 
 
 def test_old_sparse_layers_without_later_options(tmp_path):
-    """What was not there yet stays off: no clusters, no local maximum."""
+    """They have the defaults of the program that read them in 2017, not those of its text."""
     old = {"type": "denet-sparse", "layers": [], "gridSize": 2, "sampleNum": 3}
-    assert read(tmp_path, GOOD[0], old, GOOD[2]).layers[1] == DenetSparse(grid_size=2, sample_num=3)
+    expected = DenetSparse(grid_size=2, sample_num=3, nms_threshold=0.7, random_sample=0.0)
+    assert read(tmp_path, GOOD[0], old, GOOD[2]).layers[1] == expected
 
 
 def test_a_detector_is_written_as_in_2017(tmp_path):

@@ -89,13 +89,14 @@ def write_corner(layer: Any, arrays: Arrays, shape: MapShape) -> Json:
 
 
 def read_sparse(record: Record) -> Parts:
+    """Return the fields; what is absent has the default of files of 2017, not that of the text."""
     return {
         "grid_size": record.integer("gridSize"),
         "sample_num": record.integer("sampleNum"),
         "corner_threshold": record.number("cornerThreshold", 0.01),
-        "random_sample": record.number("randomSample", 0.1),
+        "random_sample": record.number("randomSample", 0.0),
         "local_max": record.integer("localMax", 0),
-        "nms_threshold": record.number("nmsThreshold", 1.0),
+        "nms_threshold": record.number("nmsThreshold", 0.7),
         "sample_gt": record.flag("sampleGT", True),
     }, {}
 
