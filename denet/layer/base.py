@@ -23,7 +23,7 @@ class Layer:
 
     symbol: ClassVar[str] = ""
     type_name: ClassVar[str] = ""
-    last: ClassVar[bool] = False  # no layer may follow
+    last: ClassVar[str] = ""  # why no layer may follow, where none may
 
     def __post_init__(self) -> None:
         for name, declaration in declarations(type(self)).items():

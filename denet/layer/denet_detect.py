@@ -32,7 +32,8 @@ class DenetDetect(Layer):
 
     symbol = "DND"
     type_name = "denet-detect"
-    last = True
+    # (in 2017 layers behind DND read what DND reads, and prediction asked the last one only)
+    last = "its output is the answer; what is to read the samples stands before DND"
 
     overlap_threshold: tuple[float, float] = argument(
         OVERLAP, "IoU above which a sample shows an object", 0.5, ("class_overlap", "box_overlap")

@@ -22,7 +22,7 @@ class Regression(Layer):
     """
 
     type_name = "regression"
-    last = True
+    last = "its output is the answer"
 
     centre: bool = tag("C", "only the centre position counts, row h // 2 and column w // 2")
 

@@ -83,8 +83,8 @@ class Model:
         graph = Graph(batch_size, len(self.class_labels), label_smoothing)
         x = graph.input("data", (batch_size, height, width, channels), "real")
         for number, layer in enumerate(self.layers, 1):
-            if number > 1 and self.layers[number - 2].last:
-                raise self.layer_error(number, x, "nothing may follow the layer before it")
+            if number > 1 and (why := self.layers[number - 2].last):
+                raise self.layer_error(number, x, f"nothing may follow the layer before it: {why}")
             try:
                 with graph.scope(f"{number}.{layer.type_name}", number in frozen):
                     x = layer.build(graph, x)
