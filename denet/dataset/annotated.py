@@ -105,6 +105,12 @@ def open_annotated(
     found, sizes = found.take(good), sizes[good]
     _check_sizes(found, sizes, path)
     boxes, mended = mend(found.boxes, sizes)
+    if len(found.boxes) and not len(boxes):
+        log.warning(
+            "%s: all of its %d boxes lie outside their images or have no area: check them",
+            printable(path),
+            len(found.boxes),
+        )
     dataset = DetectionDataset(
         list(ids),
         found.names,

@@ -118,8 +118,8 @@ def check_targets(model: Model, dataset: Dataset) -> None:
     needs_boxes = detects(model)
     if needs_boxes and not dataset.boxed:
         raise DataError(
-            "dataset: it has no boxes, which a network that ends in DND needs: give --extension "
-            "voc, mscoco or imagenet"
+            "dataset: it has no boxes in its images, which a network that ends in DND needs: give "
+            "--extension voc, mscoco or imagenet"
         )
     if not needs_boxes and not dataset.classified:
         raise DataError(

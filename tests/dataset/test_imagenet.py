@@ -91,6 +91,13 @@ def test_boxes_are_taken_as_they_are(train):
     assert dataset.text() == "4 images of 3x8x8 with 2 boxes of 3 classes"
 
 
+def test_boxes_that_all_lie_outside_are_told(train, caplog):
+    write_boxes(train, "n1/n1_0.xml", object_xml(box=(30, 0, 40, 5)), object_xml(box=(5, 5, 5, 9)))
+    dataset = opened(train)
+    assert "all of its 2 boxes lie outside their images or have no area" in caplog.text
+    assert not dataset.boxed and dataset.classified
+
+
 def test_boxes_are_clipped_and_what_was_dropped_is_told(train, caplog):
     """Images are 20 x 10 pixels; the files of those without boxes are not looked at."""
     (train / "n2/n2_0.png").write_bytes(b"not an image")
