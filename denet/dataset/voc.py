@@ -85,12 +85,12 @@ def split_names(path: str) -> list[str]:
 def read(path: str, splits: Sequence[str]) -> Annotated:
     """List the images of the splits, sorted by file, with the boxes of their annotations.
 
-    Pixels are counted from 1 and corners belong to the box: (xmin - 1, ymin - 1, xmax, ymax). A
-    box whose corners coincide in x or in y is a click, not a box: it gets no area. The classes
-    are those of labels.txt, else the published twenty for splits of a year, else those found. A
-    split that the folder itself lists is its own, whatever its name. An image whose annotation is
-    missing is bad; of a split without any, as in published test sets, all images are taken, without
-    boxes.
+    Pixels are counted from 1 and both corners belong to the box, whose area is therefore that from
+    (xmin - 1, ymin - 1) to (xmax, ymax). (DeNet of 2017 left out the last column and row.) A box
+    whose corners coincide in x or in y is a click, not a box: it gets no area. The classes are
+    those of labels.txt, else the published twenty for splits of a year, else those found. A split
+    that the folder itself lists is its own, whatever its name. An image whose annotation is missing
+    is bad; of a split without any, as in published test sets, all images are taken, without boxes.
     """
     years = [_YEAR_SPLIT.fullmatch(split) for split in splits]
     published = bool(splits) and all(years) and not set(splits) <= _sets(path).keys()

@@ -54,8 +54,10 @@ def cell_edges(cell: np.ndarray) -> np.ndarray:
 def corner_points(cell: np.ndarray, corner_num: int) -> np.ndarray:
     """Return x and y (m, corner_num, 2) of the corners of cell boxes (m, 4).
 
-    The centre is at the middle of the outer cells, halves rounded to the even cell. (DeNet of 2017
-    rounds so in training but down in the search, which then looks beside it.)
+    The centre is at the middle of the outer cells, halves rounded to the even cell, in training and
+    in the search. (DeNet of 2017 marks the cell round(w (x0 + x1) / 2) of a box in training, halves
+    to even too, but the search looks at the middle of the outer cells rounded down: of a whole map
+    of 8 cells, it learns 4 and looks at 3.)
     """
     points = cell[:, POINTS]
     if corner_num > CENTRE:

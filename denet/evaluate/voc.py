@@ -134,7 +134,8 @@ def evaluate_voc(
 def coverage(found: Detections, truth: Boxes, match_iou: float = 0.5) -> float:
     """Return the share of the objects that a detection of any class overlaps by ``match_iou``.
 
-    Difficult objects and crowds do not count; nan without others.
+    Difficult objects and crowds do not count; nan without others. (DeNet of 2017 counts those that
+    a detection of their own class overlaps by more, difficult ones too.)
     """
     counts = ~(truth.difficult | truth.crowd)
     if not counts.any():
