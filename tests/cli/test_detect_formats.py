@@ -15,9 +15,13 @@ import pytest
 from annotated_files import object_xml, save_image, voc_xml, write_coco, write_voc
 from conftest import Command
 
+from denet.backend.numpy.backend import NumpyBackend
+from denet.dataset import open_dataset
 from denet.layer.options import LayerOptions
 from denet.model.format import load_model, save_model
 from denet.model.model import Model
+from denet.train import tester
+from denet.train.settings import TrainSettings
 
 DESC = "C[4,3,2] BN A P.A[8] DNC[2] DNS[2,3] DND[0.5,1,1]"
 PREDICT = "model-predict --backend numpy --model sure.mdl"
@@ -85,6 +89,16 @@ def test_voc(match_iou: float, zebra: str, place: Path, command: Command) -> Non
     coverage, _, first, second, _ = done.stdout.splitlines()
     assert coverage.startswith("coverage 100.00%" if match_iou == 0.5 else "coverage 66.67%")
     assert first == zebra and second == "ant 50.00% / 50.00% (1 objects)"
+
+
+def test_the_error_of_a_test_is_what_the_mean_lacks(place: Path) -> None:
+    """In per cent: the areas of zebra and ant are those of ``test_voc``."""
+    model = load_model(place / "sure.mdl")
+    images = open_dataset(
+        str(place / "voc"), "voc,train,crop=32,scale_mode=warp", class_labels=model.class_labels
+    )
+    result = tester.Tester(model, images, TrainSettings(batch_size=2), NumpyBackend()).result()
+    assert result.error == pytest.approx(100 * (1 - (5 / 6 + 1 / 2) / 2))
 
 
 def test_mscoco(place: Path, command: Command) -> None:
