@@ -66,6 +66,8 @@ def detect_in_files(
         raise UsageError("--report: it needs known objects: give --extension voc,...")
     paths = find_images(options.input)
     labels = detector.model.class_labels
+    if options.draw and draw:
+        raise UsageError("--draw: detect,image draws all images: leave one of the two out")
     if options.draw and len(paths) != 1:
         raise UsageError("--draw: needs one image: give --input one image file")
 

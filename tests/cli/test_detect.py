@@ -104,6 +104,10 @@ ERRORS = [
     (f"{PREDICT} --input set --predict-mode detect,voc", "--extension voc,..."),
     (f"{PREDICT} {VOC} --predict-mode detect --params x=1", "unknown name 'x'"),
     (f"{PREDICT} --input set/JPEGImages --predict-mode detect --draw x.png", "needs one image"),
+    (
+        f"{PREDICT} --input set/JPEGImages/0.png --predict-mode detect,image --draw x.png",
+        "leave one",
+    ),
 ]
 
 
