@@ -29,7 +29,8 @@ def open_input(
     each image. Raises UsageError or DataError.
     """
     from denet.dataset import ANNOTATED, parse_extension
-    from denet.predict.classify import class_directories, unlabelled
+    from denet.dataset.walk import directories_in
+    from denet.predict.classify import unlabelled
     from denet.predict.image_files import CoveringFiles
     from denet.predict.ten_views import TenViews
 
@@ -53,7 +54,7 @@ def open_input(
         ), None
     if options.report:
         raise UsageError(f"--report: the true classes are not known: {why}")
-    if not set(model.class_labels).isdisjoint(class_directories(options.input)):
+    if not set(model.class_labels).isdisjoint(directories_in(options.input)):
         log.warning("true classes not known: %s", why)
     shape = larger_shape(extension, model) if ten_views else model.input_shape
     paths, max_image_pixels = find(options.input), options.max_image_pixels

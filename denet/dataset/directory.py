@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -31,6 +31,7 @@ from denet.dataset.decode import (
 )
 from denet.dataset.decoder import in_blocks
 from denet.dataset.image_options import Size, parse_image_options
+from denet.dataset.walk import files_below
 from denet.errors import DataError, OutOfMemoryError
 
 log = logging.getLogger(__name__)
@@ -145,20 +146,14 @@ def list_directory(path: str, formats: dict[str, str]) -> Listing:
         what = "not a directory" if os.path.exists(path) else "no such directory"
         raise DataError(f"{what}: {where}: give the directory that holds one directory per class")
     listing = Listing()
-    try:
-        entries = sorted(_entries(path), key=lambda entry: entry.name)
-        listing.loose.update(suffix(each.name) for each in entries if not each.is_dir())
-        for entry in entries:
-            if not entry.is_dir():
-                continue
-            below = sorted(files_below(entry.path))
-            images = [file for file in below if suffix(file) in formats]
-            listing.others.update(suffix(file) for file in below if suffix(file) not in formats)
-            listing.classes.append(entry.name)
-            listing.files += images
-            listing.file_classes += [entry.name] * len(images)
-    except OSError as error:
-        raise DataError(f"cannot list the directory: {error.filename}: {error.strerror}") from None
+    below = files_below(path)
+    listing.loose.update(map(suffix, below.pop("")))
+    for name, files in below.items():
+        images = sorted(file for file in files if suffix(file) in formats)
+        listing.others.update(suffix(file) for file in files if suffix(file) not in formats)
+        listing.classes.append(name)
+        listing.files += images
+        listing.file_classes += [name] * len(images)
     return listing
 
 
@@ -193,25 +188,6 @@ def _find_images(path: str, kind: str) -> Listing:
     if there:
         log.warning("%s: left out files with other extensions: %s", where, there)
     return listing
-
-
-def _entries(path: str) -> list[os.DirEntry[str]]:
-    """Return what lies in a directory, without hidden names."""
-    with os.scandir(path) as entries:
-        return [entry for entry in entries if not entry.name.startswith(".")]
-
-
-def files_below(path: str, above: frozenset[str] = frozenset()) -> Iterator[str]:
-    """Yield all files below but hidden ones; of links to a directory on the way, nothing.
-
-    ``above`` are the real paths of the directories on the way to ``path``.
-    """
-    above = above | {os.path.realpath(path)}
-    for entry in _entries(path):
-        if not entry.is_dir():
-            yield entry.path
-        elif os.path.realpath(entry.path) not in above:
-            yield from files_below(entry.path, above)
 
 
 def suffix(file: str) -> str:

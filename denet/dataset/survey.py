@@ -24,6 +24,7 @@ from denet.dataset.directory import (
     suffix,
     suffixes_text,
 )
+from denet.dataset.walk import directories_in
 from denet.errors import DataError, UsageError
 
 _ARRAYS = ("npy", "npz")
@@ -187,25 +188,17 @@ def inspect_all(
 
 def _split_paths(path: str) -> tuple[dict[str, str], list[str]]:
     """Return split name -> directory, and the directories that belong to no split."""
-    names = sorted(_directories(path))
+    names = directories_in(path)
     known = {name.lower(): name for name in reversed(names)}
     test = next((known[name] for name in TEST_NAMES if name in known), None)
     train = next((known[name] for name in TRAIN_NAMES if name in known), None)
     strangers = [name for name in names if name.lower() not in SPLIT_NAMES]
     # a class may be called train: then it holds no directories, and other classes are beside it
-    if train is None or (strangers and not _directories(os.path.join(path, train))):
+    if train is None or (strangers and not directories_in(os.path.join(path, train))):
         return {"all": path}, []
     used = [train] if test is None else [train, test]
     places = {name.lower(): os.path.join(path, name) for name in used}
     return places, [os.path.join(path, name) for name in names if name not in used]
-
-
-def _directories(path: str) -> list[str]:
-    try:
-        with os.scandir(path) as entries:
-            return [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
-    except OSError:
-        return []  # told by whoever reads it
 
 
 def _check_layout(path: str, listing: Listing, divided: bool) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from denet.dataset import Dataset, parse_extension
 from denet.dataset.base import class_ids
 from denet.dataset.loader import Batch, Loader
+from denet.dataset.walk import directories_in
 from denet.errors import DataError
 from denet.evaluate.classifier import Classifier, check_fit
 from denet.evaluate.predictor import check_numbers
@@ -33,7 +34,7 @@ def unlabelled(path: str, extension: str, class_labels: Sequence[str]) -> str | 
     """
     if parse_extension(extension)[0] in ("npy", "npz", "imagenet"):
         return None
-    names = class_directories(path)
+    names = directories_in(path)
     if not names:
         wanted = Path(path, class_labels[0])
         return (
@@ -45,14 +46,6 @@ def unlabelled(path: str, extension: str, class_labels: Sequence[str]) -> str | 
     except DataError as error:
         return str(error)
     return None
-
-
-def class_directories(path: str) -> list[str]:
-    """Return the sorted names of the directories in ``path``, hidden ones left out."""
-    root = Path(path)
-    if not root.is_dir():
-        return []
-    return sorted(each.name for each in root.iterdir() if each.is_dir() and each.name[0] != ".")
 
 
 def classify_images(

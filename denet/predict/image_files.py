@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,9 @@ import numpy as np
 from denet.dataset.augment import centre_view
 from denet.dataset.base import MAX_IMAGE_PIXELS, BadSample, Dataset, Samples
 from denet.dataset.decode import decode_files, decode_image, image_suffixes, quiet_pillow, reason
-from denet.dataset.directory import files_below
 from denet.dataset.image_loader import render
 from denet.dataset.image_options import ImageOptions
+from denet.dataset.walk import files_below
 from denet.errors import DataError, UsageError
 
 
@@ -28,7 +29,7 @@ def find_images(path: str | os.PathLike[str]) -> list[str]:
     source = Path(path)
     if source.is_dir():
         suffixes = image_suffixes()
-        below = map(Path, files_below(os.fspath(source)))
+        below = map(Path, chain.from_iterable(files_below(os.fspath(source)).values()))
         found = sorted(file for file in below if file.suffix.lower() in suffixes)
     elif source.suffix.lower() == ".txt":
         found = [source.parent / line for line in _lines(source)]
