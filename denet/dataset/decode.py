@@ -9,12 +9,14 @@ import os
 import stat
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from denet.dataset.base import MAX_IMAGE_PIXELS
+from denet.memory import available_bytes, bytes_text
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -25,6 +27,12 @@ _LYING = frozenset({5, 6, 7, 8})  # EXIF orientations that exchange width and he
 _DRAFT = 2  # a JPEG is decoded at this times the wanted size or more, which keeps it sharp
 _PIXEL_BYTES = 8  # of the largest usual mode, four channels of 16 bits
 _FILE_BYTES = 1 << 26  # that any image file may have, for what is not pixels
+_MAX_SCANS = 100  # of a progressive JPEG, as libtiff has it; encoders write about ten
+_SCAN = b"\xff\xda"  # in coded data a 0xFF is followed by a zero or a restart (ITU T.81, F.1.2.3)
+# bytes per pixel that decoding holds at once, what the decoder keeps and conversions included
+_DECODER_BYTES = {"JPEG": 9, "MPO": 9, "PNG": 9, "GIF": 9}
+_ANY_DECODER_BYTES = 25
+_LARGE_BYTES = 1 << 29  # less is not worth a look at the memory that is free
 
 
 class Fault(NamedTuple):
@@ -60,11 +68,15 @@ def image_suffixes() -> dict[str, str]:
 
 
 def _formats() -> list[str]:
-    """Return the formats that are read: not EPS, a program, nor FITS, which can inflate a lot."""
+    """Return the formats that are read.
+
+    Not EPS, a program, nor FITS, which can inflate a lot, nor BLP and IPTC, in which whole files of
+    other formats hide.
+    """
     from PIL import Image
 
     Image.init()
-    return [name for name in Image.OPEN if name not in ("EPS", "FITS")]
+    return [name for name in Image.OPEN if name not in ("BLP", "EPS", "FITS", "IPTC")]
 
 
 class Header(NamedTuple):
@@ -103,6 +115,40 @@ class _Quiet:
 
 
 _quiet = _Quiet()
+
+
+class _Room:
+    """Memory for large images: they are decoded one at a time, and only where they fit."""
+
+    def __init__(self) -> None:
+        self.processes = 1  # that decode at the same time
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def decoding(self, image: PillowImage) -> Iterator[None]:
+        """Hold the memory to decode an opened image; raise _FaultyImage if there is too little."""
+        pixel_bytes = _DECODER_BYTES.get(image.format or "", _ANY_DECODER_BYTES)
+        needed = image.width * image.height * pixel_bytes
+        if needed < _LARGE_BYTES:
+            yield
+            return
+        with self._lock:
+            available = available_bytes()
+            if available is not None and needed * self.processes > available:
+                raise _FaultyImage(
+                    "unreadable",
+                    f"decoding {size_text(image.size)} pixels takes up to {bytes_text(needed)} of "
+                    f"memory, {bytes_text(available // self.processes)} are free",
+                )
+            yield
+
+
+_room = _Room()
+
+
+def share_memory(processes: int) -> None:
+    """Leave room for other processes: so many decode images at the same time, with this one."""
+    _room.processes = processes
 
 
 def quiet_pillow() -> _Quiet:
@@ -155,7 +201,7 @@ def inspect_image(path: str, max_image_pixels: int = MAX_IMAGE_PIXELS) -> Findin
     try:
         data = _file_bytes(path, max_image_pixels)
         digest = hashlib.blake2b(data, digest_size=16).hexdigest()
-        image = _open_image(io.BytesIO(data), path, max_image_pixels)
+        image = _open_bytes(data, path, max_image_pixels)
         mode, turned = image.mode, _orientation(image) > 1
         size = image.size
         upright = _upright(image)
@@ -181,7 +227,14 @@ def open_image(path: str, max_image_pixels: int = MAX_IMAGE_PIXELS) -> PillowIma
 
     Raises whatever Pillow raises, OSError if there is no such file.
     """
-    return _open_image(io.BytesIO(_file_bytes(path, max_image_pixels)), path, max_image_pixels)
+    return _open_bytes(_file_bytes(path, max_image_pixels), path, max_image_pixels)
+
+
+def _open_bytes(data: bytes, path: str, max_image_pixels: int) -> PillowImage:
+    image = _open_image(io.BytesIO(data), path, max_image_pixels)
+    if "progressive" in image.info and (scans := data.count(_SCAN)) > _MAX_SCANS:
+        raise _FaultyImage("unreadable", f"{scans} scans, at most {_MAX_SCANS} are decoded")
+    return image
 
 
 def _check_file(path: str, max_image_pixels: int) -> None:
@@ -238,12 +291,13 @@ def _orientation(image: PillowImage) -> int:
 
 def _upright(image: PillowImage) -> PillowImage:
     """Decode an image; return it upright and in mode L or RGB."""
-    image.load()
-    if hasattr(image, "tag_v2") or _orientation(image) > 1:
-        from PIL import ImageOps
+    with _room.decoding(image):
+        image.load()
+        if hasattr(image, "tag_v2") or _orientation(image) > 1:
+            from PIL import ImageOps
 
-        image = ImageOps.exif_transpose(image)
-    return _converted(image)
+            image = ImageOps.exif_transpose(image)
+        return _converted(image)
 
 
 def decode_stored(image: PillowImage, width: float, height: float) -> tuple[PillowImage, float]:
@@ -254,8 +308,9 @@ def decode_stored(image: PillowImage, width: float, height: float) -> tuple[Pill
     """
     stored = image.width
     found = image.draft(None, (math.ceil(_DRAFT * width), math.ceil(_DRAFT * height)))
-    image.load()
-    return _converted(image), stored / found[1][2] if found else 1.0
+    with _room.decoding(image):
+        image.load()
+        return _converted(image), stored / found[1][2] if found else 1.0
 
 
 def _converted(image: PillowImage) -> PillowImage:

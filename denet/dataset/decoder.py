@@ -26,6 +26,7 @@ from denet.dataset.decode import (
     decode_files,
     inspect_files,
     read_headers,
+    share_memory,
 )
 from denet.errors import WorkerError
 
@@ -48,11 +49,11 @@ def perform(
 
 
 class Decoder:
-    """A decoder process; its owner talks to it from one thread at a time."""
+    """A decoder process, one of so many; its owner talks to it from one thread at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, processes: int = 1) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-c", "from denet.dataset.decoder import serve; serve()"],
+            [sys.executable, "-c", f"from denet.dataset.decoder import serve; serve({processes})"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
@@ -105,8 +106,9 @@ class Decoder:
         return buffer
 
 
-def serve() -> None:
-    """Answer requests until standard input ends: the body of a decoder process."""
+def serve(processes: int) -> None:
+    """Answer requests until standard input ends: the body of a decoder process, one of so many."""
+    share_memory(processes)
     requests, pipe = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not land among the pixels
     while header := requests.read(8):
@@ -141,7 +143,7 @@ def in_blocks(
         if processes < 2:
             idle.put(perform)
         for _ in range(processes if processes > 1 else 0):
-            idle.put(stack.enter_context(closing(Decoder())).perform)
+            idle.put(stack.enter_context(closing(Decoder(processes))).perform)
 
         def run(start: int) -> list[Any]:
             part = slice(start, start + block)

@@ -155,6 +155,33 @@ def test_arrays(tmp_path: Path, name: str) -> None:
     check(run(tmp_path, "model-train", *data, "--model-desc", "P.A R"), codes, name)
 
 
+def lossless_webp(side: int) -> bytes:
+    """Return a WebP of side x side pixels of one colour (RFC 9649, 3.4 and 3.7.2.1)."""
+    bits = [(0x2F, 8), (side - 1, 14), (side - 1, 14), (0, 4)]  # signature, sides, no alpha
+    bits += [(0, 3), *[(1, 4)] * 5]  # no transforms; five codes, each of the one symbol 0
+    value, place = 0, 0
+    for each, length in bits:
+        value, place = value | each << place, place + length
+    data = value.to_bytes(-(-place // 16) * 2, "little")
+    chunk = b"WEBPVP8L" + (len(data)).to_bytes(4, "little") + data
+    return b"RIFF" + len(chunk).to_bytes(4, "little") + chunk
+
+
+def test_pixels_that_memory_does_not_hold(tmp_path: Path) -> None:
+    """28 bytes, less than the pixels that are allowed, and more than the memory that is left."""
+    for name in ("train/a/1.webp", "train/b/1.webp"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(lossless_webp(9400 if "/a/" in name else 8))
+    done = run(tmp_path, "model-info", "--data", "train")
+    assert done.returncode == 0, done
+    assert "train/a/1.webp: decoding 9400x9400 pixels takes up to 2.21 GB" in done.stdout
+    given = ("--train", "train", "--extension", "webp,crop=8", "--model-desc", "P.A R")
+    check(run(tmp_path, "model-train", *given), {3}, "decoding 9400x9400 pixels")
+    save_model(Model.create("P.A R", (3, 8, 8), ["a", "b"]), tmp_path / "good.mdl")
+    alone = ("--model", "good.mdl", "--input", "train/a/1.webp")
+    check(run(tmp_path, "model-predict", *alone), {3}, "decoding 9400x9400 pixels")
+
+
 ENDLESS = {
     "model-info --model /dev/zero": (3, "/dev/zero"),
     "model-info --model pipe": (3, "pipe"),

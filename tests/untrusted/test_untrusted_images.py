@@ -83,6 +83,26 @@ def test_a_damaged_image(folder: Path, name: str) -> None:
     damage()
 
 
+SCAN, END = b"\xff\xda", b"\xff\xd9"  # of a JPEG
+
+
+def repeated_scan(content: bytes, count: int) -> bytes:
+    """Return a progressive JPEG with its last scan repeated up to so many."""
+    first = content.rindex(SCAN)
+    last = content[first:].removesuffix(END)
+    return content[:first] + last * (count - content.count(SCAN) + 1) + END
+
+
+@given(st.integers(30, 200))
+def test_scans_of_a_jpeg(folder: Path, count: int) -> None:
+    """Each scan goes over all pixels again, however few bytes it has."""
+    path = folder / "scans.jpg"
+    path.write_bytes(repeated_scan(encoded("progressive.jpg"), count))
+    check(path)
+    fault = inspect_image(str(path), LIMIT).fault
+    assert fault == (f"{count} scans, at most 100 are decoded" if count > 100 else "")
+
+
 @given(st.sampled_from(list(KINDS)), st.sampled_from(list(KINDS)), st.binary(max_size=60))
 def test_noise(folder: Path, name: str, other: str, content: bytes) -> None:
     """Noise behind the first bytes of any format, under the name of this or another one."""
