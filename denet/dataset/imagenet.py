@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from array import array
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from typing import Any
 
 import numpy as np
 
 from denet.dataset.annotated import Annotated
-from denet.dataset.annotation_file import number_of, read_lines, read_xml
+from denet.dataset.annotation_file import number_of, read_json, read_lines, read_xml
 from denet.dataset.base import class_ids, printable
 from denet.dataset.boxes import Boxes
 from denet.dataset.decode import image_suffixes
-from denet.dataset.directory import list_directory
+from denet.dataset.directory import Listing, list_directory
+from denet.dataset.walk import directories_in
 from denet.errors import DataError
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_LISTED_CORNERS = ("x0", "y0", "x1", "y1")
+_LABEL = re.compile(r"(-?\d{1,18})\s+(\S.*)", re.ASCII)
 
 
 def read(path: str, splits: Sequence[str] = ()) -> Annotated:
     """List the images of the folders in ``path``, each folder one class, and their boxes if any.
 
-    Class ids are those of ../class_labels.txt, lines of "index name", else follow the sorted names
-    of the folders. The boxes of image WNID/STEM.JPEG are in ../bbox/WNID/STEM.xml, taken as they
+    image_list.json in ``path``, as 2017 left it there, tells images and boxes instead. Class ids
+    follow the numbers of ../class_labels.txt, lines of "number name", else the sorted names of the
+    folders. The boxes of image WNID/STEM.JPEG are in ../bbox/WNID/STEM.xml, taken as they
     are, (xmin, ymin, xmax, ymax), and all of the image's class; an image need not have any. The
     files of images without boxes are not looked at, there being a million.
     """
-    listing = list_directory(path, image_suffixes())
+    images_file = os.path.join(path, "image_list.json")
+    told: dict[int, list[float]] = {}
+    if os.path.lexists(images_file):
+        listing, told = _image_list(images_file)
+    else:
+        listing = list_directory(path, image_suffixes())
     if not listing.files:
         raise DataError(
             f"no images: {os.path.abspath(path)}: give the folder that holds one folder per class, "
@@ -35,25 +47,27 @@ def read(path: str, splits: Sequence[str] = ()) -> Annotated:
         )
     around = os.path.dirname(os.path.abspath(path))
     labels_file = os.path.join(around, "class_labels.txt")
-    listed = _class_labels(labels_file) if os.path.isfile(labels_file) else None
-    ids = class_ids(listing.classes, listed, path, "class_labels.txt")
+    names = (
+        _class_labels(labels_file, set(listing.classes)) if os.path.isfile(labels_file) else None
+    )
+    ids = class_ids(listing.classes, names, path, "class_labels.txt")
     labels = np.array([ids[name] for name in listing.file_classes], np.int32)
     boxes_folder = os.path.join(around, "bbox")
+    has_boxes = os.path.isdir(boxes_folder)
     image, corners = array("q"), array("d")
     faults: dict[int, str] = {}
-    if os.path.isdir(boxes_folder):
-        for row, name in enumerate(listing.files):
-            stem = os.path.splitext(os.path.relpath(name, path))[0]
-            file = os.path.join(boxes_folder, stem + ".xml")
-            if not os.path.lexists(file):  # a link that leads nowhere is a fault
-                continue
-            try:
-                found = _corners(file)
-            except DataError as error:
-                faults[row] = str(error)
-                continue
-            image.extend([row] * (len(found) // 4))
-            corners.extend(found)
+    for row, name in enumerate(listing.files if told or has_boxes else ()):
+        stem = os.path.splitext(os.path.relpath(name, path))[0]
+        file = os.path.join(boxes_folder, stem + ".xml")
+        if row not in told and not os.path.lexists(file):  # a link that leads nowhere is a fault
+            continue
+        try:
+            found = told[row] if row in told else _corners(file)
+        except DataError as error:
+            faults[row] = str(error)
+            continue
+        image.extend([row] * (len(found) // 4))
+        corners.extend(found)
     return Annotated(
         listing.files,
         [os.path.splitext(os.path.basename(name))[0] for name in listing.files],
@@ -67,6 +81,67 @@ def read(path: str, splits: Sequence[str] = ()) -> Annotated:
     )
 
 
+def _image_list(file: str) -> tuple[Listing, dict[int, list[float]]]:
+    """Return the images that the list of 2017 names, and the corners of those with boxes told.
+
+    {"version": 1, "images": [{"fname": ..., "bboxs": [{"x0": ..., "x1", "y0", "y1"}, ...]}, ...]};
+    before version 1 the images are names alone. Of a name folder and file count, which lie beside
+    the list; what comes before them is where the set was when the list was made.
+    """
+    folder = os.path.dirname(file)
+    listing, told = Listing(directories_in(folder)), {}
+    known = set(listing.classes)
+    value = read_json(file, _listed)
+    try:
+        images = value.get("images") if isinstance(value, dict) else None
+        if not isinstance(images, list) or value.get("version", 0) not in (0, 1):
+            raise ValueError('it is not {"version": 1, "images": [...]}')
+        for row, entry in enumerate(images):
+            name, boxes = entry if isinstance(entry, tuple) and len(entry) == 2 else (entry, None)
+            class_name, base = _place(name, known, f"images[{row}]")
+            listing.files.append(os.path.join(folder, class_name, base))
+            listing.file_classes.append(class_name)
+            if boxes is not None:
+                told[row] = _listed_corners(boxes, f"images[{row}]")
+    except ValueError as error:
+        raise DataError(
+            f"damaged list of images: {printable(file)}: {error}: mend it, or remove it and all "
+            "images of the folders are taken"
+        ) from None
+    return listing, told
+
+
+def _listed(value: dict[str, Any]) -> Any:
+    """Return an object of the list slim: an image as (name, boxes), a box as its corners."""
+    if "fname" in value:
+        return value["fname"], value.get("bboxs", [])
+    return tuple(map(value.get, _LISTED_CORNERS)) if "x0" in value else value
+
+
+def _place(name: Any, folders: set[str], where: str) -> tuple[str, str]:
+    """Return folder and file of an image. Raises ValueError."""
+    parts = name.replace("\\", "/").split("/")[-2:] if isinstance(name, str) else []
+    if len(parts) < 2 or parts[0] not in folders:
+        raise ValueError(f"{where} is not in one of the folders beside the list")
+    if parts[1] in ("", ".", "..") or "\0" in parts[1]:
+        raise ValueError(f"{where} is no file")
+    return parts[0], parts[1]
+
+
+def _listed_corners(boxes: Any, where: str) -> list[float]:
+    """Return the corners of all boxes, one after the other. Raises ValueError."""
+    corners: list[float] = []
+    for box in boxes if isinstance(boxes, list) else [None]:
+        if not isinstance(box, tuple) or not all(map(_is_coordinate, box)):
+            raise ValueError(f"{where}.bboxs is not a list of boxes with x0, x1, y0, y1")
+        corners += map(float, box)
+    return corners
+
+
+def _is_coordinate(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < 1e18 and math.isfinite(value)
+
+
 def _corners(file: str) -> list[float]:
     """Return the corners of all boxes of an annotation, one after the other."""
     corners: list[float] = []
@@ -78,16 +153,22 @@ def _corners(file: str) -> list[float]:
     return corners
 
 
-def _class_labels(file: str) -> list[str]:
-    """Return the names of "index name" lines in the order of their indices 0, 1, 2, ..."""
+def _class_labels(file: str, folders: Set[str]) -> list[str]:
+    """Return the names of "number name" lines in the order of their numbers, whatever these are.
+
+    The name is the second word, and what follows a description ("0 n01440764 tench"), unless
+    there is a folder of the whole.
+    """
     names: dict[int, str] = {}
-    for number, line in enumerate(read_lines(file), 1):
-        index, _, name = line.partition(" ")
-        if not (index.isdecimal() and name.strip()) or int(index) in names:
+    taken: set[str] = set()
+    for line_number, line in enumerate(read_lines(file), 1):
+        match = _LABEL.fullmatch(line)
+        number, name = (int(match[1]), match[2]) if match else (0, "")
+        name = name if name in folders else name.partition(" ")[0]
+        if not name or name in taken or number in names:
             raise DataError(
-                f"{printable(file)}: line {number}: give an index of its own and a name"
+                f"{printable(file)}: line {line_number}: give a number and a name of its own"
             )
-        names[int(index)] = name.strip()
-    if sorted(names) != list(range(len(names))):
-        raise DataError(f"{printable(file)}: the indices are not 0 to {len(names) - 1}")
-    return [names[index] for index in range(len(names))]
+        names[number] = name
+        taken.add(name)
+    return [names[number] for number in sorted(names)]

@@ -1,5 +1,6 @@
 """ImageNet's folders, class list and boxes."""
 
+import json
 import os
 
 import numpy as np
@@ -52,22 +53,33 @@ def test_targets_are_the_classes_of_the_images(train):
 
 
 def test_class_list(train):
-    (train.parent / "class_labels.txt").write_text("1 n1\n0 n3\n3 n2\n2 n9 with blanks\n")
+    (train.parent / "class_labels.txt").write_text("1 n1\n0 n3\n3 n2\n2 n9\n")
     dataset = opened(train)
-    assert dataset.class_labels == ["n3", "n1", "n9 with blanks", "n2"]
+    assert dataset.class_labels == ["n3", "n1", "n9", "n2"]
     assert dataset.labels.tolist() == [1, 1, 3, 0]
     (train.parent / "class_labels.txt").write_text("0 n1\n1 n2\n")
     with pytest.raises(ForeignClassError, match="'n3' is not one of the 2 classes of class_labels"):
         opened(train)
 
 
+def test_class_list_of_2017(train):
+    """The second word is the name, whatever follows; numbers may start anywhere and have gaps."""
+    text = "449 n2 tench, Tinca tinca\n-1 n1 goldfish\n450\tn3 great white shark\n"
+    (train.parent / "class_labels.txt").write_text(text)
+    assert opened(train).class_labels == ["n1", "n2", "n3"]
+    save_image(train / "hot dog/1.JPEG")
+    (train.parent / "class_labels.txt").write_text(text + "7 hot dog\n")
+    assert opened(train).class_labels == ["n1", "hot dog", "n2", "n3"]
+
+
 @pytest.mark.parametrize(
     "text, reason",
     [
-        ("0 n1\n0 n2\n", "line 2: give an index of its own and a name"),
-        ("n1\n", "line 1: give an index"),
-        ("0\n", "line 1: give an index"),
-        ("1 n1\n", "the indices are not 0 to 0"),
+        ("0 n1\n0 n2\n", "line 2: give a number and a name of its own"),
+        ("0 n1\n1 n1\n", "line 2: give a number and a name"),
+        ("n1\n", "line 1: give a number"),
+        ("0\n", "line 1: give a number"),
+        ("0x1 n1\n", "line 1: give a number"),
         (b"\xff\xff", "not text in UTF-8"),
     ],
 )
@@ -76,6 +88,68 @@ def test_damaged_class_list(train, text, reason):
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(DataError, match=reason):
         opened(train)
+
+
+def write_list(train, images, **fields):
+    (train / "image_list.json").write_text(json.dumps({"images": images, **fields}))
+
+
+def test_image_list_of_2017(train):
+    """It tells images and boxes; where the set lay when it was written does not matter."""
+    box = {"x0": 1, "x1": 7.5, "y0": 2, "y1": 9}
+    write_boxes(train, "n3/n3_0.xml", object_xml("n3", (5, 5, 9, 9)))
+    images = [
+        {"fname": "n1/n1_1.JPEG", "bboxs": [box, box | {"x1": 3}]},
+        {"fname": "/data/imagenet/train/n2/n2_0.png", "bboxs": [box]},
+        {"fname": "ILSVRC\\train\\n3\\n3_0.JPEG", "bboxs": []},
+    ]
+    write_list(train, images, version=1)
+    dataset = opened(train)
+    assert [os.path.relpath(name, train) for name in dataset.names] == [
+        *("n1/n1_1.JPEG", "n2/n2_0.png", "n3/n3_0.JPEG")
+    ]
+    assert dataset.class_labels == ["n1", "n2", "n3"] and dataset.labels.tolist() == [0, 1, 2]
+    assert dataset.boxes_px.tolist() == [[1, 2, 7.5, 9], [1, 2, 3, 9], [1, 2, 7.5, 9]]
+    assert dataset.box_class.tolist() == [0, 0, 1] and dataset.start.tolist() == [0, 2, 3, 3]
+
+
+def test_image_list_of_names_alone(train):
+    """Before its version 1 the list held no boxes: they are where they always are."""
+    write_boxes(train, "n3/n3_0.xml", object_xml("n3", (5, 5, 9, 9)))
+    write_list(train, ["n3/n3_0.JPEG", "n1/n1_0.JPEG"])
+    dataset = opened(train)
+    assert dataset.image_ids == ["n3_0", "n1_0"] and dataset.labels.tolist() == [2, 0]
+    assert dataset.boxes_px.tolist() == [[5, 5, 9, 9]]
+
+
+@pytest.mark.parametrize(
+    "content, reason",
+    [
+        ("[]", 'it is not {"version": 1'),
+        ("{", "cannot read the annotations"),
+        ('{"images": ["n1/n1_0.JPEG"], "version": 2}', 'it is not {"version": 1'),
+        ('{"images": [], "version": 1}', "no images"),
+        ('{"images": ["n1/n1_0.JPEG", 5]}', r"images\[1\] is not in one of the folders"),
+        ('{"images": ["../../etc/passwd"]}', r"images\[0\] is not in one of the folders"),
+        ('{"images": ["../secret.png"]}', r"images\[0\] is not in one of the folders"),
+        ('{"images": ["n1/.."]}', r"images\[0\] is no file"),
+        ('{"images": ["n1/"]}', r"images\[0\] is no file"),
+        ('{"images": ["n1/\\u0000"]}', r"images\[0\] is no file"),
+        ('{"images": [{"fname": "n9/1.JPEG"}]}', r"images\[0\] is not in one of the folders"),
+        ('{"images": [{"fname": "n1/1.JPEG", "bboxs": 1}]}', r"images\[0\].bboxs is not a list"),
+        ('{"images": [{"fname": "n1/1.JPEG", "bboxs": [1]}]}', r"images\[0\].bboxs is not a"),
+        ('{"images": [{"fname": "n1/1", "bboxs": [{"x0": 1}]}]}', r"images\[0\].bboxs is not"),
+        (
+            '{"images": [{"fname": "n1/1", "bboxs": [{"x0": NaN, "x1": 1, "y0": 1, "y1": 1}]}]}',
+            r"images\[0\].bboxs is not",
+        ),
+    ],
+)
+def test_damaged_image_list(train, content, reason):
+    (train / "image_list.json").write_text(content)
+    with pytest.raises(DataError, match=reason) as caught:
+        opened(train)
+    assert "image_list.json" in str(caught.value) or "no images" in reason
 
 
 def test_boxes_are_taken_as_they_are(train):

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from annotated_files import object_xml, voc_xml, write_coco, write_voc
+from annotated_files import object_xml, save_image, voc_xml, write_coco, write_voc
 from hypothesis import given, settings
 from untrusted.damage import damaged, damaged_json, outcome
 
 from denet.dataset import annotation_file, open_dataset
+from denet.dataset import imagenet as imagenet_reader
 from denet.errors import DataError
 
 VOC = voc_xml(object_xml("cat", (1, 2, 10, 9)), object_xml("dog", (3, 3, 8, 8)))
@@ -77,6 +78,46 @@ def test_wrong_coco(coco: Path, value: bytes) -> None:
 def test_damaged_coco(coco: Path, content: bytes) -> None:
     (coco / "annotations/instances_train.json").write_bytes(content)
     check(coco, "mscoco,train", "")
+
+
+IMAGES: dict[str, Any] = {
+    "images": [
+        {"fname": "a/1.png", "bboxs": [{"x0": 1, "x1": 9.5, "y0": 2, "y1": 8}]},
+        {"fname": "/train/b/1.png", "bboxs": []},
+        "b/2.png",
+    ],
+    "version": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def imagenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("imagenet") / "train"
+    for name in ("a/1.png", "b/1.png", "b/2.png", "../outside.png"):
+        save_image(root / name)
+    (root.parent / "bbox/b").mkdir(parents=True)
+    (root.parent / "bbox/b/2.xml").write_text(VOC)
+    return root
+
+
+def check_images(root: Path, content: bytes) -> None:
+    (root / "image_list.json").write_bytes(content)
+    check(root, "imagenet,crop=8", "")
+    listed = outcome(lambda: imagenet_reader.read(str(root)))
+    for name in getattr(listed, "names", ()):
+        assert Path(name).parent in (root / "a", root / "b"), name
+
+
+@settings(max_examples=100)
+@given(value=damaged_json(IMAGES).map(json.dumps).map(str.encode))
+def test_wrong_list_of_images(imagenet: Path, value: bytes) -> None:
+    check_images(imagenet, value)
+
+
+@settings(max_examples=100)
+@given(content=damaged(json.dumps(IMAGES).encode()))
+def test_damaged_list_of_images(imagenet: Path, content: bytes) -> None:
+    check_images(imagenet, content)
 
 
 def test_lists_of_nothing_are_bounded(coco: Path, monkeypatch: pytest.MonkeyPatch) -> None:
