@@ -141,8 +141,8 @@ def check_network(options: argparse.Namespace, model: Model) -> None:
 
 def open_training_set(options: argparse.Namespace, model: Model | None = None) -> Dataset:
     """Open --train; with a model, for that model's classes and image shape."""
-    training = {"max_samples": options.max_samples, "mirror": options.augment_mirror}
-    return open_set(options, options.train, model, **training)
+    settings = {"max_samples": options.max_samples, "mirror": options.augment_mirror}
+    return open_set(options, options.train, model, training=True, **settings)
 
 
 def open_test_set(options: argparse.Namespace, model: Model) -> Dataset:

@@ -184,7 +184,8 @@ def _choose(found: Annotated, settings: ImageOptions, opening: Opening, path: st
     if not len(rows):
         what = "images with boxes" if settings.bbox_only else "images"
         raise DataError(f"no {what}: {os.path.abspath(path)}: check --extension and the folder")
-    rows = rows[choose_samples(len(rows), settings.most_images, opening.seed)]
+    if not opening.training:  # else each epoch draws its own
+        rows = rows[choose_samples(len(rows), settings.most_images, opening.seed)]
     return rows[opening.choose(len(rows))]
 
 

@@ -28,6 +28,7 @@ class Opening:
     on_bad_data   "error": bad samples raise BadDataError with all of them; "skip": they are left
                   out, see Dataset.bad
     max_image_pixels  images with more are bad and never decoded
+    training     the set is trained on: what limits its epochs does not make it smaller
     """
 
     class_labels: Sequence[str] | None = None
@@ -38,6 +39,7 @@ class Opening:
     progress: bool = True
     on_bad_data: str = "error"
     max_image_pixels: int = MAX_IMAGE_PIXELS
+    training: bool = False
 
     def choose(self, count: int) -> np.ndarray:
         """Return the sorted indices of the samples to take of so many."""
@@ -94,6 +96,7 @@ class Dataset:
     boxed         whether the samples have boxes, which move with their pixels
     classified    whether the samples have a class of their own, their label
     view_num      samples that are views of one image, one behind the other
+    epoch_limit   an epoch of training goes through at most so many samples, drawn anew each time
 
     A format derives from this class and gives ``read``.
     """
@@ -101,6 +104,7 @@ class Dataset:
     boxed = False
     classified = True
     view_num = 1
+    epoch_limit: int | None = None
 
     def __init__(
         self,
@@ -125,6 +129,11 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def epoch_samples(self) -> int:
+        """Return how many samples an epoch of training goes through."""
+        return min(len(self), self.epoch_limit or len(self))
 
     @property
     def image_names(self) -> list[str]:

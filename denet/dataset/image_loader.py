@@ -88,6 +88,7 @@ class DetectionDataset(Dataset):
         self.boxes, self.sizes = boxes, sizes
         self.category_ids = list(category_ids)
         self.options = options
+        self.epoch_limit = options.most_images
         self._targets = boxes.keep(~boxes.crowd)
         self._published = published
         self._skip = on_bad_data == "skip"

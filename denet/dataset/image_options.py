@@ -37,8 +37,9 @@ class ImageOptions:
     check_center       or if its centre is
     bbox_only          leave out images without boxes
     null               add a class called null (imagenet)
-    images_per_subset  images that a subset had in 2017; today it only gives subset_num its unit
-    subset_num         take at most so many subsets of the images
+    images_per_subset  images of a subset, the unit of subset_num
+    subset_num         an epoch is so many subsets, drawn anew each time; in a set that is not
+                       trained on, they are drawn once
     """
 
     crop: Size = (224, 224)
@@ -61,7 +62,7 @@ class ImageOptions:
 
     @property
     def most_images(self) -> int | None:
-        """Images of all subsets together; None for no limit."""
+        """Images of an epoch; None for no limit."""
         return self.subset_num and self.subset_num * self.images_per_subset
 
 

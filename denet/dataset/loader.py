@@ -44,7 +44,8 @@ class Batch:
 class Loader:
     """Goes through a dataset in batches; the last one of an epoch is as short as it is.
 
-    ``training`` shuffles it, and lets the dataset augment its samples.
+    ``training`` shuffles it, takes as many samples as an epoch of the dataset has, and lets the
+    dataset augment them.
 
     Order and distortions are functions of (seed, epoch, sample index): the batches are the same
     for any ``thread_num`` (0: all cores). ``wait_seconds`` adds up how long the consumer waited.
@@ -80,7 +81,12 @@ class Loader:
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
-        return -(-len(self.dataset) // self.batch_size)
+        return -(-self.epoch_samples // self.batch_size)
+
+    @property
+    def epoch_samples(self) -> int:
+        """Samples in an epoch."""
+        return self.dataset.epoch_samples if self._training else len(self.dataset)
 
     @property
     def batch_bytes(self) -> int:
@@ -102,7 +108,7 @@ class Loader:
         indices = np.arange(len(self.dataset))
         keys = sample_keys(self._seed, number, indices)
         if self._training:
-            indices = order(keys)
+            indices = order(keys)[: self.epoch_samples]
             keys = keys[indices]
         starts = iter(range(start * self.batch_size, len(indices), self.batch_size))
         pool = ThreadPoolExecutor(self.threads, "loader", initializer=_yield_to_training)

@@ -99,8 +99,8 @@ class State:
         if dict(data) | self.data != dict(data):
             raise DataError(
                 f"resume: the training set has changed: {data['samples']} images, "
-                f"{self.data.get('samples')} when the run began, with other names, labels or "
-                "boxes: bring that set back, or start a new run with --model"
+                f"{self.data.get('samples')} when the run began, with other names, labels, "
+                "boxes or subset_num: bring that set back, or start a new run with --model"
             )
 
     def _check_step(self, settings: TrainSettings) -> None:
@@ -115,10 +115,10 @@ class State:
 
 
 def dataset_record(dataset: Dataset) -> dict[str, Any]:
-    """Return what tells a training set from others: number of samples, names, labels and boxes."""
+    """Return what tells a training set from others: numbers of samples, names, labels, boxes."""
     names = "\0".join(os.path.basename(name) for name in dataset.names)
     checksum = crc32(dataset.labels.tobytes(), crc32(names.encode(errors="surrogateescape")))
-    record = {"samples": len(dataset), "checksum": checksum}
+    record = {"samples": len(dataset), "epoch_samples": dataset.epoch_samples, "checksum": checksum}
     if isinstance(dataset, DetectionDataset):
         record["boxes"] = dataset.boxes.checksum()
     return record

@@ -75,7 +75,7 @@ class Trainer:
         self._schedule = settings.schedule()
         self._loader = Loader(
             train_set,
-            min(settings.batch_size, len(train_set)),
+            min(settings.batch_size, train_set.epoch_samples),
             model.preprocessing,
             distortions=parse_distortions(settings.distort_mode),
             seed=settings.seed,
@@ -116,10 +116,11 @@ class Trainer:
         if not trained:
             raise UsageError("skip-layer-updates: every layer: leave at least one to train")
         share = "" if trained == count else f"{trained:,} of "
-        images = f"{len(self._loader.dataset):,}"
+        images, each = len(self._loader.dataset), self._loader.epoch_samples
         log.info(
-            "training %s%s parameters on %s images with %s in %s",
-            *(share, f"{count:,}", images, backend, precision),
+            "training %s%s parameters on %s images%s with %s in %s",
+            *(share, f"{count:,}", f"{images:,}"),
+            *(f", {each:,} of them in each epoch," * (each < images), backend, precision),
         )
 
     def run(self) -> list[Metrics]:
@@ -178,7 +179,7 @@ class Trainer:
     def _add(self, batch: Batch) -> float:
         """Add a batch to the step in hand; return its cost. Raises DivergedError."""
         at, size = self._at, self._loader.batch_size * self.settings.batch_size_factor
-        images = min(size, len(self._loader.dataset) - at.step * size)  # of the whole step
+        images = min(size, self._loader.epoch_samples - at.step * size)  # of the whole step
         self._costs, columns = self._learner.add(batch, len(batch.data) / images)
         cost = sum(self._costs.values())
         if not math.isfinite(cost):

@@ -282,6 +282,11 @@ def test_at_most_so_many_images(pictures):
     assert len(few) == 6 == len(few.boxes.counts) and len(few.boxes) == 12
     assert len(opened(pictures, "crop=8,images_per_subset=3")) == 12
     assert len(opened(pictures, "crop=8,images_per_subset=3,subset_num=2", max_samples=4)) == 4
+    trained = opened(pictures, "crop=8,images_per_subset=3,subset_num=2", training=True)
+    assert len(trained) == 12 and trained.epoch_samples == 6 and few.epoch_samples == 6
+    fewer = "crop=8,images_per_subset=3,subset_num=3"
+    fewer = opened(pictures, fewer, training=True, max_samples=7)
+    assert len(fewer) == 7 == fewer.epoch_samples
     other = opened(pictures, max_samples=5, seed=1).image_ids
     assert other != opened(pictures, max_samples=5, seed=2).image_ids
     whole = opened(pictures)

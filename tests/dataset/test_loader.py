@@ -48,6 +48,33 @@ def test_plain_epoch():
     assert np.concatenate([batch.indices for batch in batches]).tolist() == list(range(COUNT))
 
 
+def test_an_epoch_of_a_part_is_drawn_anew_each_time():
+    data = dataset()
+    data.epoch_limit = 12
+    epochs = []
+    for threads, number in [(1, 0), (4, 0), (1, 1), (1, 2)]:
+        part = loader(data, seed=3, thread_num=threads)
+        batches = list(part.epoch(number))
+        assert [len(batch.data) for batch in batches] == [5, 5, 2] and len(part) == 3
+        epochs.append(np.concatenate([batch.indices for batch in batches]).tolist())
+        assert len(set(epochs[-1])) == 12
+        rest = list(part.epoch(number, start=2))
+        assert [batch.indices.tolist() for batch in rest] == [epochs[-1][10:]]
+    one, same, other, third = epochs
+    assert one == same and len({tuple(sorted(each)) for each in epochs}) == 3
+    assert set(one) | set(other) | set(third) > set(one)
+    seen = {
+        index
+        for number in range(20)
+        for batch in loader(data).epoch(number)
+        for index in batch.indices.tolist()
+    }
+    assert seen == set(range(COUNT))
+    assert sum(len(batch.data) for batch in loader(data, training=False).epoch(0)) == COUNT
+    data.epoch_limit = 100
+    assert len(loader(data)) == 5
+
+
 def test_shuffled_epoch_holds_every_sample_once():
     orders = []
     for epoch in (0, 1, 0):

@@ -84,6 +84,34 @@ def results(directory):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize("factor", [1, 2])
+def test_epochs_of_a_part_of_the_set(tmp_path, caplog, factor, monkeypatch):
+    """Five images an epoch: steps, rates and the part that is drawn are those of a straight run."""
+    monkeypatch.setattr(TinySet, "epoch_limit", 5)
+    changes = {"batch_size": 2, "batch_size_factor": factor, "log_every": 0}
+    with caplog.at_level(logging.INFO):
+        trainer = begin(tmp_path / "straight", **changes)
+        trainer.run()
+    assert "parameters on 8 images, 5 of them in each epoch, with numpy" in caplog.text
+    assert "batch 2/3" in caplog.text and "batch 3/3" not in caplog.text
+    state = read_state(tmp_path / "straight/model.state")
+    steps = {1: 3, 2: 2}[factor]
+    assert state.iteration == 3 * steps
+    assert (state.position.step, state.position.samples) == (steps, 5)
+    expected = results(tmp_path / "straight")
+    stops = 0
+    for at in range(1, 9):
+        directory = tmp_path / f"stopped{at}"
+        stops += stopped(directory, at, **changes)
+        resume(directory, **changes).run()
+        assert results(directory) == expected, at
+    assert stops > 3
+    monkeypatch.setattr(TinySet, "epoch_limit", 6)
+    with pytest.raises(DataError, match="other names, labels, boxes or subset_num"):
+        resume(tmp_path / "straight", **changes)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 @pytest.mark.parametrize("changes", KINDS)
 def test_a_resumed_run_ends_like_a_straight_one(changes, tmp_path):
     begin(tmp_path / "straight", **changes).run()
