@@ -98,6 +98,8 @@ def open_annotated(
     started = time.perf_counter()
     settings = parse_image_options(options)
     found: Annotated = importlib.import_module(f"denet.dataset.{kind}").read(path, splits)
+    if len(found.faults) == len(found.names):
+        _without_bad(found, path, opening.on_bad_data)  # raises; there are no classes to number
     ids = _number_classes(found, settings, opening, path)
     found = found.take(_choose(found, settings, opening, path))
     sizes = _measure(found, opening)
@@ -128,22 +130,6 @@ def open_annotated(
     seconds = time.perf_counter() - started
     log.info("%s: %s%s, %.1f s", path, dataset.text(), _counts_text(boxes, mended), seconds)
     return dataset
-
-
-def nothing_at(path: str, lacking: str) -> DataError:
-    """Return the error for a path without ``lacking``; it tells what can be read there instead."""
-    place = printable(os.path.abspath(path))
-    if not os.path.isdir(path):
-        what = "not a directory" if os.path.exists(path) else "no such directory"
-        return DataError(f"{what}: {place}")
-    mend = "give the directory that holds it"
-    for kind in ("voc", "mscoco"):
-        layout = importlib.import_module(f"denet.dataset.{kind}")
-        if names := layout.split_names(path):
-            mend = f"give --extension {kind},NAME with NAME one of {', '.join(names[:10])}"
-        elif layout.is_at(path):
-            mend = f"give this directory with --extension {kind} to take all annotated images"
-    return DataError(f"no {lacking} in {place}: {mend}")
 
 
 def _number_classes(

@@ -31,6 +31,7 @@ from denet.dataset.decode import (
 )
 from denet.dataset.decoder import in_blocks
 from denet.dataset.image_options import Size, parse_image_options
+from denet.dataset.layout import check_classes, fitting
 from denet.dataset.walk import files_below
 from denet.errors import DataError, OutOfMemoryError
 
@@ -139,12 +140,13 @@ class Listing:
 def list_directory(path: str, formats: dict[str, str]) -> Listing:
     """Return the files below ``path`` whose suffix is a key of ``formats``, and their classes.
 
-    Raises DataError if there is no such directory or it cannot be read.
+    Raises DataError if there is no such directory, it cannot be read or holds no classes.
     """
     where = os.path.abspath(path)
     if not os.path.isdir(path):
         what = "not a directory" if os.path.exists(path) else "no such directory"
         raise DataError(f"{what}: {where}: give the directory that holds one directory per class")
+    check_classes(path)
     listing = Listing()
     below = files_below(path)
     listing.loose.update(map(suffix, below.pop("")))
@@ -180,7 +182,9 @@ def _find_images(path: str, kind: str) -> Listing:
         raise DataError(f"no class directories: {where}: put the images into {path}/CLASS/")
     if not listing.files:
         wanted = "images" if kind == "image" else f".{kind} images"
-        mend = f"found {there}; give another --extension" if there else "all classes are empty"
+        mend = fitting(path) or (
+            f"found {there}; give another --extension" if there else "all classes are empty"
+        )
         count = len(listing.classes)
         raise DataError(f"no {wanted} in {count} class directories: {where}: {mend}")
     for name in sorted(set(listing.classes) - set(listing.file_classes)):

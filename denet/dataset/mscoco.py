@@ -15,10 +15,11 @@ from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
-from denet.dataset.annotated import Annotated, nothing_at
+from denet.dataset.annotated import Annotated
 from denet.dataset.annotation_file import read_class_labels, read_json
 from denet.dataset.base import ForeignClassError, class_ids, printable
 from denet.dataset.boxes import Boxes
+from denet.dataset.layout import nothing_at
 from denet.errors import DataError, UsageError, nearest_hint
 
 _YEAR_SPLIT = re.compile(r"(\d{4})-(train|val|test|test-dev)")

@@ -11,13 +11,14 @@ import os
 import re
 from array import array
 from collections.abc import Iterator, Sequence, Set
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from denet.dataset.annotated import Annotated, nothing_at
+from denet.dataset.annotated import Annotated
 from denet.dataset.annotation_file import (
     number_of,
     read_class_labels,
@@ -28,6 +29,7 @@ from denet.dataset.annotation_file import (
 from denet.dataset.base import ForeignClassError, class_ids, printable
 from denet.dataset.boxes import Boxes
 from denet.dataset.decode import image_suffixes
+from denet.dataset.layout import nothing_at
 from denet.errors import DataError, UsageError, nearest_hint
 
 log = logging.getLogger(__name__)
@@ -192,6 +194,16 @@ def _stems(folder: str, suffixes: set[str]) -> dict[str, str]:
     return {stem: name for (stem, suffix), name in parts if suffix.lower() in suffixes}
 
 
+def _missing_image(item: _Item) -> str:
+    """Return why there is no image for an id, where its annotation tells."""
+    told = ""
+    if item.annotation:
+        with suppress(DataError):  # without its image nothing hangs on it
+            told = os.path.basename((read_xml(item.annotation).findtext("filename") or "").strip())
+    other = f"; its <filename> is {printable(told)[:80]}: give both one name" if told else ""
+    return f"no JPEGImages/{printable(item.image_id)}.jpg or the like{other}"
+
+
 class _Object(NamedTuple):
     class_name: str
     box: tuple[float, float, float, float]
@@ -236,7 +248,7 @@ def _read_items(path: str, items: list[_Item], published: list[str] | None) -> A
     for row, item in enumerate(items):
         try:
             if not item.name:
-                raise DataError("no such file in JPEGImages")
+                raise DataError(_missing_image(item))
             size, objects = read_annotation(item.annotation) if item.annotation else ((0, 0), [])
         except DataError as error:
             faults[row] = str(error)

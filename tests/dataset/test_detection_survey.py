@@ -134,7 +134,7 @@ def test_damage_is_found(tmp_path):
         (os.path.relpath(name, tmp_path), why.split(":")[0]) for name, why in found.splits[0].bad
     ]
     assert sorted(bad) == [
-        ("JPEGImages/2", "no such file in JPEGImages"),
+        ("JPEGImages/2", "no JPEGImages/2.jpg or the like"),
         ("JPEGImages/3.jpg", "no such file or directory"),
         ("JPEGImages/4.jpg", "not an image"),
     ]
@@ -168,5 +168,5 @@ def test_nothing_to_train_on(tmp_path):
     with pytest.raises(DataError, match="no objects in 1 image: /.*: none has a box"):
         look(tmp_path)
     os.remove(tmp_path / "JPEGImages/1.jpg")
-    with pytest.raises(DataError, match="1 cannot be used, .*JPEGImages/1: no such file"):
+    with pytest.raises(DataError, match="1 cannot be used, .*JPEGImages/1: no JPEGImages/1.jpg"):
         look(tmp_path)

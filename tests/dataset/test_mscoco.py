@@ -176,7 +176,7 @@ def test_folders_that_hold_something_else(tmp_path):
     with pytest.raises(DataError, match=f"^no such directory: {tmp_path}/nowhere$"):
         opened(tmp_path / "nowhere")
     lacking = f"^no annotations/instances_\\*.json in {tmp_path}: "
-    with pytest.raises(DataError, match=lacking + "give the directory that holds it$"):
+    with pytest.raises(DataError, match=lacking + "give the directory that holds it"):
         opened(tmp_path)
     write_voc(tmp_path / "VOC2007", {"a": voc_xml()})
     mend = "give --extension voc,NAME with NAME one of 2007-train$"

@@ -1,0 +1,104 @@
+"""How images may lie in directories, and what to do with one that lies otherwise."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections import Counter
+
+from denet.dataset.base import printable
+from denet.dataset.walk import directories_in
+from denet.errors import DataError
+
+# folders of images with boxes; no class is called so
+_PARTS = ("images", "jpegimages", "labels", "annotations", "annots", "imagesets")
+# --extension -> where its images and their boxes or classes are
+_LAYOUTS = {
+    "voc": "JPEGImages/ID.jpg and Annotations/ID.xml",
+    "mscoco": "NAME/*.jpg and annotations/instances_NAME.json",
+    "image": "CLASS/*.jpg",
+}
+_SHOWN_FOLDERS = 5
+
+
+def check_classes(path: str) -> None:
+    """Raise DataError where the directories in ``path`` are not classes but parts of another set.
+
+    Images with boxes lie in images/ and annotations/ or the like.
+    """
+    names = directories_in(path)
+    parts = [name for name in names if name.lower() in _PARTS]
+    if not parts:
+        return
+    inner = [os.path.join(path, name) for name in parts if _holds_classes(os.path.join(path, name))]
+    mend = f"give {printable(inner[0])} if its directories are classes" if inner else ""
+    raise DataError(
+        f"{' and '.join(map(printable, parts))} cannot be classes: {_contents(path, names)}: "
+        f"{fitting(path) or mend or _renaming(path, names) or _all_layouts()}"
+    )
+
+
+def nothing_at(path: str, lacking: str) -> DataError:
+    """Return the error for a path without ``lacking``; it tells what can be read there instead."""
+    place = printable(os.path.abspath(path))
+    if not os.path.isdir(path):
+        what = "not a directory" if os.path.exists(path) else "no such directory"
+        return DataError(f"{what}: {place}")
+    if mend := fitting(path):
+        return DataError(f"no {lacking} in {place}: {mend}")
+    names = directories_in(path)
+    mend = _renaming(path, names) or _all_layouts()
+    return DataError(f"no {lacking} in {_contents(path, names)}: {mend}")
+
+
+def fitting(path: str) -> str:
+    """Return how to read the layout of annotated images that there is at ``path``, or ""."""
+    for kind in ("voc", "mscoco"):
+        layout = importlib.import_module(f"denet.dataset.{kind}")
+        if names := layout.split_names(path):
+            return f"give --extension {kind},NAME with NAME one of {', '.join(names[:10])}"
+        if layout.is_at(path):
+            return f"give this directory with --extension {kind} to take all annotated images"
+    return ""
+
+
+def _renaming(path: str, names: list[str]) -> str:
+    """Return how folders of images and of XML become the layout of Pascal VOC, or ""."""
+    suffixes = {name: _suffixes(os.path.join(path, name)) for name in names}
+    annotations = next((name for name in names if suffixes[name][".xml"]), None)
+    images = next((name for name in names if name.lower() in ("images", "jpegimages")), None)
+    if not annotations or not images:
+        return ""
+    return (
+        f"if its XML is that of Pascal VOC, rename {printable(images)} to JPEGImages and "
+        f"{printable(annotations)} to Annotations and give --extension voc"
+    )
+
+
+def _all_layouts() -> str:
+    known = ", ".join(f"{kind} {layout}" for kind, layout in _LAYOUTS.items())
+    return f"give the directory that holds it, of what --extension reads: {known}"
+
+
+def _holds_classes(path: str) -> bool:
+    return any(name.lower() not in _PARTS for name in directories_in(path))
+
+
+def _contents(path: str, names: list[str]) -> str:
+    """Return a directory and what lies in the first folders there."""
+    shown = []
+    for name in names[:_SHOWN_FOLDERS]:
+        common = _suffixes(os.path.join(path, name)).most_common(2)
+        files = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in common)
+        shown.append(printable(f"{name} ({files})" if files else name))
+    more = ", ..." if len(names) > _SHOWN_FOLDERS else ""
+    found = f" (it holds {', '.join(shown)}{more})" if shown else ""
+    return printable(os.path.abspath(path)) + found
+
+
+def _suffixes(path: str) -> Counter[str]:
+    """Return how many names in a directory have which suffix, in lower case."""
+    try:
+        return Counter(os.path.splitext(name)[1].lower() for name in os.listdir(path))
+    except OSError:
+        return Counter()
