@@ -26,7 +26,11 @@ Command = Callable[..., Result]
 
 
 def run_command(
-    directory: Path, name: str, *arguments: object, env: dict[str, str] | None = None
+    directory: Path,
+    name: str,
+    *arguments: object,
+    env: dict[str, str] | None = None,
+    stdin: str | None = None,
 ) -> Result:
     """Run bin/NAME in a directory and return what it left."""
     kept = {key: value for key, value in os.environ.items() if key not in CHOICES}
@@ -34,6 +38,7 @@ def run_command(
         [sys.executable, str(ROOT / "bin" / name), *map(str, arguments)],
         env={**kept, **(env or {})},
         cwd=directory,
+        input=stdin,
         capture_output=True,
         text=True,
         timeout=120,

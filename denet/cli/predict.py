@@ -36,8 +36,9 @@ INPUT = (
     Option("model", "model file", metavar="FILE"),
     Option(
         "input",
-        "image file, directory of images, list.txt of image files, or a labelled dataset: NAME of "
-        "arrays, or directory of class directories named as the classes of the model",
+        "image file, directory of images, list.txt of image files or - for such a list from stdin "
+        "(one path per line), or a labelled dataset: NAME of arrays, or directory of class "
+        "directories named as the classes of the model",
         metavar="PATH",
     ),
     replace(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -17,22 +19,29 @@ from denet.dataset.image_loader import render
 from denet.dataset.image_options import ImageOptions
 from denet.dataset.walk import files_below
 from denet.errors import DataError, UsageError
+from denet.memory import bytes_text
+
+STDIN = "-"  # stands for the list of paths on standard input
+_MAX_LIST_BYTES, _MAX_LIST_LINES = 1 << 27, 1 << 22
 
 
 def find_images(path: str | os.PathLike[str]) -> list[str]:
     """Return the image files that ``path`` stands for.
 
     A directory gives all images below it but hidden ones, sorted; a .txt file lists one path per
-    line, relative to its own directory; any other file is an image. Raises DataError where there
-    is none.
+    line, relative to its own directory; STDIN lists them relative to the current one; any other
+    file is an image. Raises DataError where there is none.
     """
     source = Path(path)
-    if source.is_dir():
+    if path == STDIN:
+        if not (found := [Path(line) for line in _listed_stdin()]):
+            raise DataError("input: no images are listed on standard input: one path per line")
+    elif source.is_dir():
         suffixes = image_suffixes()
         below = map(Path, chain.from_iterable(files_below(os.fspath(source)).values()))
         found = sorted(file for file in below if file.suffix.lower() in suffixes)
     elif source.suffix.lower() == ".txt":
-        found = [source.parent / line for line in _lines(source)]
+        found = [source.parent / line for line in _listed(source)]
     elif source.exists():
         found = [source]
     else:
@@ -138,13 +147,32 @@ class ContainedFiles(Dataset):
         return Samples(images, {"view": views})
 
 
-def _lines(path: Path) -> list[str]:
+def _listed(path: Path) -> list[str]:
     if path.exists() and not path.is_file():  # reading a pipe would wait for ever
         raise DataError(f"input: cannot read the list {path}: not a file")
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise DataError(f"input: cannot read the list {path}: not UTF-8 text") from None
+        with path.open("rb") as file:
+            return _lines(file, str(path))
     except OSError as error:
         raise DataError(f"input: cannot read the list {path}: {reason(error)}") from error
-    return [line.strip() for line in lines if line.strip()]
+
+
+def _listed_stdin() -> list[str]:
+    if sys.stdin is None or sys.stdin.closed:
+        raise DataError("input: standard input is closed: give a list.txt")
+    return _lines(sys.stdin.buffer, "on standard input")
+
+
+def _lines(file: BinaryIO, name: str) -> list[str]:
+    """Return the lines of a list without blanks around them, empty ones left out."""
+    data = file.read(_MAX_LIST_BYTES + 1)
+    if len(data) > _MAX_LIST_BYTES or data.count(b"\n") > _MAX_LIST_LINES:
+        raise DataError(
+            f"input: the list {name} is too long: give at most {_MAX_LIST_LINES:,} paths and "
+            f"{bytes_text(_MAX_LIST_BYTES)} at a time"
+        )
+    try:
+        text = str(data, "utf-8-sig")
+    except UnicodeDecodeError:
+        raise DataError(f"input: cannot read the list {name}: not UTF-8 text") from None
+    return [line for each in text.split("\n") if (line := each.strip())]

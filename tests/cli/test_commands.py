@@ -80,6 +80,10 @@ def test_predict_in_every_format(trained: Path, command: Command) -> None:
     lines = command("model-predict", *words, "list.txt", "--format", "jsonl").stdout.splitlines()
     told = [json.loads(line) for line in lines]
     assert [each["image"] for each in told] == images
+    piped = command("model-predict", *words, "-", "--format", "jsonl", stdin="\n".join(images))
+    assert piped.stdout.splitlines() == lines
+    nothing = command("model-predict", *words, "-", stdin="\n \n")
+    assert nothing.returncode == 3 and "no images are listed on standard input" in nothing.stderr
     probabilities = [[c["probability"] for c in each["classes"]] for each in told]
     np.testing.assert_allclose(np.sum(probabilities, axis=1), 1, atol=1e-5)
     wrong = sum(each["classes"][0]["class"] not in each["image"] for each in told)

@@ -57,7 +57,7 @@ LAYOUTS = {
     "one of train",
     as_voc_of_a_year: "no .ppm images in 1 class directories: .*give --extension voc,NAME",
     as_coco: "annotations cannot be classes: .*give --extension mscoco,NAME with NAME one of train",
-    as_other_coco: "annotations and images cannot be classes: .*all|mscoco .*instances_NAME.json",
+    as_other_coco: "annotations and images cannot be classes: .*mscoco .*instances_NAME.json",
     as_wrapped_classes: "images cannot be classes: .*give .*/images if its directories are classes",
 }
 

@@ -1,5 +1,6 @@
 """Classifying files, directories, lists and datasets."""
 
+import io
 import os
 
 import numpy as np
@@ -179,6 +180,31 @@ def test_find_images(images, tmp_path):
     (tmp_path / "list.txt").write_text("3.png\n\nsub/0.PNG\n")
     assert find_images(tmp_path / "list.txt") == [images[3], str(tmp_path / "sub" / "0.PNG")]
     assert find_images(images[2]) == [images[2]]
+
+
+def test_a_list_on_standard_input(monkeypatch):
+    def found(content):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+        return find_images("-")
+
+    # one path per line, whatever characters a path may hold
+    text = "\ufeffphotos/1.png\r\n\n  b\u2028c.png\n/d e.jpg"
+    assert found(text.encode()) == ["photos/1.png", "b\u2028c.png", "/d e.jpg"]
+    with pytest.raises(DataError, match="list on standard input: not UTF-8 text"):
+        found(b"\xff\n")
+    with pytest.raises(DataError, match="list on standard input is too long: .*4,194,304 paths"):
+        found(b"a\n" * ((1 << 22) + 1))
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(DataError, match="standard input is closed"):
+        find_images("-")
+
+
+def test_a_list_that_is_too_long(tmp_path):
+    path = tmp_path / "list.txt"
+    path.touch()
+    os.truncate(path, 1 << 40)  # sparse
+    with pytest.raises(DataError, match=r"the list .*list.txt is too long: .* 134 MB at a time"):
+        find_images(path)
 
 
 def test_links_to_a_directory_above_are_passed_over(images, tmp_path):
