@@ -1,10 +1,19 @@
 """The errors a user can meet. Each carries the exit code of the command that ends in it."""
 
+from denet.printable import printable
+
 
 class DenetError(Exception):
-    """A fault outside the program, told in one line: what, where, how to mend it."""
+    """A fault outside the program, told in one line: what, where, how to mend it.
+
+    The text may be made of names from anywhere: ``str`` has what acts in them escaped.
+    """
 
     exit_code = 1
+    kept = ""  # characters that act and are meant to
+
+    def __str__(self) -> str:
+        return printable(super().__str__(), self.kept)
 
 
 class UsageError(DenetError):
@@ -14,7 +23,9 @@ class UsageError(DenetError):
 
 
 class DescriptionError(UsageError):
-    """A network description that cannot be parsed or built."""
+    """A network description that cannot be parsed or built; further lines show the place."""
+
+    kept = "\n"
 
 
 class DataError(DenetError):

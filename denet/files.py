@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from denet.errors import DataError
+from denet.printable import PrintableWriter
 
 
 def is_device(path: str | os.PathLike[str]) -> bool:
@@ -61,11 +62,11 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
 def atomic_text(path: str | os.PathLike[str]) -> Iterator[TextIO]:
     """Yield a new text file in UTF-8 that becomes ``path`` on success, as ``atomic_write`` does.
 
-    Line ends stay as they are written; what is no text, as names of files can be, is escaped.
+    Line ends stay as they are written; what else acts in a terminal, as names may, is escaped.
     """
     with (
         atomic_write(path) as temporary,
-        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+        PrintableWriter(temporary.open("wb"), encoding="utf-8", newline="") as file,
     ):
         yield file
 

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / "denet").rglob("*.py"))
 
-EVERYWHERE = {"errors", "files", "kind", "memory"}
+EVERYWHERE = {"errors", "files", "kind", "memory", "printable"}
 # part: the parts it imports besides itself and EVERYWHERE
 MAY_IMPORT = {
     "cli": {
@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "files": set(),
     "kind": set(),
     "memory": set(),
+    "printable": set(),
 }
 # outside library: the only folder or file that imports it
 HOMES = {

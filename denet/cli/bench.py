@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from denet.cli.command import Parser, run
+from denet.cli.command import Parser, run, tell
 from denet.cli.options import COUNT, ENGINE, NETWORK, Option, engine, network
 from denet.kind import Choice, Flag
 
@@ -45,7 +45,7 @@ def bench(options: argparse.Namespace) -> int:
     result = measure(
         model, backend, options.mode, precision, options.batch_size, options.steps, update
     )
-    print(json.dumps(result) if options.json else bench_text(result))
+    tell(json.dumps(result) if options.json else bench_text(result))
     return 0
 
 

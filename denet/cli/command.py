@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from logging.handlers import MemoryHandler
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import denet
 from denet.cli.config import config_arguments, config_text
@@ -21,6 +21,7 @@ from denet.cli.options import GENERAL, LOG_LEVELS, RETIRED, Groups, Option, Word
 from denet.errors import DataError, DenetError, OutOfMemoryError, UsageError, nearest_hint
 from denet.kind import Choice, Flag, Kind
 from denet.memory import is_out_of_memory
+from denet.printable import LAYOUT, printable
 
 
 class Parser(argparse.ArgumentParser):
@@ -147,7 +148,7 @@ def run(
         debug = values.debug
         start_log(values)
         if values.print_config:
-            sys.stdout.write(parser.config_text(values))
+            tell(parser.config_text(values).rstrip())
             return 0
         code = command(values)
         sys.stdout.flush()
@@ -158,9 +159,9 @@ def run(
         return 0
     except (Exception, KeyboardInterrupt) as error:
         if debug:
-            traceback.print_exc()
+            tell(traceback.format_exc(), sys.stderr)
         message, code = explain(error)
-        print(f"error: {message}", file=sys.stderr)
+        tell(f"error: {message}", sys.stderr)
         return code
 
 
@@ -185,9 +186,15 @@ def explain(error: BaseException) -> tuple[str, int]:
         package = "pillow" if error.name == "PIL" else error.name
         return f"{error.name} is not installed: pip install {package}", UsageError.exit_code
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename or 'standard output'}", DataError.exit_code
-    what = f"{type(error).__name__}: {error}".rstrip(": ")
+        place = printable(f"{error.filename or 'standard output'}")
+        return f"{error.strerror}: {place}", DataError.exit_code
+    what = printable(f"{type(error).__name__}: {error}".rstrip(": "))
     return f"internal: {what}: run again with --debug and report it", 1
+
+
+def tell(text: str, stream: TextIO | None = None) -> None:
+    """Print a result, of one or several lines, on stdout or another stream."""
+    print(printable(text, LAYOUT), file=stream)
 
 
 def start_log(values: argparse.Namespace) -> None:
@@ -207,7 +214,7 @@ def log_to_file(path: Path, append: bool = False) -> None:
     """Write all messages into a file too, first those that came before it could exist."""
     mode = "a" if append else "w"
     handler = logging.FileHandler(path, mode, encoding="utf-8", errors="backslashreplace")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(_LineFormatter("%(asctime)s %(levelname)s %(message)s"))
     log = logging.getLogger("denet")
     for earlier in [each for each in log.handlers if isinstance(each, MemoryHandler)]:
         earlier.setTarget(handler)
@@ -216,7 +223,14 @@ def log_to_file(path: Path, append: bool = False) -> None:
     log.addHandler(handler)
 
 
-class _StderrFormatter(logging.Formatter):
+class _LineFormatter(logging.Formatter):
+    """Each message in one line, whatever names it holds."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return printable(super().formatMessage(record))
+
+
+class _StderrFormatter(_LineFormatter):
     """Plain messages; warnings and errors say that they are."""
 
     def format(self, record: logging.LogRecord) -> str:

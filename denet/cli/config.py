@@ -12,6 +12,7 @@ from denet.cli.options import Option
 from denet.errors import UsageError, nearest_hint
 from denet.files import is_device
 from denet.kind import Flag
+from denet.printable import printable
 
 MAX_CHARACTERS = 1 << 18  # of a file; YAML takes a second for so many
 SHOWN_LENGTH = 80  # characters of the file that an error repeats
@@ -21,12 +22,13 @@ OPTION = re.compile(r"-(?![0-9.])")  # what the command line takes for one
 
 def config_text(options: Sequence[Option], values: Namespace) -> str:
     """Return the values of these options as YAML that --config takes."""
-    lines = [
-        f"{option.name}: {json.dumps(getattr(values, option.key), ensure_ascii=False)}\n"
+    texts = {
+        option.name: json.dumps(getattr(values, option.key), ensure_ascii=False)
         for option in options
         if option.recorded
-    ]
-    return "".join(lines)
+    }
+    # its escapes are those of YAML too
+    return "".join(f"{name}: {printable(text)}\n" for name, text in texts.items())
 
 
 def config_arguments(path: str, options: Sequence[Option]) -> Iterator[tuple[list[str], str]]:

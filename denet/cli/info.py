@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 
-from denet.cli.command import Parser, run
+from denet.cli.command import Parser, run, tell
 from denet.cli.options import (
     COUNT,
     EXTENSION,
@@ -61,17 +61,17 @@ def info(options: argparse.Namespace) -> int:
         from denet.backend.environment import environment
 
         for name, found in environment():
-            print(f"{name:<16} {found}")
+            tell(f"{name:<16} {found}")
     if options.layers:
         from denet.layer.registry import layer_table
 
-        print(layer_table())
+        tell(layer_table())
     if options.data:
-        print(data_report(options))
+        tell(data_report(options))
     if not (options.env or options.layers or options.data):
         from denet.report.layers import layers_report
 
-        print(layers_report(network(options), options.batch_size))
+        tell(layers_report(network(options), options.batch_size))
     return 0
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from denet.cli.command import tell
 from denet.cli.predict_input import open_input
 from denet.errors import UsageError
 
@@ -55,7 +56,7 @@ def classify(
     bad += sorted(images.bad)
     if why is None:
         onto_stdout = options.results or not options.format
-        print(review.errors.summary(), file=sys.stdout if onto_stdout else sys.stderr)
+        tell(review.errors.summary(), sys.stdout if onto_stdout else sys.stderr)
         if sentence := doubt(review.errors, model.class_labels):
             log.warning("%s: %s", options.input, sentence)
     if report:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from denet.cli.command import tell
 from denet.cli.options import open_images, results
 from denet.errors import UsageError
 
@@ -149,7 +150,7 @@ def evaluate_voc(
     write_voc(prefix.parent, boxes, dataset.sizes, dataset.image_ids, labels)
     log.info("%s: comp4_det_test_CLASS.txt of %d classes", prefix.parent, len(labels))
     result = voc.evaluate_voc(boxes, dataset, len(labels), params.match_iou)
-    print(result.report(labels))
+    tell(result.report(labels))
     if report:
         log.info("%s: %s", options.report, ", ".join(report.write(result, params.pr_threshold)))
 
@@ -171,7 +172,7 @@ def evaluate_mscoco(
     write_coco(file, boxes, dataset.image_ids, dataset.category_ids)
     log.info("%s: the same for the server of MSCOCO", file)
     if len(dataset.boxes):
-        print(evaluate_coco(boxes, dataset, len(labels)).report(labels))
+        tell(evaluate_coco(boxes, dataset, len(labels)).report(labels))
     else:
         log.warning(NOTHING_KNOWN, options.input)
 
@@ -189,7 +190,7 @@ def evaluate_imagenet(
 
     if len(dataset.boxes):
         error = localisation_error(boxes, dataset, match_iou=detector.params.match_iou)
-        print(f"top-5 localisation error {error:.3f}%")
+        tell(f"top-5 localisation error {error:.3f}%")
     else:
         log.warning(NOTHING_KNOWN, options.input)
 

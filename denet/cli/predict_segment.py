@@ -7,6 +7,7 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
+from denet.cli.command import tell
 from denet.cli.options import results
 from denet.cli.predict_input import open_input
 from denet.errors import UsageError
@@ -58,6 +59,6 @@ def segment(
             counts.add(*compared)
     bad += sorted(images.bad)
     if counts.pairs.any():
-        print(counts.report(model.class_labels))
+        tell(counts.report(model.class_labels))
     log.info("%s: pictures of %d images", directory, written)
     return image_num

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
-from denet.cli.command import Parser, log_to_file, run
+from denet.cli.command import Parser, log_to_file, run, tell
 from denet.cli.options import ENGINE, engine
 from denet.cli.pixels import subtract_mean
 from denet.cli.train_input import model_and_training_set, open_test_set, write_bad_data
@@ -80,7 +80,7 @@ def train(options: argparse.Namespace) -> int:
     write_text(files.options, built.config_text(options) + versions())
     log_to_file(files.log, append=bool(state))
     trainer.run()
-    print(files.directory)
+    tell(str(files.directory))
     return 0
 
 
@@ -139,7 +139,7 @@ def test(options: argparse.Namespace) -> int:
     subtract_mean(model, options.test_extension or options.extension)
     test_set = open_test_set(options, model)
     tester = Tester(model, test_set, train_settings(options), backend, precision)
-    print(tester.result().report, end="")
+    tell(tester.result().report.rstrip())
     return 0
 
 

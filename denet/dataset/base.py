@@ -11,6 +11,7 @@ import numpy as np
 
 from denet.dataset.sample_key import order, sample_keys
 from denet.errors import DataError, UsageError, nearest_hint
+from denet.printable import printable
 
 MAX_IMAGE_PIXELS = 89_478_485  # Pillow's limit: a quarter of a GB as RGB
 _CHUNK_BYTES = 1 << 22  # pixels looked at together when the whole set is scanned
@@ -65,13 +66,6 @@ def listed(bad: Sequence[BadSample]) -> str:
     """Return the first bad samples with their reasons, in one line."""
     first = ", ".join(f"{printable(each.name)} ({each.reason})" for each in bad[:5])
     return first + (", ..." if len(bad) > 5 else "")
-
-
-def printable(name: str) -> str:
-    """Return a file name in one line of text; what cannot be printed is escaped."""
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode() for each in name
-    )
 
 
 class ForeignClassError(DataError):

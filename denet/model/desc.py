@@ -15,11 +15,11 @@ from denet.layer.base import Layer
 from denet.layer.options import LayerOptions
 from denet.layer.registry import layer_types
 from denet.layer.text import TokenError, read_layer, write_layer
+from denet.printable import printable
 
 MAX_LAYERS = 4000  # of a network; some steps of building one take the square of it
 SHOWN_WIDTH = 96  # columns of the line that an error repeats
 SHOWN_LENGTH = 40  # characters of a wrong symbol that an error repeats
-BLANK = r"[\s\x00-\x1f\x7f-\x9f]"  # shown as a space: a terminal obeys control characters
 
 TOKEN = re.compile(
     r"(?P<symbol>[^.\[\]]*)(?P<dot>\.(?P<tags>[^\[\]]*))?(\[(?P<arguments>[^\[\]]*)\])?"
@@ -184,12 +184,17 @@ def token_error(
     start, end = span
     caret = start + place
     first = max(0, min(caret - SHOWN_WIDTH // 2, len(source) - SHOWN_WIDTH))
-    shown = re.sub(BLANK, " ", source[first : first + SHOWN_WIDTH])
+    shown = _spaced(source[first : first + SHOWN_WIDTH])
     before, after = "..." * (first > 0), "..." * (first + SHOWN_WIDTH < len(source))
     indent = " " * (4 + len(before) + caret - first)
-    token = re.sub(f"{BLANK}+", " ", source[start:end])
+    token = " ".join(_spaced(source[start:end]).split())
     if len(token) > SHOWN_WIDTH // 2:
         token = token[: SHOWN_WIDTH // 2] + "..."
     return DescriptionError(
         f'layer {number} "{token}": {message}\n    {before}{shown}{after}\n{indent}^'
     )
+
+
+def _spaced(text: str) -> str:
+    """Return the text with a space for each character that is blank or acts."""
+    return "".join(" " if each.isspace() or printable(each) != each else each for each in text)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from denet.evaluate.voc import VocResult
 from denet.predict.report_files import ReportFiles
-from denet.report.drawing import one_line
+from denet.printable import printable
 from denet.report.precision_recall import (
     FONT,
     draw_precision_recall,
@@ -27,7 +27,7 @@ class DetectionReport:
         class_labels: Sequence[str],
         font_file: str | None = None,
     ):
-        self._labels, names = class_labels, map(one_line, class_labels)
+        self._labels, names = class_labels, map(printable, class_labels)
         self._files = ReportFiles(directory, PICTURE, names, font_file, round(FONT))
 
     def write(self, result: VocResult, pr_threshold: float) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from denet.files import atomic_text
 from denet.predict.classify import Answer
+from denet.printable import printable
 
 
 def text_lines(answers: Iterable[Answer]) -> Iterator[str]:
@@ -46,8 +47,8 @@ def write_answers(answers: Iterable[Answer], form: str, top: int, path: str | No
 
 
 def write_lines(texts: Iterable[str], path: str | None = None) -> None:
-    """Write lines of text to stdout or into a file."""
-    lines = (f"{line}\n" for line in texts)
+    """Write lines of text to stdout or into a file, each as one line whatever names it holds."""
+    lines = (f"{printable(line)}\n" for line in texts)
     if path is None:
         sys.stdout.writelines(lines)
         return

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from denet.dataset import Dataset
-from denet.dataset.base import MAX_IMAGE_PIXELS, printable
+from denet.dataset.base import MAX_IMAGE_PIXELS
 from denet.dataset.decode import decode_image, quiet_pillow
 from denet.dataset.loader import Batch
 from denet.evaluate.confusion import confusion_matrix, write_class_errors, write_confusion
 from denet.evaluate.topk import TopErrors
 from denet.predict.report_files import ReportFiles
+from denet.printable import printable
 from denet.report.confusion import draw_confusion
 from denet.report.contact_sheet import FONT_SIZE, Line, contact_sheet
-from denet.report.drawing import GREEN, INK, RED, SLATE, one_line
+from denet.report.drawing import GREEN, INK, RED, SLATE
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -68,7 +69,7 @@ class ClassReport:
         max_image_pixels: int = MAX_IMAGE_PIXELS,
     ):
         self._dataset, self._max_image_pixels = dataset, max_image_pixels
-        names = (*map(one_line, dataset.class_labels), *map(printable, dataset.names))
+        names = map(printable, (*dataset.class_labels, *dataset.names))
         self._files = ReportFiles(directory, "confusion.png", names, font_file, FONT_SIZE)
 
     def write(self, review: Review) -> list[str]:

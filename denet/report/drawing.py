@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from unicodedata import east_asian_width
 
 from denet.errors import UsageError
+from denet.printable import printable
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -106,7 +107,7 @@ class _Chart:
 
 def fitted(draw: ImageDraw, text: str, width: float, font: Font) -> str:
     """Return the text on one line, shortened by dots where it is wider than ``width`` px."""
-    text = one_line(text)
+    text = printable(text)
     if draw.textlength(text, font) <= width:
         return text
     while text and draw.textlength(text + "...", font) > width:
@@ -114,14 +115,9 @@ def fitted(draw: ImageDraw, text: str, width: float, font: Font) -> str:
     return text.rstrip() + "..."
 
 
-def one_line(text: str) -> str:
-    """Return the text with ? for line ends and whatever else has no letter: names may hold any."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
 def short_name(name: str) -> str:
     """Return the name with at most LONGEST letters, those of East Asia counting twice."""
-    name = short = one_line(name)
+    name = short = printable(name)
     while text_width(short) > LONGEST:
         short = short[:-1]
     return name if short == name else short[:-1].rstrip() + "\u2026"

@@ -115,7 +115,8 @@ def common(counts: Mapping[str, int], nameless: str = "") -> str:
     """Return the most frequent names with their numbers."""
     most = Counter(counts).most_common(5)
     more = f", ... {len(counts) - 5} more" if len(counts) > 5 else ""
-    return ", ".join(f"{name or nameless} ({count:,})" for name, count in most) + more
+    listed = (f"{printable(name) or nameless} ({count:,})" for name, count in most)
+    return ", ".join(listed) + more
 
 
 def short(name: str) -> str:

@@ -22,6 +22,7 @@ from denet.memory import available_bytes, is_out_of_memory
 from denet.model.format import save_model
 from denet.model.format.content import check_labels
 from denet.model.model import Model
+from denet.printable import printable
 from denet.train.checkpoint import RunFiles, write_text
 from denet.train.interrupt import HeldSignal, hold_signals
 from denet.train.journal import Journal
@@ -295,7 +296,7 @@ class Trainer:
         each = ", ".join(f"{name} {value:g}" for name, value in self._costs.items())
         found = self._learner.first_not_finite(len(batch.data))
         what = f"{self._place(1)}, learn rate {self._rate():g}, costs: {each}, {found}"
-        names = [self._loader.dataset.names[index] for index in batch.indices]
+        names = [printable(self._loader.dataset.names[index]) for index in batch.indices]
         write_text(self.files.diverged, f"{what}\nimages of the batch:\n" + "\n".join(names) + "\n")
         shown = ", ".join(names[:NAMED_IMAGES])
         return DivergedError(

@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 from denet.errors import DenetError
 
 MAX_MESSAGE = 1500  # characters of an error
+# characters that a terminal obeys, but for the line end
+ACTING = r"\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069"
 NUMBERS = b"0 -1 1 2 255 65536 2147483648 4294967295 18446744073709551615 1e999 NaN null".split()
 NUMBERS.append(b"9" * 5000)
 VALUES = (
     *(None, True, False, 0, -1, 1, 2, 3, 7, 65536, 10**9, 2**62, 10**30, 0.5, -0.0, 1e308),
     *(float("nan"), float("inf"), "", "x", "conv", "half", "\ud800", "\x1b]0;x\x07", "a\nb"),
+    "\u2028\u202ex",
     *("y" * 5000, [], {}, [0], [1, 1], [-1, 2], [[]], [None], ["x"] * 300, {"type": "conv"}),
 )
 
@@ -28,7 +31,7 @@ def outcome(read: Callable[[], Any], *words: str, lines: int = 1) -> Any:
     except DenetError as error:
         text = str(error)
         assert 1 <= len(text.split("\n")) <= lines and len(text) < MAX_MESSAGE, text
-        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", text), ascii(text)
+        assert not re.search(f"[{ACTING}]", text), ascii(text)
         assert all(word in text for word in words), text
         return error
 

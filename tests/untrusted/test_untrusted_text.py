@@ -43,7 +43,10 @@ def build(text: str) -> Any:
     return outcome(use, lines=3)
 
 
-@given(st.text(max_size=60) | st.text("CBPRSNDAXKIT.[],0123456789-e \n\0\x1b٣", max_size=60))
+@given(
+    st.text(max_size=60)
+    | st.text("CBPRSNDAXKIT.[],0123456789-e \n\0\x1b٣\u2028\u202e\udcff", max_size=60)
+)
 def test_any_text(text: str) -> None:
     build(text)
 

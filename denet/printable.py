@@ -1,0 +1,37 @@
+"""Text that may hold anything, as names of files do, made fit to be shown.
+
+A terminal obeys control characters; line ends make one name look like two lines; marks of the
+direction of writing show what follows backwards.
+"""
+
+from __future__ import annotations
+
+import io
+from unicodedata import category
+
+# control, format, half of a pair, line and paragraph separator (Unicode, table 4-4)
+_OBEYED = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
+_JOINERS = "\u200c\u200d"  # format characters of everyday words and emoji
+LAYOUT = "\n\t"  # of a text of several lines
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Return ``text`` in one line, characters that act instead of showing escaped as in Python.
+
+    Those of ``keep`` stay, as do all letters, signs and blanks. Doing it twice changes nothing.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        each
+        if each in keep or each in _JOINERS or category(each) not in _OBEYED
+        else each.encode("unicode_escape").decode()
+        for each in text
+    )
+
+
+class PrintableWriter(io.TextIOWrapper):
+    """A stream of text in which only line ends and tabs act."""
+
+    def write(self, text: str) -> int:
+        return super().write(printable(text, LAYOUT))
