@@ -13,8 +13,20 @@ THREAD_BYTES = 72 << 20  # of addresses
 
 
 def bytes_text(size: int) -> str:
-    """Return bytes in words: 87 MB, 1.25 GB."""
+    """Return bytes in words: 512 bytes, 87 MB, 1.25 GB."""
+    if 0 < size < MEGABYTE:
+        return f"{size:,} bytes"
     return f"{size / GIGABYTE:.2f} GB" if size >= GIGABYTE else f"{size / MEGABYTE:.0f} MB"
+
+
+def address_limit() -> int | None:
+    """Return the bytes of addresses that this process may have at most (ulimit -v); Linux."""
+    try:
+        lines = Path("/proc/self/limits").read_text().splitlines()
+    except OSError:
+        return None
+    soft = [line.split()[3] for line in lines if line.startswith("Max address space")]
+    return int(soft[0]) if soft and soft[0].isdigit() else None
 
 
 def resident_bytes() -> int:

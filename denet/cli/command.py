@@ -7,9 +7,11 @@ import io
 import logging
 import os
 import signal
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from logging.handlers import MemoryHandler
 from pathlib import Path
 from types import FrameType
@@ -20,8 +22,19 @@ from denet.cli.config import config_arguments, config_text
 from denet.cli.options import GENERAL, LOG_LEVELS, RETIRED, Groups, Option, Words
 from denet.errors import DataError, DenetError, OutOfMemoryError, UsageError, nearest_hint
 from denet.kind import Choice, Flag, Kind
-from denet.memory import is_out_of_memory
+from denet.memory import address_limit, bytes_text, is_out_of_memory
 from denet.printable import LAYOUT, printable
+
+# what there must be addresses for, and some for the program; short of them OpenBLAS may never end
+LIBRARIES = """
+import resource
+resource.setrlimit(resource.RLIMIT_CPU, (5, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+try:
+    import numpy, scipy.special
+except ModuleNotFoundError:
+    pass
+bytearray(96 << 20)
+"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -84,6 +97,10 @@ class Parser(argparse.ArgumentParser):
             if option.name in names and getattr(values, option.key) in (None, [], ""):
                 raise UsageError(f"--{option.name} is missing: {option.help}: see --help")
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print --help or --version; argparse itself would not tell that nobody took it."""
+        print(message, end="", file=file, flush=True)
+
     def error(self, message: str) -> NoReturn:
         """Raise UsageError (in the place of argparse's usage text and exit)."""
         raise UsageError(message.removeprefix("argument "))
@@ -142,49 +159,84 @@ def run(
     """Parse, run the command and return the exit code; every error is one line on stderr."""
     signal.signal(signal.SIGTERM, _terminate)
     open_streams()
-    debug = False
+    debug, code = False, 0
     try:
         values = parser.parse(sys.argv[1:] if arguments is None else arguments)
         debug = values.debug
         start_log(values)
         if values.print_config:
             tell(parser.config_text(values).rstrip())
-            return 0
-        code = command(values)
+        else:
+            check_libraries()
+            code = command(values)
         sys.stdout.flush()
-        return code
     except BrokenPipeError:
-        # the reader of a pipe has seen enough; keep the interpreter's own flush quiet too
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        pass  # the reader of a pipe has seen enough
     except (Exception, KeyboardInterrupt) as error:
         if debug:
-            tell(traceback.format_exc(), sys.stderr)
+            tell_aside(traceback.format_exc())
         message, code = explain(error)
-        tell(f"error: {message}", sys.stderr)
-        return code
+        tell_aside(f"error: {message}")
+    for stream in (sys.stdout, sys.stderr):
+        _let_go(stream)
+    return code
 
 
 def open_streams() -> None:
-    """Let stdout and stderr take any text: file names need not be text, streams can be closed."""
-    sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
-    sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    """Let stdout and stderr take any text; a closed one takes it nowhere."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:  # a file that is opened would get this number, and what libraries print
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
+def _let_go(stream: TextIO) -> None:
+    """Drop what a stream cannot write: the interpreter would end with a code of its own for it."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def check_libraries() -> None:
+    """Raise OutOfMemoryError if a limit on addresses leaves no room for NumPy and SciPy.
+
+    They end the process if so, hence another tries it.
+    """
+    if address_limit() is None:
+        return
+    tried = subprocess.run([sys.executable, "-c", LIBRARIES], capture_output=True)
+    if tried.returncode:
+        raise OutOfMemoryError("out of memory: there is no room for NumPy and SciPy")
+
+
 def explain(error: BaseException) -> tuple[str, int]:
     """Return the message and the exit code of an error that ended a command."""
+    message, code = _explain(error)
+    if code == OutOfMemoryError.exit_code and (limit := address_limit()):
+        message += f"; the limit on addresses (ulimit -v) is {bytes_text(limit)}: raise it"
+    return message, code
+
+
+def _explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, DenetError):
         return str(error), error.exit_code
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", 128 + (error.args[0] if error.args else signal.SIGINT)
     if is_out_of_memory(error):
-        return "out of memory: try a smaller --batch-size", OutOfMemoryError.exit_code
+        mend = "stop other programs, or take smaller images, or a smaller --batch-size"
+        return f"out of memory: {mend}", OutOfMemoryError.exit_code
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("denet"):
         package = "pillow" if error.name == "PIL" else error.name
         return f"{error.name} is not installed: pip install {package}", UsageError.exit_code
+    if isinstance(error, FileNotFoundError) and not error.filename:
+        return "the current directory has been deleted: cd to another", DataError.exit_code
     if isinstance(error, OSError) and error.strerror:
         place = printable(f"{error.filename or 'standard output'}")
         return f"{error.strerror}: {place}", DataError.exit_code
@@ -192,9 +244,15 @@ def explain(error: BaseException) -> tuple[str, int]:
     return f"internal: {what}: run again with --debug and report it", 1
 
 
-def tell(text: str, stream: TextIO | None = None) -> None:
-    """Print a result, of one or several lines, on stdout or another stream."""
-    print(printable(text, LAYOUT), file=stream)
+def tell(text: str) -> None:
+    """Print a result, of one or several lines, on stdout."""
+    print(printable(text, LAYOUT))
+
+
+def tell_aside(text: str) -> None:
+    """Print the same on stderr, if that can be written."""
+    with suppress(OSError):
+        print(printable(text, LAYOUT), file=sys.stderr)
 
 
 def start_log(values: argparse.Namespace) -> None:

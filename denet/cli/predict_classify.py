@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from denet.cli.command import tell
+from denet.cli.command import tell, tell_aside
 from denet.cli.predict_input import open_input
 from denet.errors import UsageError
 
@@ -55,8 +54,8 @@ def classify(
     write(drawn(answers, images.image_names, options), options, quiet=why is None)
     bad += sorted(images.bad)
     if why is None:
-        onto_stdout = options.results or not options.format
-        tell(review.errors.summary(), sys.stdout if onto_stdout else sys.stderr)
+        say = tell if options.results or not options.format else tell_aside
+        say(review.errors.summary())
         if sentence := doubt(review.errors, model.class_labels):
             log.warning("%s: %s", options.input, sentence)
     if report:

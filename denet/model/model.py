@@ -12,7 +12,7 @@ from denet.errors import DataError, DescriptionError, OutOfMemoryError, UsageErr
 from denet.graph.graph import Graph, Tensor
 from denet.layer.base import Layer
 from denet.layer.options import LayerOptions
-from denet.memory import available_bytes
+from denet.memory import available_bytes, bytes_text
 from denet.model.desc import build_layers, layer_tokens, layers_text, parse_desc
 from denet.model.preprocessing import Preprocessing
 
@@ -129,7 +129,7 @@ class Model:
             raise UsageError(f"seed: must be 0 or more; got {seed}")
         available = available_bytes()
         if available is not None and 4 * self.parameter_count() > available:
-            raise self._too_large()
+            raise self._too_large(f"{bytes_text(available)} are free")
         try:
             self.parameters = [
                 {
@@ -142,12 +142,14 @@ class Model:
                 for number, tensors in enumerate(self.tensors(), 1)
             ]
         except MemoryError:
-            raise self._too_large() from None
+            raise self._too_large("more than there is") from None
 
-    def _too_large(self) -> OutOfMemoryError:
+    def _too_large(self, free: str) -> OutOfMemoryError:
+        count = self.parameter_count()
         return OutOfMemoryError(
-            f"model: its {self.parameter_count():,} parameters do not fit into memory: use "
-            "fewer filters or smaller windows, or pool the map before R"
+            f"model: its {count:,} parameters do not fit into memory: they take "
+            f"{bytes_text(4 * count)}, {free}: use fewer filters or smaller windows, or pool the "
+            "map before R"
         )
 
     def tensors(self) -> list[dict[str, Tensor]]:

@@ -334,7 +334,7 @@ def test_the_batch_size_that_is_advised_fits(wide: Path) -> None:
     script = f"{FRUGAL}; ulimit -v {LIMIT}; {WIDE} --train many --epochs 1 --batch-size"
     before = tree(wide)
     ended, errors = outcome(shell(wide, f"{script} 1024"))
-    advice = re.search(r"try (--batch-size (\d+) --batch-size-factor (\d+))$", errors.strip())
+    advice = re.search(r"try (--batch-size (\d+) --batch-size-factor (\d+)); the limit on", errors)
     assert ended == 5 and "error: batch of 1024: training needs" in errors and advice, errors
     assert int(advice[2]) * int(advice[3]) == 1024
     assert tree(wide) == before
