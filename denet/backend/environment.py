@@ -19,7 +19,9 @@ PACKAGES = {
     "safetensors": "safetensors",
     "tqdm": "tqdm",
     "onednn-cpu-gomp": "onednn-cpu-gomp==2023.2.0",
-    "matplotlib": "'denet[plots]'",
+    "matplotlib": "matplotlib",
+    "hotcoco": "hotcoco",
+    "tensorboardX": "tensorboardX",
 }
 
 

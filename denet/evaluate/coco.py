@@ -1,4 +1,4 @@
-"""Average precision as MSCOCO defines it, by the library that the ``coco`` extra installs."""
+"""Average precision as MSCOCO defines it, by the library hotcoco."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from denet.detect.detections import Detections
 from denet.errors import UsageError
 from denet.evaluate.voc import in_words, mean_of_numbers
 
-MISSING = "evaluation: no COCO evaluator is installed: pip install 'denet[coco]'"
+MISSING = "evaluation of MSCOCO: hotcoco is not installed: pip install hotcoco"
 
 ALL, SMALL, MEDIUM, LARGE = range(4)  # areas: up to 32^2 pixels, up to 96^2, above
 AT_1, AT_10, AT_100 = range(3)  # best detections of a class in an image that are looked at

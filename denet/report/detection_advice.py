@@ -68,7 +68,7 @@ def hints(survey: DetectionSurvey) -> Iterator[str]:
     if testable(survey):
         yield "(_best.mdl is chosen by these test images: expect somewhat less on others)"
     if survey.kind == "mscoco":
-        yield "(detect,mscoco,image gives the numbers of MSCOCO: pip install 'denet[coco]')"
+        yield "(detect,mscoco,image gives the numbers of MSCOCO: pip install hotcoco)"
 
 
 def network_size(survey: DetectionSurvey) -> tuple[int, int]:

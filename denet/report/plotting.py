@@ -12,7 +12,7 @@ from denet.errors import UsageError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MISSING = "matplotlib is not installed: pip install 'denet[plots]'"
+MISSING = "matplotlib is not installed: pip install matplotlib"
 
 
 def can_draw() -> bool:

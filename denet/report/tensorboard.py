@@ -11,7 +11,7 @@ from typing import Any
 
 from denet.errors import DataError, UsageError
 
-MISSING = "tensorboard: tensorboardX is not installed: pip install 'denet[tensorboard]'"
+MISSING = "tensorboard: tensorboardX is not installed: pip install tensorboardX"
 
 
 class EventWriter:

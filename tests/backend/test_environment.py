@@ -34,8 +34,8 @@ def test_environment_names_every_package_and_the_backend() -> None:
 
 
 def test_a_missing_package_comes_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PACKAGES, "no-such-package", "'denet[none]'")
-    assert dict(environment())["no-such-package"] == "not found: pip install 'denet[none]'"
+    monkeypatch.setitem(PACKAGES, "no-such-package", "no-such-package==1")
+    assert dict(environment())["no-such-package"] == "not found: pip install no-such-package==1"
 
 
 def test_a_gpu_that_is_asked_for_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
