@@ -96,6 +96,7 @@ def detect_in_dataset(options: argparse.Namespace, detector: Detector, words: se
     What is found goes to --results.
     """
     from denet.dataset.image_loader import DetectionDataset
+    from denet.evaluate.coco import require_evaluator
     from denet.evaluate.detector import detect_dataset, in_images
     from denet.predict.detect_output import voc_files, write_detections, write_detections_json
     from denet.predict.detect_report import DetectionReport
@@ -109,11 +110,14 @@ def detect_in_dataset(options: argparse.Namespace, detector: Detector, words: se
     images = open_images(options, options.input, model)
     assert isinstance(images, DetectionDataset)
     names = images.image_names
-    prefix, pictures = results_prefix(options), []  # what is in their way is told before the work
+    # what is missing or in the way is told before the work
+    prefix, pictures = results_prefix(options), []
     if "voc" in words:
         voc_files(images.class_labels)
     if "image" in words:
         pictures = picture_files(prefix.parent, names)
+    if "mscoco" in words and len(images.boxes):
+        require_evaluator()
     report = None
     if options.report:
         report = DetectionReport(options.report, images.class_labels, options.font)

@@ -60,8 +60,11 @@ def train(options: argparse.Namespace) -> int:
     if options.skip_train:
         built.require(options, "model", "test")
         return test(options)
+    from denet.report.tensorboard import require_tensorboard
     from denet.train.checkpoint import RunFiles, write_text
 
+    if options.tensorboard:
+        require_tensorboard()
     files = RunFiles(options.output_prefix)
     if options.resume and options.overwrite:
         raise UsageError("--resume: together with --overwrite: choose one of the two")

@@ -113,14 +113,20 @@ def _rows(found: Detections) -> np.ndarray:
     return np.stack(columns, axis=1).astype(np.float64)
 
 
-def _evaluate(known: dict[str, Any], rows: np.ndarray) -> Any:
-    """Return precision and recall of the rows of detections as arrays by name."""
+def require_evaluator() -> tuple[Any, Any]:
+    """Return what holds objects and what evaluates them; UsageError where they are missing."""
     try:
         from hotcoco import COCO, COCOeval
     except ImportError:
         raise UsageError(MISSING) from None
-    objects = COCO(known)
-    evaluation = COCOeval(objects, objects.load_res(rows), "bbox")
+    return COCO, COCOeval
+
+
+def _evaluate(known: dict[str, Any], rows: np.ndarray) -> Any:
+    """Return precision and recall of the rows of detections as arrays by name."""
+    make_objects, evaluator = require_evaluator()
+    objects = make_objects(known)
+    evaluation = evaluator(objects, objects.load_res(rows), "bbox")
     evaluation.evaluate()
     evaluation.accumulate()
     return evaluation.eval

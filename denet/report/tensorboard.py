@@ -14,6 +14,17 @@ from denet.errors import DataError, UsageError
 MISSING = "tensorboard: tensorboardX is not installed: pip install tensorboardX"
 
 
+def require_tensorboard() -> tuple[Any, Any]:
+    """Return the types of an event and of a writer of events; UsageError where they are missing."""
+    try:
+        # its SummaryWriter writes in the background and hangs when the disk is full
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.record_writer import RecordWriter
+    except ImportError as error:
+        raise UsageError(f"{MISSING} ({error})") from error
+    return Event, RecordWriter
+
+
 class EventWriter:
     """Writes the metrics of each epoch, on the disk at once, to a new event file in a directory.
 
@@ -24,15 +35,9 @@ class EventWriter:
     """
 
     def __init__(self, directory: str | os.PathLike[str]):
-        try:
-            # its SummaryWriter writes in the background and hangs when the disk is full
-            from tensorboardX.proto.event_pb2 import Event
-            from tensorboardX.record_writer import RecordWriter
-        except ImportError as error:
-            raise UsageError(f"{MISSING} ({error})") from error
+        self._event, self._make = require_tensorboard()
         # files are read in the order of their names
         self._path = os.path.join(directory, f"events.out.tfevents.{time.time_ns()}")
-        self._event, self._make = Event, RecordWriter
         self._records: Any = None
 
     def add(self, row: Mapping[str, float]) -> None:
