@@ -1,8 +1,8 @@
 """Draw a small detection set: 128x128 JPEG files of shapes to find, in the VOC layout, in DIR."""
 
+import argparse
 import math
 import random
-import sys
 from pathlib import Path
 
 from make_shapes import SHAPES, SUPERSAMPLING, colour
@@ -101,4 +101,6 @@ def main(directory: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("directory", metavar="DIR", help="where to draw; it is made")
+    main(parser.parse_args().directory)

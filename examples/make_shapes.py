@@ -1,8 +1,8 @@
 """Draw a small picture set: 32x32 PNG files of six shapes in DIR/{train,test}/<shape>/."""
 
+import argparse
 import math
 import random
-import sys
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -72,4 +72,6 @@ def main(directory: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("directory", metavar="DIR", help="where to draw; it is made")
+    main(parser.parse_args().directory)

@@ -4,6 +4,7 @@
 #
 #     bash examples/quickstart.sh [DIR]
 set -euo pipefail
+case ${1:-} in -*) sed -n '2,$s/^# \{0,1\}//p' "$0"; exit ;; esac
 cd "$(dirname "$0")/.."
 dir=${1:-quickstart}
 epochs=${EPOCHS:-12}
