@@ -19,11 +19,12 @@ from typing import Any, NoReturn, TextIO
 
 import denet
 from denet.cli.config import config_arguments, config_text
-from denet.cli.options import GENERAL, LOG_LEVELS, RETIRED, Groups, Option, Words
+from denet.cli.options import GENERAL, LOG_LEVELS, Groups, Option, Words
 from denet.errors import DataError, DenetError, OutOfMemoryError, UsageError, nearest_hint
 from denet.kind import Choice, Flag, Kind
 from denet.memory import address_limit, bytes_text, is_out_of_memory
 from denet.printable import LAYOUT, printable
+from denet.retired import instead
 
 # what there must be addresses for, and some for the program; short of them OpenBLAS may never end
 LIBRARIES = """
@@ -120,9 +121,11 @@ class Parser(argparse.ArgumentParser):
         word = rest[0].split("=")[0]
         if not word.startswith("-"):
             raise UsageError(f"unexpected word {word!r}: see --help")
+        if text := instead(word):
+            raise UsageError(f"unknown option {word!r}: {text}")
         names = [*(option.name for option in self.options), "config", "print-config", "version"]
         hint = nearest_hint(word, [f"--{name}" for name in names]) or ": see --help"
-        raise UsageError(f"unknown option {word!r}{RETIRED.get(word, hint)}")
+        raise UsageError(f"unknown option {word!r}{hint}")
 
 
 def _add(group: argparse._ArgumentGroup, option: Option) -> None:

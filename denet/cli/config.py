@@ -13,6 +13,7 @@ from denet.errors import UsageError, nearest_hint
 from denet.files import is_device
 from denet.kind import Flag
 from denet.printable import printable
+from denet.retired import instead
 
 MAX_CHARACTERS = 1 << 18  # of a file; YAML takes a second for so many
 SHOWN_LENGTH = 80  # characters of the file that an error repeats
@@ -43,7 +44,7 @@ def config_arguments(path: str, options: Sequence[Option]) -> Iterator[tuple[lis
         key = str(key_node.value)[:SHOWN_LENGTH]
         name = key.replace("_", "-")
         if name not in known:
-            hint = nearest_hint(name, list(known)).strip(" ()")
+            hint = instead(name) or nearest_hint(name, list(known)).strip(" ()")
             raise UsageError(": ".join(filter(None, [f"unknown key {key!r}", place, hint])))
         if name in seen:
             raise UsageError(f"key {key!r} stands twice: {place}: remove one")

@@ -174,12 +174,6 @@ GENERAL = (
     Option("debug", "show the Python traceback of an error", Flag(), False, recorded=False),
 )
 
-# options of 2017 that are gone, and why
-RETIRED = {
-    "--test-mode": ": it never had an effect: leave it out",
-    "--optimize-bn": ": it never had an effect: leave it out",
-}
-
 
 def layer_options(values: Namespace, activation: str | None = None) -> LayerOptions:
     """Return what LAYER_OPTIONS say, --activation unless it is given; raise UsageError."""

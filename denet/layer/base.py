@@ -11,6 +11,7 @@ from denet.detect.box import BOX_CAPACITY
 from denet.errors import DescriptionError, nearest_hint
 from denet.graph.graph import Graph, Tensor
 from denet.layer.declare import Declaration
+from denet.retired import instead
 
 
 @dataclass(kw_only=True)
@@ -98,7 +99,8 @@ def unknown_field(layer_type: type[Layer], name: str) -> DescriptionError:
     """Return the error for a field name that the layer type does not have."""
     known = list(declarations(layer_type))
     listed = ", ".join(known) if known else "none"
-    return layer_type.error(f"unknown field {name!r} (known: {listed}){nearest_hint(name, known)}")
+    hint = f": {text}" if (text := instead(name)) else nearest_hint(name, known)
+    return layer_type.error(f"unknown field {name!r} (known: {listed}){hint}")
 
 
 def true_boxes(graph: Graph, batch_size: int) -> tuple[Tensor, Tensor]:

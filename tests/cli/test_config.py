@@ -95,6 +95,13 @@ def test_print_config_is_yaml_of_all_recorded_options() -> None:
     assert told["stages"] == [2] and told["limit"] is None and told["mirror"] is False
 
 
+def test_text_that_would_act_in_a_terminal_comes_back(config) -> None:
+    text = 'a"\\ \n\t\x1b\x7f\x85\u2028\u202e\U000e0041\u6f22\udcff'
+    printed = example_parser().config_text(example_parser().parse([f"--border-mode={text}"]))
+    assert "\u6f22" in printed and all(each.isprintable() for each in printed.splitlines())
+    assert example_parser().parse(["--config", config(printed)]).border_mode == text
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_print_config_round_trip(name: str, command, tmp_path: Path) -> None:
     first = command(name, "--print-config", "--seed", 7, "--log-level", "debug")

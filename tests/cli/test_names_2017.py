@@ -8,9 +8,12 @@ from cli.commands import parser
 from denet.cli import modify
 from denet.cli.options import layer_options
 from denet.cli.train import train_settings
+from denet.errors import DescriptionError, UsageError
 from denet.layer.options import LayerOptions
+from denet.layer.registry import layer_from_fields, type_names
 from denet.model.format import load_model, save_model
 from denet.model.model import Model
+from denet.retired import RETIRED
 from denet.train.settings import TrainSettings
 
 DESC = "C[100,7] P[2] C[150,4] P[2] C[250,4] P[2] C[300,1] R"
@@ -123,6 +126,20 @@ def test_every_change_of_2017_is_made_from_its_format_to_its_format(tmp_path, li
     assert CHANGES[line] in load_model(tmp_path / "b.mdl.gz").text()
 
 
+# option or field of a layer that is gone: words of what the error tells instead
+GONE = {
+    "--gpus": "computes on the processor",
+    "--use-acc-mode": "--batch-size-factor",
+    "--update-server": "trains in one process",
+    "--model-dims": "without that file",
+    "--restart": "--resume",
+    "--initial-tune": "--learn-warmup",
+    "--test-mode": "never had an effect",
+    "pool ignore_border": "called partial and says the opposite",
+    "skip combine_mode": "concatenate=1",
+}
+
+
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_defaults(name: str) -> None:
     values = vars(parser(name).parse([]))
@@ -153,3 +170,39 @@ def test_options_and_settings_have_the_same_defaults() -> None:
     for field in fields(TrainSettings):
         value, default = getattr(settings, field.name), getattr(TrainSettings(), field.name)
         assert value == (list(default) if isinstance(default, tuple) else default), field.name
+
+
+@pytest.mark.parametrize("name", [name for name in GONE if name.startswith("--")])
+def test_options_that_are_gone_tell_what_to_do(name: str, tmp_path) -> None:
+    """What replaces them, not an option that only looks alike; in YAML too."""
+    config = tmp_path / "old.yaml"
+    for key in (name[2:], name[2:].replace("-", "_")):
+        config.write_text(f"{key}: 1\n")
+        for words in ([name, "1"], [f"{name}=1"], ["--config", str(config)]):
+            with pytest.raises(UsageError, match=GONE[name]) as caught:
+                parser("model-train").parse(words)
+            assert "did you mean" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [name for name in GONE if not name.startswith("--")])
+def test_fields_that_are_gone_tell_what_to_do(name: str) -> None:
+    type_name, field = name.split()
+    with pytest.raises(DescriptionError, match=GONE[name]) as caught:
+        layer_from_fields(type_name, {field: 1})
+    assert "did you mean" not in str(caught.value)
+
+
+def test_nothing_that_is_gone_exists_and_nothing_else_is_advised() -> None:
+    options = {
+        option.name
+        for name in ("model-train", "model-modify", "model-predict", "model-update-bn")
+        for option in parser(name).options
+    }
+    declared = {field.replace("_", "-") for each in type_names().values() for field in names(each)}
+    assert not RETIRED.keys() & (options | declared)
+    for text in RETIRED.values():
+        assert {word[2:] for word in text.split() if word.startswith("--")} <= options
+
+
+def names(layer_type) -> list[str]:
+    return [field.name for field in fields(layer_type)]

@@ -1,0 +1,34 @@
+"""Options and fields of DeNet (2017) that are gone, and what to write instead."""
+
+from __future__ import annotations
+
+_WITHOUT_EFFECT = "it never had an effect: leave it out"
+_RESUME = "--resume goes on where a run stopped"
+
+RETIRED = {
+    # options
+    "batch-data-size": _WITHOUT_EFFECT,
+    "epoch-start": _RESUME,
+    "export-model-dims": _WITHOUT_EFFECT,
+    "export-symbolic": _WITHOUT_EFFECT,
+    "gpus": "this version computes on the processor: leave it out",
+    "initial-tune": "--learn-warmup 1 lets the learn rate grow in the first epoch",
+    "model-dims": "shapes are found without that file: leave it out",
+    "optimize-bn": _WITHOUT_EFFECT,
+    "restart": _RESUME,
+    "split-seed": _WITHOUT_EFFECT,
+    "subset-max": _WITHOUT_EFFECT,
+    "subset-start": _RESUME,
+    "test-mode": _WITHOUT_EFFECT,
+    "theano-flags": "there is no Theano here: leave it out",
+    "update-server": "this version trains in one process: leave it out",
+    "use-acc-mode": "--batch-size-factor always takes one step for all its batches: leave it out",
+    # fields of layers
+    "combine-mode": "concatenate=1 stands for concat, concatenate=0 adds",
+    "ignore-border": "it is called partial and says the opposite",
+}
+
+
+def instead(name: str) -> str | None:
+    """Return what to do without this option or field, None if it is no name of 2017."""
+    return RETIRED.get(name.lstrip("-").replace("_", "-"))
