@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -16,7 +17,10 @@ from denet.cli.options import (
     Option,
     network,
 )
+from denet.errors import UsageError
 from denet.kind import Flag
+
+WIDTH = 100  # columns that are read well
 
 
 def parser() -> Parser:
@@ -44,6 +48,7 @@ def parser() -> Parser:
             "what to tell": (
                 Option("batch-size", "images that memory is counted for", COUNT, 32, metavar="N"),
                 Option("layers", "tell all layers that a network text can hold", Flag(), False),
+                Option("markdown", "tell --layers as Markdown", Flag(), False),
                 Option(
                     "env",
                     "tell versions, processor and instruction set, and what is missing",
@@ -57,15 +62,17 @@ def parser() -> Parser:
 
 def info(options: argparse.Namespace) -> int:
     """Print what was asked for."""
+    if options.markdown and not options.layers:
+        raise UsageError("--markdown: it is a form of --layers: give both")
     if options.env:
         from denet.backend.environment import environment
 
         for name, found in environment():
             tell(f"{name:<16} {found}")
     if options.layers:
-        from denet.layer.registry import layer_table
+        from denet.report.layer_guide import guide_markdown, guide_text
 
-        tell(layer_table())
+        tell(guide_markdown() if options.markdown else guide_text(line_width()))
     if options.data:
         tell(data_report(options))
     if not (options.env or options.layers or options.data):
@@ -73,6 +80,11 @@ def info(options: argparse.Namespace) -> int:
 
         tell(layers_report(network(options), options.batch_size))
     return 0
+
+
+def line_width() -> int:
+    """Return the columns of the terminal, at most WIDTH, which also stands where there is none."""
+    return min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
 
 
 def data_report(options: argparse.Namespace) -> str:

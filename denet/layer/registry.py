@@ -10,8 +10,7 @@ from typing import Any
 
 import denet.layer
 from denet.errors import DescriptionError, nearest_hint
-from denet.layer.base import Layer, declarations
-from denet.layer.text import tags, usage
+from denet.layer.base import Layer
 
 
 @cache
@@ -54,25 +53,3 @@ def layer_from_fields(type_name: str, values: Mapping[str, Any]) -> Layer:
             + nearest_hint(type_name, list(known))
         )
     return known[type_name].from_fields(values)
-
-
-def layer_table() -> str:
-    """Return a Markdown table of all layers: how each is written and what it does."""
-    rows = ["| Layer | Meaning | Arguments | Tags | Options |", "|---|---|---|---|---|"]
-    for symbol, each in layer_types().items():
-        arguments = [
-            f"`{name}` {declaration.help}: {declaration.kind.rule}"
-            for name, declaration in declarations(each).items()
-            if declaration.role == "argument"
-        ]
-        letters = [f"`{symbol}.{letter}` {help}" for letter, help in sorted(tags(each).items())]
-        options = [
-            f"`--{name.replace('_', '-')}`"
-            for name, declaration in declarations(each).items()
-            if declaration.role == "option"
-        ]
-        meaning = (each.__doc__ or "").partition("\n")[0]
-        lists = ("<br>".join(lines) for lines in (arguments, letters, options))
-        cells = [f"`{usage(each)}`", meaning, *lists]
-        rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows)

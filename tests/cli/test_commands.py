@@ -194,7 +194,15 @@ def test_info_tells_shapes_and_parameters(command: Command) -> None:
 
 
 def test_info_tells_layers_and_environment(command: Command) -> None:
-    assert "| `C[" in command("model-info", "--layers").stdout
+    layers = command("model-info", "--layers").stdout
+    assert "\nC[filters, size=1, stride=1]\n    Convolution: " in layers and "`" not in layers
+    assert max(map(len, layers.splitlines())) <= 100
+    assert "\n## `C[" in command("model-info", "--layers", "--markdown").stdout
+    for level in ("1", "2"):  # Python -O and -OO
+        done = command("model-info", "--layers", env={"PYTHONOPTIMIZE": level})
+        assert done.stdout == (layers if level == "1" else "")
+    assert (done.returncode, "PYTHONOPTIMIZE" in done.stderr) == (2, True)
+    assert command("model-info", "--markdown").returncode == 2
     env = command("model-info", "--env", env={"GPU": "0"}).stdout
     assert "python " in env and "backend " in env and "numpy " in env
 

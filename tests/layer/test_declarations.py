@@ -15,7 +15,6 @@ from denet.layer.options import LayerOptions
 from denet.layer.registry import (
     all_layers,
     layer_from_fields,
-    layer_table,
     layer_types,
     type_names,
 )
@@ -132,19 +131,6 @@ def test_fields_from_metadata_are_checked():
     ):
         with pytest.raises(DescriptionError, match=message):
             layer_from_fields(type_name, fields)
-
-
-def test_layer_table_shows_everything():
-    lines = layer_table().splitlines()
-    assert len(lines) == 2 + len(layer_types())
-    assert len({line.count("|") for line in lines}) == 1
-    for each, line in zip(layer_types().values(), lines[2:], strict=True):
-        assert line.startswith(f"| `{each.symbol}")
-        for name, declaration in declarations(each).items():
-            if declaration.role == "argument":
-                assert f"`{name}`" in line
-            if declaration.role == "tag":
-                assert f"`{each.symbol}.{declaration.letter}`" in line
 
 
 def test_every_layer_explains_itself():
