@@ -1,4 +1,4 @@
-"""The README: its table is the one the program prints, and its commands run as they stand."""
+"""The README: its commands run as they stand and its links lead somewhere; so do its pages."""
 
 import os
 import re
@@ -12,7 +12,7 @@ import pytest
 from annotated_files import object_xml, save_image, voc_xml, write_voc
 from PIL import Image
 
-from denet.layer.registry import layer_table
+from denet.report.layer_guide import guide_markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -29,8 +29,17 @@ def commands(section: str) -> list[list[str]]:
     return [shlex.split(line.replace("\\\n", " ")) for line in lines]
 
 
-def test_the_layer_table_is_the_programs_own():
-    assert layer_table().strip() in README
+def test_the_page_of_layers_is_the_programs_own():
+    """Made by: model-info --layers --markdown > docs/layers.md"""
+    assert (ROOT / "docs" / "layers.md").read_text(encoding="utf-8") == guide_markdown() + "\n"
+
+
+def test_links_lead_to_a_file_or_a_heading():
+    headings = re.findall(r"^## (.*)$", README, re.MULTILINE)
+    anchors = {f"#{heading.lower().replace(' ', '-')}" for heading in headings}
+    targets = re.findall(r"\]\(((?!https?:)[^)]+)\)", README)
+    assert {each for each in targets if each.startswith("#")} == anchors
+    assert all((ROOT / each).exists() for each in targets if not each.startswith("#"))
 
 
 @pytest.fixture

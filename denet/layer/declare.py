@@ -1,7 +1,7 @@
 """How a layer declares a field: once, beside its type, for every use of it.
 
-Reading and writing the network text, defaults, bounds, error messages, saved metadata, help, the
-README table and the generated bad-input tests are all made from these declarations.
+Reading and writing the network text, defaults, bounds, error messages, saved metadata, help,
+docs/layers.md and the generated bad-input tests are all made from these declarations.
 """
 
 from __future__ import annotations
