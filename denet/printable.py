@@ -7,10 +7,12 @@ direction of writing show what follows backwards.
 from __future__ import annotations
 
 import io
+import re
 from unicodedata import category
 
 # control, format, half of a pair, line and paragraph separator (Unicode, table 4-4)
 _OBEYED = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
+_NOT_PLAIN = re.compile("[^ -~]")
 _JOINERS = "\u200c\u200d"  # format characters of everyday words and emoji
 LAYOUT = "\n\t"  # of a text of several lines
 
@@ -20,14 +22,13 @@ def printable(text: str, keep: str = "") -> str:
 
     Those of ``keep`` stay, as do all letters, signs and blanks. Doing it twice changes nothing.
     """
-    if text.isprintable():
-        return text
-    return "".join(
-        each
-        if each in keep or each in _JOINERS or category(each) not in _OBEYED
-        else each.encode("unicode_escape").decode()
-        for each in text
-    )
+
+    def shown(found: re.Match[str]) -> str:
+        each = found[0]
+        harmless = each in keep or each in _JOINERS or category(each) not in _OBEYED
+        return each if harmless else each.encode("unicode_escape").decode()
+
+    return _NOT_PLAIN.sub(shown, text)
 
 
 class PrintableWriter(io.TextIOWrapper):
