@@ -20,6 +20,7 @@ from denet.evaluate.detect_params import DetectParams
 from denet.evaluate.detector import DatasetDetections
 from denet.files import atomic_text
 from denet.predict.output import csv_line, rounded, write_lines
+from denet.printable import printable
 from denet.report.detections import LEAST_SCORE
 
 log = logging.getLogger(__name__)
@@ -147,14 +148,15 @@ def sample_meta(dataset: DetectionDataset, index: int, view: View) -> dict[str, 
 def voc_files(class_labels: Sequence[str]) -> list[str]:
     """Return the name of the file of each class, comp4_det_test_CLASS.txt.
 
-    Raises DataError for a class that cannot be part of a file name.
+    What a file name cannot hold is escaped, a slash is an underline. Raises DataError for a class
+    whose name is too long for one, or is another's then.
     """
-    names = [f"comp4_det_test_{label}.txt" for label in class_labels]
+    names = [f"comp4_det_test_{printable(each).replace('/', '_')}.txt" for each in class_labels]
     for label, name in zip(class_labels, names, strict=True):
-        if Path(name).name != name or not name.isprintable() or len(os.fsencode(name)) > LONGEST:
+        if len(os.fsencode(name)) > LONGEST or names.count(name) > 1:
             raise DataError(
-                f"class {label[:LONGEST]!r}: it cannot be part of the name of a file, which "
-                f"detect,voc writes for each class: rename the class"
+                f"class {label[:LONGEST]!r}: it does not make the name of a file of its own, which "
+                "detect,voc writes for each class: rename the class"
             )
     return names
 

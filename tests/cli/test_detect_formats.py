@@ -273,14 +273,14 @@ def test_what_was_found_is_never_lost(
     assert {path.name: path.read_bytes() for path in (place / "results").iterdir()} == written
 
 
-def test_a_class_that_cannot_be_part_of_a_name_is_told_before_the_work(
+def test_a_class_without_a_file_of_its_own_is_told_before_the_work(
     place: Path, command: Command
 ) -> None:
-    save_detector(place / "sure.mdl", {"n/a": 0.6, "ant": 0.3})
+    save_detector(place / "sure.mdl", {"n/a": 0.6, "n_a": 0.3})
     write_voc(place / "odd", {"1": voc_xml(object_xml("n/a", (1, 1, 9, 9)), size=SIZE)}, size=SIZE)
     words = f"{PREDICT} --input odd --extension voc,train,crop=32 --results out/found"
     done = command(*words.split(), "--predict-mode", "detect,voc")
-    assert done.returncode == 3 and "class 'n/a': it cannot be part of" in done.stderr
+    assert done.returncode == 3 and "class 'n/a': it does not make" in done.stderr
     assert list((place / "out").iterdir()) == []
     done = command(*words.split(), "--predict-mode", "detect,image")
     assert done.returncode == 0, done.stderr

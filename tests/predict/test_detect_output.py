@@ -108,10 +108,19 @@ def test_voc_has_a_file_for_a_class_without_detections(tmp_path):
     assert [path.stat().st_size for path in tmp_path.iterdir()] == [0, 0]
 
 
-@pytest.mark.parametrize("label", ["../cat", "a/b", "a\nb", "/etc/x", "a\x00b", "\u00e9" * 130])
-def test_voc_refuses_classes_that_are_paths(label, tmp_path):
-    with pytest.raises(DataError, match="cannot be part of the name of a file"):
-        write_voc(tmp_path / "in", FOUND, SIZES, ["a", "b", "c"], ["cat", label])
+@pytest.mark.parametrize("label", ["../cat", "a/b", "a\nb", "/etc/x", "a\x00b", "\u202eb"])
+def test_voc_writes_a_class_that_is_a_path_beside_the_others(label, tmp_path):
+    (tmp_path / "in").mkdir()
+    write_voc(tmp_path / "in", FOUND, SIZES, ["a", "b", "c"], ["cat", label])
+    assert len(list(tmp_path.iterdir())) == 1
+    names = [path.name for path in (tmp_path / "in").iterdir()]
+    assert len(names) == 2 and all(name.isprintable() for name in names)
+
+
+@pytest.mark.parametrize("labels", [["cat", "\u00e9" * 130], ["a/b", "a_b"]])
+def test_voc_refuses_classes_without_a_file_of_their_own(labels, tmp_path):
+    with pytest.raises(DataError, match="does not make the name of a file of its own"):
+        write_voc(tmp_path / "in", FOUND, SIZES, ["a", "b", "c"], labels)
     assert not list(tmp_path.iterdir())
 
 
