@@ -1,15 +1,41 @@
-"""How much memory this process holds, and how much more it can have."""
+"""How much memory this process holds, how much more it can have, and whether work fits into it.
+
+What takes much asks first: ``check_room`` for one thing, ``Estimate`` for work in batches.
+"""
 
 from __future__ import annotations
 
 import errno
+import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
+
+from denet.errors import OutOfMemoryError
 
 MEGABYTE, GIGABYTE = 1e6, 1e9
 THREAD_BYTES = 72 << 20  # of addresses
+SYSTEM = Path("/")  # above proc and sys
+
+
+class _Accounts(NamedTuple):
+    """Where control groups of one version tell their memory."""
+
+    controller: str  # in /proc/self/cgroup, and its directory in /sys/fs/cgroup
+    most: str
+    taken: str
+    droppable: str  # of the taken bytes, in memory.stat
+
+
+_ACCOUNTS = (
+    _Accounts("", "memory.max", "memory.current", "inactive_file"),  # version 2
+    _Accounts(  # version 1
+        "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
+    ),
+)
 
 
 def bytes_text(size: int) -> str:
@@ -48,9 +74,73 @@ def peak_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def available_bytes() -> int | None:
+def available_bytes(system: Path = SYSTEM) -> int | None:
     """Return how many bytes this process can take in addition; None where nobody tells."""
-    return min(_limits(), default=None)
+    return min(_limits(system), default=None)
+
+
+def check_room(needed: int, what: str, mend: str) -> None:
+    """Raise OutOfMemoryError unless ``what`` finds as many free bytes as it needs."""
+    available = available_bytes()
+    if available is not None and needed > available:
+        raise OutOfMemoryError(
+            f"{what}: {bytes_text(needed)} of memory needed, {bytes_text(available)} free: {mend}"
+        )
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Bytes that ``work`` ("training", ...) on batches of ``batch_size`` images holds at its peak.
+
+    ``growing`` grows with the batch: activations, images in preparation. ``fixed`` does not:
+    parameters, their gradients and averages, copies for files. ``resident`` is held already.
+    ``factor`` is the number of batches in a step, None where there are no steps to keep as they
+    are.
+    """
+
+    work: str
+    batch_size: int
+    growing: Mapping[str, int]
+    fixed: Mapping[str, int]
+    resident: int = 0
+    factor: int | None = None
+
+    @property
+    def total(self) -> int:
+        """The peak."""
+        return self.resident + sum(self.growing.values()) + sum(self.fixed.values())
+
+    def text(self, available: int | None) -> str:
+        """Return the estimate in one line."""
+        parts = {**self.growing, **self.fixed, "program and data": self.resident}
+        listed = ", ".join(
+            f"{name} {bytes_text(size)}" for name, size in parts.items() if size >= MEGABYTE
+        )
+        left = "" if available is None else f"; {bytes_text(available)} free"
+        return f"memory: about {bytes_text(self.total)} at most ({listed}){left}"
+
+    def check(self, available: int | None) -> None:
+        """Raise OutOfMemoryError naming the batch size that fits, if this one does not."""
+        growing, fixed = sum(self.growing.values()), sum(self.fixed.values())
+        if available is None or growing + fixed <= available:
+            return
+        shrink = growing / max(available - fixed, 1)
+        raise OutOfMemoryError(
+            f"batch of {self.batch_size}: {self.work} needs {bytes_text(growing + fixed)} more, "
+            f"{bytes_text(available)} are free: {advice(self.batch_size, self.factor, shrink)}"
+        )
+
+
+def advice(batch_size: int, factor: int | None, shrink: float = 2.0) -> str:
+    """Say how to do with ``shrink`` times less memory for the batch, and the same steps if any."""
+    halvings = max(1, math.ceil(math.log2(shrink)))
+    smaller = batch_size >> halvings
+    if not smaller and factor is None:
+        return "use smaller images (model-modify --image-size) or a smaller network"
+    if not smaller:
+        return "use smaller images or a smaller network, or cut the network with SPLIT"
+    steps = "" if factor is None else f" --batch-size-factor {-(-batch_size * factor // smaller)}"
+    return f"try --batch-size {smaller}{steps}"
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -63,40 +153,46 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def _limits() -> Iterator[int]:
+def _limits(system: Path) -> Iterator[int]:
     """Yield what the machine, the process's limit and its control groups leave."""
-    machine = _fields(Path("/proc/meminfo"))
+    machine = _fields(system / "proc/meminfo")
     if "MemAvailable" in machine:
         yield (machine["MemAvailable"] + machine.get("SwapFree", 0)) * 1024
+    yield from _control_groups(system)
     try:
         import resource
     except ModuleNotFoundError:  # Windows
         return
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    held = _fields(Path("/proc/self/status")).get("VmSize")
+    held = _fields(system / "proc/self/status").get("VmSize")
     if limit != resource.RLIM_INFINITY and held:
         # a thread takes a stack and an arena of malloc; most cores have none yet
         threads = 2 + (os.cpu_count() or 1)
         yield max(0, limit - held * 1024 - threads * THREAD_BYTES)
-    for group in _control_groups():
-        stat = _fields(group / "memory.stat")
-        try:
-            most = int((group / "memory.max").read_text())
-            taken = int((group / "memory.current").read_text()) - stat.get("inactive_file", 0)
-        except (OSError, ValueError):  # no such group, or no limit: "max"
-            continue
-        yield max(0, most - taken)
 
 
-def _control_groups() -> Iterator[Path]:
-    """Yield the directories of this process's control group (Linux, version 2) and those above."""
-    root = Path("/sys/fs/cgroup")
+def _control_groups(system: Path) -> Iterator[int]:
+    """Yield what this process's control groups and those above them leave (Linux).
+
+    A container may see its own group as the uppermost one, whatever path the kernel tells.
+    """
     try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        lines = (system / "proc/self/cgroup").read_text().splitlines()
     except OSError:
         return
-    own = next((line[3:] for line in lines if line.startswith("0::")), "/").strip("/")
-    yield from (root.joinpath(*own.split("/")[:depth]) for depth in range(own.count("/") + 2))
+    words = (line.split(":", 2) for line in lines)  # number:controllers:path
+    paths = {name: path for _, names, path in words for name in names.split(",")}
+    for accounts in _ACCOUNTS:
+        parts = paths.get(accounts.controller, "/").strip("/").split("/")
+        for depth in range(len(parts) + 1):
+            group = system.joinpath("sys/fs/cgroup", accounts.controller, *parts[:depth])
+            droppable = _fields(group / "memory.stat").get(accounts.droppable, 0)
+            try:
+                most = int((group / accounts.most).read_text())
+                taken = int((group / accounts.taken).read_text()) - droppable
+            except (OSError, ValueError):  # no such group, or no limit: "max"
+                continue
+            yield max(0, most - taken)
 
 
 def _fields(path: Path) -> dict[str, int]:

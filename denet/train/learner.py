@@ -14,10 +14,10 @@ from denet.evaluate.plan_set import PlanSet
 from denet.graph.graph import Graph
 from denet.graph.kernel import Backend
 from denet.graph.op.softmax_cross_entropy import SoftmaxCrossEntropy
+from denet.memory import advice
 from denet.model.model import Model
 from denet.model.selection import layer_numbers
 from denet.report.metrics import COST_PART
-from denet.train.memory import advice
 from denet.train.settings import TrainSettings
 from denet.train.solver import Solver, make_solver
 

@@ -18,7 +18,7 @@ from denet.dataset.loader import Batch, Loader
 from denet.errors import DivergedError, OutOfMemoryError, UsageError
 from denet.evaluate.detector import detects
 from denet.graph.kernel import Backend
-from denet.memory import available_bytes, is_out_of_memory
+from denet.memory import advice, available_bytes, is_out_of_memory
 from denet.model.format import save_model
 from denet.model.format.content import check_labels
 from denet.model.model import Model
@@ -27,7 +27,7 @@ from denet.train.checkpoint import RunFiles, write_text
 from denet.train.interrupt import HeldSignal, hold_signals
 from denet.train.journal import Journal
 from denet.train.learner import Learner
-from denet.train.memory import advice, estimate
+from denet.train.memory import estimate
 from denet.train.progress import follow
 from denet.train.settings import TrainSettings
 from denet.train.state import Metrics, Position, State, dataset_record, write_state
