@@ -172,7 +172,7 @@ def _choose(found: Annotated, settings: ImageOptions, opening: Opening, path: st
         raise DataError(f"no {what}: {os.path.abspath(path)}: check --extension and the folder")
     if not opening.training:  # else each epoch draws its own
         rows = rows[choose_samples(len(rows), settings.most_images, opening.seed)]
-    return rows[opening.choose(len(rows))]
+    return rows[opening.choose(len(rows), path)]
 
 
 def _measure(found: Annotated, opening: Opening) -> np.ndarray:

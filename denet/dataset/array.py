@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import math
+import mmap
 import os
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Literal
 
@@ -22,18 +23,22 @@ from denet.dataset.base import (
     BadDataError,
     BadSample,
     Dataset,
+    Names,
     Opening,
     class_ids,
     listed,
 )
 from denet.errors import DataError, DenetError, OutOfMemoryError
 from denet.files import is_device
-from denet.memory import available_bytes, is_out_of_memory
+from denet.memory import available_bytes, bytes_text, check_room, is_out_of_memory
 
 log = logging.getLogger(__name__)
 
 _CHUNK = 1 << 22  # elements checked together
 _MAX_CLASSES = 100_000  # wider label ranges are a mistake, not a classification problem
+_MAX_SAMPLES = 1 << 31  # the labels of so many are read in about a minute
+_IMAGE_COPIES = 3  # of an image in memory at once: as read, transposed, compared
+_BAD_BYTES = 500  # of memory for what is told of a bad sample
 _MAGIC = b"\x93NUMPY"
 _MAX_HEADER_BYTES = 4096  # NumPy writes 128
 _READ_BYTES = 1 << 20  # inflated at one go
@@ -57,7 +62,7 @@ class ArrayDataset(Dataset):
         bad: Sequence[BadSample] = (),
     ):
         _, channels, height, width = data.shape
-        names = [f"row {row}" for row in rows]
+        names = Names(lambda sample: f"row {rows[sample]}", range(len(rows)))
         super().__init__(class_labels, labels, names, (channels, height, width), bad)
         self._data, self._rows = data, rows
 
@@ -79,23 +84,28 @@ def open_array(path: str, kind: str, opening: Opening) -> ArrayDataset:
                 f"{len(data)} samples but {len(labels)} labels: {data_file}, {labels_file}: "
                 "save one label per sample"
             )
-        rows = opening.choose(len(data))
+        size = data.nbytes // len(data)
+        check_room(
+            _IMAGE_COPIES * size, f"images of {bytes_text(size)}: {data_file}", "save smaller ones"
+        )
+        rows = opening.choose(len(data), data_file)
         names, ids = _classes(labels, rows, opening, labels_file)
         finite = _finite(data, rows)
-        what = "a value that is not a finite number"
-        bad = [BadSample(f"row {row}", what) for row in rows[~finite]]
+        bad = _bad_rows(rows[~finite], data_file)
         if bad and (opening.on_bad_data == "error" or not finite.any()):
             raise BadDataError(
-                f"{what}: {data_file}, {bad[0].name} ({len(bad)} of {len(rows)} samples): replace "
-                "it, or leave them out with --on-bad-data skip",
+                f"{bad[0].reason}: {data_file}, {bad[0].name} ({len(bad)} of {len(rows)} samples): "
+                "replace it, or leave them out with --on-bad-data skip",
                 bad,
             )
-        dataset = ArrayDataset(names, ids[finite], data, rows[finite], bad)
+        if bad:
+            rows, ids = rows[finite], ids[finite]
+        dataset = ArrayDataset(names, ids, data, rows, bad)
     except MemoryError:
         raise _too_large(path) from None
     log.info("%s: %s", path, dataset.text())
     if bad:
-        log.warning("%s: %d of %d samples left out: %s", path, len(bad), len(rows), listed(bad))
+        log.warning("%s: %d of %d samples left out: %s", path, len(bad), len(finite), listed(bad))
     return dataset
 
 
@@ -106,16 +116,57 @@ def _classes(
     file: str,
 ) -> tuple[list[str], np.ndarray]:
     """Return the class names and the class ids of these rows."""
-    labels = labels.astype(np.int64)
-    if opening.class_labels is None:
-        low, high = int(labels.min()), int(labels.max())
-        if high - low >= _MAX_CLASSES:
-            raise DataError(f"labels from {low} to {high}: {file}: number the classes 0, 1, 2, ...")
-        return [str(value) for value in range(low, high + 1)], labels[rows] - low
-    values, inverse = np.unique(labels, return_inverse=True)
-    found = [str(value) for value in values]
-    known = class_ids(found, opening.class_labels, file, opening.class_owner)
-    return list(known), np.array([known[name] for name in found])[inverse[rows]]
+    values = _distinct(labels, file)
+    low, high = int(values[0]), int(values[-1])
+    if opening.class_labels is not None:
+        found = [str(value) for value in values]
+        known = class_ids(found, opening.class_labels, file, opening.class_owner)
+        names, numbers = list(known), np.array([known[name] for name in found])
+    elif high - low < _MAX_CLASSES:
+        names, numbers = [str(value) for value in range(low, high + 1)], values - low
+    else:
+        raise _foreign_labels(low, high, file)
+    ids = np.empty(len(rows), np.int32)
+    for part in _parts(len(rows)):
+        ids[part] = numbers[np.searchsorted(values, labels[rows[part]].astype(np.int64))]
+        _let_go(labels)
+    return names, ids
+
+
+def _distinct(labels: np.ndarray, file: str) -> np.ndarray:
+    """Return the different labels, sorted int64. Raises DataError if there are too many."""
+    values: np.ndarray = np.empty(0, np.int64)
+    for part in _parts(len(labels)):
+        some = labels[part].astype(np.int64)
+        low, high = int(some.min()), int(some.max())
+        narrow = high - low < _MAX_CLASSES  # counting takes a ninth of the time of sorting
+        found = np.flatnonzero(np.bincount(some - low)) + low if narrow else np.unique(some)
+        values = np.union1d(values, found)
+        _let_go(labels)
+        if len(values) > _MAX_CLASSES:
+            raise _foreign_labels(int(values[0]), int(values[-1]), file)
+    return values
+
+
+def _foreign_labels(low: int, high: int, file: str) -> DataError:
+    return DataError(f"labels from {low} to {high}: {file}: number the classes 0, 1, 2, ...")
+
+
+def _parts(count: int) -> Iterator[slice]:
+    """Yield slices that cover so many elements."""
+    return (slice(start, start + _CHUNK) for start in range(0, count, _CHUNK))
+
+
+def _let_go(array: np.ndarray) -> None:
+    """Give back the memory of what was read of a mapped file; it is there to be read again."""
+    if isinstance(array.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+        array.base.madvise(mmap.MADV_DONTNEED)
+
+
+def _bad_rows(rows: np.ndarray, file: str) -> list[BadSample]:
+    """Return what is told of rows that hold something else than numbers."""
+    check_room(_BAD_BYTES * len(rows), f"a list of {len(rows)} bad samples: {file}", "replace them")
+    return [BadSample(f"row {row}", "a value that is not a finite number") for row in rows]
 
 
 @dataclass(frozen=True)
@@ -252,6 +303,10 @@ def _check_data(header: _Header, file: str) -> None:
             f"shape {header.shape!s:.80}: {file}: save the images as "
             "(samples, channels, height, width)"
         )
+    if header.shape[0] > _MAX_SAMPLES:
+        raise DataError(
+            f"{header.shape[0]} samples: {file}: save {_MAX_SAMPLES} at most in one array"
+        )
     if header.dtype not in (np.float32, np.uint8):
         raise DataError(f"{header.dtype} values: {file}: save them as float32 or uint8")
 
@@ -274,4 +329,5 @@ def _finite(data: np.ndarray, rows: np.ndarray) -> np.ndarray:
         for start in range(0, len(rows), step):
             part = slice(start, start + step)
             finite[part] = np.isfinite(data[rows[part]]).all(axis=(1, 2, 3))
+            _let_go(data)
     return finite

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import numpy as np
 
-from denet.dataset.sample_key import order, sample_keys
+from denet.dataset.sample_key import first_shuffled
 from denet.errors import DataError, UsageError, nearest_hint
+from denet.memory import check_room
 from denet.printable import printable
 
 MAX_IMAGE_PIXELS = 89_478_485  # Pillow's limit: a quarter of a GB as RGB
+SAMPLE_BYTES = 64  # of memory at most for row, label and place in the order, also if mirrored
 _CHUNK_BYTES = 1 << 22  # pixels looked at together when the whole set is scanned
 
 
@@ -42,8 +44,14 @@ class Opening:
     max_image_pixels: int = MAX_IMAGE_PIXELS
     training: bool = False
 
-    def choose(self, count: int) -> np.ndarray:
-        """Return the sorted indices of the samples to take of so many."""
+    def choose(self, count: int, where: str) -> np.ndarray:
+        """Return the sorted indices of the samples to take of so many.
+
+        Raises OutOfMemoryError naming ``where`` if memory cannot even hold their labels and order.
+        """
+        taken = min(count, self.max_samples or count)
+        mend = "save fewer together, or take some of them with --max-samples"
+        check_room(SAMPLE_BYTES * taken, f"labels and order of {taken} samples: {where}", mend)
         return choose_samples(count, self.max_samples, self.seed)
 
 
@@ -79,6 +87,34 @@ class Samples(NamedTuple):
     targets: dict[str, np.ndarray]  # by name of the network's input: class_index (k,) int32, ...
 
 
+class Names(Sequence[str]):
+    """Names made when they are asked for: a list of them would take more than small images do.
+
+    ``name`` gives that of an index; here are those of ``indices``, in their order.
+    """
+
+    def __init__(self, name: Callable[[int], str], indices: range):
+        self._name, self._indices = name, indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> Names: ...
+    def __getitem__(self, place: int | slice) -> str | Names:
+        found = self._indices[place]
+        return Names(self._name, found) if isinstance(found, range) else self._name(found)
+
+
+def repeated(names: Sequence[str], times: int) -> Sequence[str]:
+    """Return every name so many times, one behind the other."""
+    if times == 1:
+        return names
+    return Names(lambda place: names[place // times], range(times * len(names)))
+
+
 class Dataset:
     """N labelled images of one shape; the sample index 0..N-1 names a sample everywhere.
 
@@ -104,13 +140,13 @@ class Dataset:
         self,
         class_labels: Sequence[str],
         labels: np.ndarray,
-        names: list[str],
+        names: Sequence[str],
         shape: tuple[int, int, int],
         bad: Sequence[BadSample] = (),
     ):
         assert len(labels) == len(names) > 0
         self.class_labels = list(class_labels)
-        self.labels = labels.astype(np.int32)
+        self.labels = labels.astype(np.int32, copy=False)
         self.names = names
         self.shape = shape
         self.bad = list(bad)
@@ -130,7 +166,7 @@ class Dataset:
         return min(len(self), self.epoch_limit or len(self))
 
     @property
-    def image_names(self) -> list[str]:
+    def image_names(self) -> Sequence[str]:
         """The name of each image, once however many samples are views of it."""
         return self.names[:: self.view_num]
 
@@ -158,7 +194,8 @@ class Dataset:
         """Double the set: sample N + i is sample i mirrored left to right, made when it is read."""
         assert len(self) == self._stored
         self.labels = np.concatenate([self.labels, self.labels])
-        self.names = self.names + self.names
+        names, stored = self.names, self._stored
+        self.names = Names(lambda sample: names[sample % stored], range(2 * stored))
 
     def channel_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return (mean, std) per channel over ``statistics_samples``, uint8 scaled to [0, 1].
@@ -192,7 +229,9 @@ class _Chunks:
         indices = self._dataset.statistics_samples()
         for start in range(0, len(indices), self._length):
             part = indices[start : start + self._length]
-            yield self._dataset.read(part).reshape(-1, self._dataset.shape[0])
+            pixels = self._dataset.read(part).reshape(-1, self._dataset.shape[0])
+            for first in range(0, len(pixels), _CHUNK_BYTES):  # of a large image
+                yield pixels[first : first + _CHUNK_BYTES]
 
 
 def _count(chunks: _Chunks) -> tuple[np.ndarray, np.ndarray]:
@@ -263,5 +302,4 @@ def choose_samples(count: int, max_samples: int | None, seed: int) -> np.ndarray
         raise UsageError(f"max-samples: {max_samples}: give a positive number or leave it out")
     if max_samples is None or max_samples >= count:
         return np.arange(count)
-    chosen = order(sample_keys(seed, 0, np.arange(count)))[:max_samples]
-    return np.sort(chosen)
+    return first_shuffled(seed, count, max_samples)

@@ -88,7 +88,7 @@ def open_directory(
     wanted = opening.class_labels
     found = listing.classes if wanted is None else sorted(set(listing.file_classes))
     ids = class_ids(found, wanted, path, opening.class_owner)
-    chosen = opening.choose(len(listing.files))
+    chosen = opening.choose(len(listing.files), path)
     files = [listing.files[index] for index in chosen]
     file_classes = [listing.file_classes[index] for index in chosen]
     reader = _Reader(files, kind, opening)

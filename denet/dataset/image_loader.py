@@ -25,6 +25,7 @@ from denet.dataset.base import (
     Samples,
     choose_samples,
     printable,
+    repeated,
 )
 from denet.dataset.boxes import Boxes, View, fill_targets, network_boxes, seen
 from denet.dataset.decode import decode_stored, open_image, quiet_pillow, reason
@@ -80,7 +81,7 @@ class DetectionDataset(Dataset):
         super().__init__(
             class_labels,
             np.repeat(labels, self.view_num),
-            [name for name in names for _ in range(self.view_num)],
+            repeated(names, self.view_num),
             (3, height, width),
             bad,
         )

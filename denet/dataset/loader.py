@@ -17,7 +17,7 @@ import numpy as np
 
 from denet.dataset.base import Dataset, thread_count
 from denet.dataset.distort import Distortion, distort
-from denet.dataset.sample_key import order, sample_keys
+from denet.dataset.sample_key import ORDER_BYTES, sample_keys, shuffled
 from denet.errors import UsageError
 
 
@@ -100,24 +100,27 @@ class Loader:
         busy = min(self.threads, len(self))
         return (ready + 1 + busy) * self.batch_bytes
 
+    @property
+    def order_bytes(self) -> int:
+        """Bytes that drawing the order of an epoch takes."""
+        return ORDER_BYTES * len(self.dataset) * self._training
+
     def epoch(self, number: int, start: int = 0) -> Generator[Batch, None, None]:
         """Yield the batches of epoch ``number`` (0-based) but the first ``start`` ones.
 
         Errors of the background reach you. Closing or dropping the iterator ends the threads.
         """
-        indices = np.arange(len(self.dataset))
-        keys = sample_keys(self._seed, number, indices)
-        if self._training:
-            indices = order(keys)[: self.epoch_samples]
-            keys = keys[indices]
-        starts = iter(range(start * self.batch_size, len(indices), self.batch_size))
+        count = self.epoch_samples
+        order = shuffled(self._seed, number, len(self.dataset)) if self._training else None
+        starts = iter(range(start * self.batch_size, count, self.batch_size))
         pool = ThreadPoolExecutor(self.threads, "loader", initializer=_yield_to_training)
         waiting: deque[Future[Batch]] = deque()
 
         def ask() -> None:
             if (first := next(starts, None)) is not None:
-                part = slice(first, first + self.batch_size)
-                waiting.append(pool.submit(self._batch, indices[part], keys[part]))
+                places = np.arange(first, min(first + self.batch_size, count))
+                indices = places if order is None else order[places]
+                waiting.append(pool.submit(self._batch, number, indices))
 
         try:
             for _ in range(self.batches_ahead):
@@ -131,7 +134,8 @@ class Loader:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _batch(self, indices: np.ndarray, keys: np.ndarray) -> Batch:
+    def _batch(self, epoch: int, indices: np.ndarray) -> Batch:
+        keys = sample_keys(self._seed, epoch, indices)
         images, targets = self.dataset.load(indices, keys, self._training)
         images = distort(images, self._distortions, keys)
         return Batch(self._normalise(images), targets, keys, indices)

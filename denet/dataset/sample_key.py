@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+ORDER_BYTES = 20  # of memory per sample while ``shuffled`` sorts: two arrays and half of one
+_CHUNK = 1 << 18  # keys made together, so that what they are made of stays in a core's cache
 _GOLDEN = 0x9E3779B97F4A7C15  # 2**64 divided by the golden ratio, odd
 _INDEX_BITS = 40
 _MASK = 0xFFFFFFFFFFFFFFFF
@@ -39,6 +41,26 @@ def uniform(keys: np.ndarray, stream: int) -> np.ndarray:
     return fraction
 
 
-def order(keys: np.ndarray) -> np.ndarray:
-    """Return a random permutation (n,) of 0..n-1 drawn from the n keys."""
-    return np.argsort(_mix(keys ^ np.uint64(_GOLDEN)), kind="stable")
+def shuffled(seed: int, epoch: int, count: int) -> np.ndarray:
+    """Return the sample indices 0..count-1 in the order of an epoch (count,) int64."""
+    ranks = np.empty(count, np.uint64)
+    for start in range(0, count, _CHUNK):
+        part = ranks[start : start + _CHUNK]
+        part[:] = _ranks(seed, epoch, np.arange(start, start + len(part)))
+    return np.argsort(ranks, kind="stable")
+
+
+def first_shuffled(seed: int, count: int, most: int) -> np.ndarray:
+    """Return the first ``most`` of ``shuffled(seed, 0, count)``, sorted; memory holds no more."""
+    first: np.ndarray = np.empty(0, np.int64)
+    step = max(_CHUNK, most)
+    for start in range(0, count, step):
+        first = np.concatenate([first, np.arange(start, min(start + step, count))])
+        if len(first) > most:
+            first = first[np.argpartition(_ranks(seed, 0, first), most - 1)[:most]]
+    return np.sort(first)
+
+
+def _ranks(seed: int, epoch: int, indices: np.ndarray) -> np.ndarray:
+    """Return what samples are ordered by, uint64 (n,): no two of an epoch share one."""
+    return _mix(sample_keys(seed, epoch, indices) ^ np.uint64(_GOLDEN))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from heapq import nlargest
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -69,7 +70,7 @@ class ClassReport:
         max_image_pixels: int = MAX_IMAGE_PIXELS,
     ):
         self._dataset, self._max_image_pixels = dataset, max_image_pixels
-        names = map(printable, (*dataset.class_labels, *dataset.names))
+        names = map(printable, chain(dataset.class_labels, dataset.names))
         self._files = ReportFiles(directory, "confusion.png", names, font_file, FONT_SIZE)
 
     def write(self, review: Review) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import TextIO
 
@@ -32,7 +33,9 @@ class ReportFiles:
         font_size: int,
     ):
         self.directory, self.font_file = Path(directory), font_file
-        self.font = load_font(font_size, "".join(sorted(set().union(*names))), font_file)
+        self.font = load_font(
+            font_size, "".join(sorted(set(chain.from_iterable(names)))), font_file
+        )
         self._plot = plot
         make_directory(directory)
         if not can_draw():

@@ -16,10 +16,12 @@ from denet.errors import DataError
 from denet.evaluate.classifier import check_fit
 from denet.evaluate.segmentation import NO_CLASS, Segmenter, over_image
 from denet.files import atomic_write, make_directory
+from denet.memory import check_room
 from denet.predict.image_files import find_images, picture_stems
 from denet.report.class_picture import class_picture
 
 PREDICTED, TRUE = "_predict.png", "_true.png"
+_NAME_BYTES = 400  # of memory for a name among all names
 _ENCODINGS = ("L", "P", "P;1", "P;2", "P;4")  # of Pillow, in which pixels are class ids
 
 
@@ -133,6 +135,7 @@ class PictureFiles:
     ):
         self._directory = Path(directory)
         self._max_image_pixels = max_image_pixels
+        check_room(_NAME_BYTES * len(names), f"names of {len(names)} pictures", "give fewer images")
         make_directory(self._directory)
         self._stems = dict(zip(names, picture_stems(names, root), strict=True))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from denet.dataset.augment import ten_views
-from denet.dataset.base import Dataset, Samples
+from denet.dataset.base import Dataset, Samples, repeated
 from denet.dataset.image_options import ImageOptions, Size
 from denet.errors import DataError
 
@@ -36,7 +36,7 @@ class TenViews(Dataset):
                 f"images are {found} (channels x height x width) but views of {wanted} are to be "
                 "cut from them: give larger ones, or --predict-mode single"
             )
-        names = [name for name in images.names for _ in range(self.view_num)]
+        names = repeated(images.names, self.view_num)
         labels = np.repeat(images.labels, self.view_num)
         super().__init__(images.class_labels, labels, names, shape)
         self.bad = images.bad  # of which there may be more later

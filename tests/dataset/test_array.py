@@ -1,12 +1,17 @@
 """NumPy datasets: layout, labels, and every way to be wrong."""
 
 import re
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from denet.dataset import open_dataset
+from denet.dataset.base import SAMPLE_BYTES
+from denet.dataset.loader import Loader
 from denet.errors import DataError
+from denet.model.preprocessing import Preprocessing
+from denet.train.state import dataset_record
 
 DATA = np.random.default_rng(0).normal(size=(5, 3, 4, 6)).astype(np.float32)  # (B, C, H, W)
 LABELS = np.array([4, 2, 2, 5, 2], np.int32)
@@ -130,3 +135,45 @@ def test_bad_files(tmp_path):
     (tmp_path / "z.npz").write_bytes((tmp_path / "x_data.npy").read_bytes())
     with pytest.raises(DataError, match="use --extension npy"):
         open_dataset(tmp_path / "z", "npz")
+
+
+def test_order_and_record_of_a_set_stay_those_of_runs_to_be_resumed(tmp_path):
+    data = (np.arange(40 * 3 * 2 * 2) % 256).astype(np.uint8).reshape(40, 3, 2, 2)
+    path = save(tmp_path / "x", data, np.arange(40) % 3)
+    dataset = open_dataset(path, "npy", mirror=True, max_samples=20, seed=5)
+    assert (dataset.names[0], dataset.names[-1]) == ("row 1", "row 36")
+    assert dataset_record(dataset) == {"samples": 40, "checksum": 1720370914}
+    first, *_, last = Loader(dataset, 7, Preprocessing(), seed=11, training=True).epoch(4, 1)
+    assert first.indices.tolist() == [4, 31, 15, 27, 11, 26, 19]
+    assert first.sample_keys.tolist()[:2] == [13398080469319565631, 9909795226110226356]
+    assert last.indices.tolist() == [37, 30, 14, 6, 17]
+
+
+def sparse(path, count):
+    """Write so many grey pixels, all 0, of class 0; hardly anything of it is on the disk."""
+    for part, shape in (("data", (count, 1, 1, 1)), ("labels", (count,))):
+        with open(f"{path}_{part}.npy", "wb") as file:
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            file.truncate(file.tell() + count)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("count", "settings", "most"),
+    [
+        (300_000, {"mirror": True}, 300_000 * SAMPLE_BYTES),
+        (8_000_000, {"max_samples": 10}, 150_000_000),  # a part of the labels at a time
+    ],
+)
+def test_small_images_take_no_more_memory_than_is_asked_for(tmp_path, count, settings, most):
+    sparse(tmp_path / "x", count)
+    tracemalloc.start()
+    try:
+        dataset = open_dataset(tmp_path / "x", "npy", **settings)
+        next(Loader(dataset, 10, Preprocessing(), training=True).epoch(0))
+        dataset_record(dataset)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < most

@@ -131,7 +131,7 @@ def test_arrays_skip_rows(tmp_path):
     bad = [BadSample("row 1", "a value that is not a finite number")]
     assert caught.value.bad == bad
     dataset = read(tmp_path / "x", "skip", "npy")
-    assert dataset.bad == bad and dataset.names == ["row 0", "row 2", "row 3"]
+    assert dataset.bad == bad and list(dataset.names) == ["row 0", "row 2", "row 3"]
     assert dataset.labels.tolist() == [0, 2, 3] and len(dataset.class_labels) == 4
 
 

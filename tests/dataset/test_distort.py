@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from denet.dataset.distort import distort, mirror, offset, parse_distortions, resample
-from denet.dataset.sample_key import order, sample_keys, uniform
+from denet.dataset.sample_key import first_shuffled, sample_keys, shuffled, uniform
 from denet.errors import UsageError
 
 IMAGES = np.random.default_rng(1).integers(1, 256, (8, 5, 7, 3), dtype=np.uint8)
@@ -158,7 +158,7 @@ def test_keys_are_unique_and_documented():
     assert sample_keys(9, 3, np.array([17]))[0] == mix((start + 3 * 2**40 + 17) & mask)
 
 
-def test_uniform_and_order():
+def test_uniform_and_shuffled():
     keys = sample_keys(3, 1, np.arange(10_000))
     first, second = uniform(keys, 0), uniform(keys, 1)
     for draws in (first, second):
@@ -166,6 +166,18 @@ def test_uniform_and_order():
         counts = np.histogram(draws, 10, (0, 1))[0]
         assert ((counts - 1000) ** 2 / 1000).sum() < 28  # once in a thousand at 9 degrees
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.04
-    permutation = order(keys)
+    permutation = shuffled(3, 1, 10_000)
     assert sorted(permutation) == list(range(10_000))
     assert abs(np.corrcoef(permutation, np.arange(10_000))[0, 1]) < 0.04
+
+
+@pytest.mark.parametrize("most", [1, 9, 300_000, 599_999])
+def test_the_first_of_an_order_are_drawn_without_the_others(most):
+    count = 600_000
+    expected = np.sort(shuffled(7, 0, count)[:most])
+    np.testing.assert_array_equal(first_shuffled(7, count, most), expected)
+
+
+def test_which_samples_are_drawn():
+    found = first_shuffled(7, 1_000_000, 6).tolist()
+    assert found == [82267, 165426, 239595, 820999, 824696, 996097]

@@ -182,6 +182,20 @@ def test_a_strange_archive(folder: Path, name: str) -> None:
     assert isinstance(error, DataError) and words in str(error), error
 
 
+@given(st.integers(0, 5000) | st.integers(2**31 + 1, 2**40))
+def test_any_number_of_rows(folder: Path, count: int) -> None:
+    """Files as long as they say, of which the disk holds the headers."""
+    for part, shape in (("data", f"({count}, 1, 1, 1)"), ("labels", f"({count},)")):
+        start = header(told("'|u1'", shape=shape))
+        (folder / f"x_{part}.npy").write_bytes(start)
+        os.truncate(folder / f"x_{part}.npy", len(start) + count)
+    found = outcome(lambda: read_all(folder / "x", "npy"), str(folder / "x"))
+    if 0 < count <= 5000:
+        assert found.shape == (count, 1, 1, 1)
+    else:
+        assert isinstance(found, DataError), found
+
+
 def test_more_than_the_memory_is_not_allocated(folder: Path) -> None:
     """The directory and the header agree on 4 EB."""
     shape = "(4, 1073741824, 1073741824, 1)"

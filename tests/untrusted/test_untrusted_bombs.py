@@ -134,6 +134,24 @@ def write_zip_bomb(path: Path) -> None:
         info.compress_type, info.file_size = zipfile.ZIP_DEFLATED, len(start) + size
 
 
+def write_pixels(path: Path) -> None:
+    """60,000,000 images of one pixel, all 0: half a megabyte."""
+    count = 60_000_000
+    np.savez_compressed(
+        path, data=np.zeros((count, 1, 1, 1), np.uint8), labels=np.zeros(count, np.uint8)
+    )
+
+
+def write_sparse_pixels(path: Path) -> None:
+    """Twice 300 MB that no disk holds."""
+    count = 300_000_000
+    for part, shape in (("data", (count, 1, 1, 1)), ("labels", (count,))):
+        with open(f"{path}_{part}.npy", "wb") as file:
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            file.truncate(file.tell() + count)
+
+
 def write_long_headers(path: Path) -> None:
     """Lengths of some thousand digits; their product would take for ever."""
     axes = ", ".join(["9" * 4000] * 5000)
@@ -180,6 +198,21 @@ def test_pixels_that_memory_does_not_hold(tmp_path: Path) -> None:
     save_model(Model.create("P.A R", (3, 8, 8), ["a", "b"]), tmp_path / "good.mdl")
     alone = ("--model", "good.mdl", "--input", "train/a/1.webp")
     check(run(tmp_path, "model-predict", *alone), {3}, "decoding 9400x9400 pixels")
+
+
+ROWS = {"pixels.npz": write_pixels, "sparse": write_sparse_pixels}
+
+
+@pytest.mark.parametrize(
+    "command", ["model-train --dry-run --model-desc P.A --train", "model-info --data"]
+)
+@pytest.mark.parametrize("name", ROWS)
+def test_rows_without_number(tmp_path: Path, name: str, command: str) -> None:
+    ROWS[name](tmp_path / name)
+    kind = "npz" if name.endswith("npz") else "npy"
+    done = run(tmp_path, *command.split(), name, "--extension", kind)
+    check(done, {5}, "labels and order of")
+    assert name in done.stderr
 
 
 ENDLESS = {
