@@ -1,6 +1,6 @@
 """How much memory this process holds, how much more it can have, and whether work fits into it.
 
-What takes much asks first: ``check_room`` for one thing, ``Estimate`` for work in batches.
+What takes much asks first: ``room`` for one thing, ``Estimate`` for work in batches.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import math
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from denet.errors import OutOfMemoryError
 
 MEGABYTE, GIGABYTE = 1e6, 1e9
 THREAD_BYTES = 72 << 20  # of addresses
+REST_BYTES = 8_000_000  # compiled kernels, stacks of threads, tables
 SYSTEM = Path("/")  # above proc and sys
 
 
@@ -79,13 +81,24 @@ def available_bytes(system: Path = SYSTEM) -> int | None:
     return min(_limits(system), default=None)
 
 
-def check_room(needed: int, what: str, mend: str) -> None:
-    """Raise OutOfMemoryError unless ``what`` finds as many free bytes as it needs."""
-    available = available_bytes()
-    if available is not None and needed > available:
-        raise OutOfMemoryError(
-            f"{what}: {bytes_text(needed)} of memory needed, {bytes_text(available)} free: {mend}"
-        )
+@contextmanager
+def room(needed: int, what: str, mend: str) -> Iterator[None]:
+    """Ask for the bytes that ``what`` needs before the block takes them.
+
+    Raises OutOfMemoryError if they are not free, or the block does not get them.
+    """
+    free = available_bytes()
+    error = OutOfMemoryError(
+        f"{what}: {bytes_text(needed)} of memory needed, "
+        + ("more than there is" if free is None else f"{bytes_text(free)} free")
+        + f": {mend}"
+    )
+    if needed > (sys.maxsize if free is None else free):
+        raise error
+    try:
+        yield
+    except MemoryError:
+        raise error from None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT
 
 from denet.errors import OutOfMemoryError
-from denet.memory import Estimate, advice, available_bytes, check_room
+from denet.memory import Estimate, advice, available_bytes, room
 
 FREE = 8192  # bytes of the machine
 
@@ -86,9 +86,10 @@ def test_a_system_that_tells_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody may tell what is free")
 def test_room_is_asked_for() -> None:
-    check_room(1, "a byte", "")
-    with pytest.raises(OutOfMemoryError) as caught:
-        check_room(10**15, "a set of x", "take less")
+    with room(1, "a byte", ""):
+        pass
+    with pytest.raises(OutOfMemoryError) as caught, room(10**15, "a set of x", "take less"):
+        raise AssertionError("the block is not entered")
     assert str(caught.value).startswith("a set of x: 1000000.00 GB of memory needed, ")
     assert str(caught.value).endswith(" free: take less")
 

@@ -44,10 +44,14 @@ def detect(
     from denet.evaluate.detect_params import parse_params
     from denet.evaluate.detector import Detector
 
-    detector = Detector(model, options.batch_size, backend, precision, parse_params(options.params))
+    params = parse_params(options.params)
+
+    def detector(image_num: int) -> Detector:
+        return Detector(model, min(options.batch_size, image_num), backend, precision, params)
+
     kind = parse_extension(options.extension)[0] if options.extension else ""
     if kind in EVALUATIONS:
-        return detect_in_dataset(options, detector, words or {kind})
+        return detect_in_dataset(options, model, detector, words or {kind})
     if words & set(EVALUATIONS):
         name = min(words & set(EVALUATIONS))
         raise UsageError(f"--predict-mode: {name}: give the dataset with --extension {name},...")
@@ -55,9 +59,15 @@ def detect(
 
 
 def detect_in_files(
-    options: argparse.Namespace, detector: Detector, draw: bool, bad: list[BadSample]
+    options: argparse.Namespace,
+    make_detector: Callable[[int], Detector],
+    draw: bool,
+    bad: list[BadSample],
 ) -> int:
-    """Tell what is found in each loose image; return how many there are."""
+    """Tell what is found in each loose image; return how many there are.
+
+    ``make_detector`` gives one for so many images.
+    """
     from denet.predict.detect import detect_files
     from denet.predict.detect_output import write_detections
     from denet.predict.image_files import find_images
@@ -66,6 +76,7 @@ def detect_in_files(
     if options.report:
         raise UsageError("--report: it needs known objects: give --extension voc,...")
     paths = find_images(options.input)
+    detector = make_detector(len(paths))
     labels = detector.model.class_labels
     if options.draw and draw:
         raise UsageError("--draw: detect,image draws all images: leave one of the two out")
@@ -90,10 +101,15 @@ def detect_in_files(
     return len(paths)
 
 
-def detect_in_dataset(options: argparse.Namespace, detector: Detector, words: set[str]) -> int:
+def detect_in_dataset(
+    options: argparse.Namespace,
+    model: Model,
+    make_detector: Callable[[int], Detector],
+    words: set[str],
+) -> int:
     """Print how well the objects of a dataset are found; return the number of its images.
 
-    What is found goes to --results.
+    ``make_detector`` gives one for so many samples. What is found goes to --results.
     """
     from denet.dataset.image_loader import DetectionDataset
     from denet.evaluate.coco import require_evaluator
@@ -106,7 +122,6 @@ def detect_in_dataset(options: argparse.Namespace, detector: Detector, words: se
         raise UsageError("--report: it holds the curves of voc: give --predict-mode detect,voc")
     if options.draw:
         raise UsageError("--draw: it is for one image file: give --predict-mode detect,image")
-    model = detector.model
     images = open_images(options, options.input, model)
     assert isinstance(images, DetectionDataset)
     names = images.image_names
@@ -118,6 +133,7 @@ def detect_in_dataset(options: argparse.Namespace, detector: Detector, words: se
         pictures = picture_files(prefix.parent, names)
     if "mscoco" in words and len(images.boxes):
         require_evaluator()
+    detector = make_detector(len(images))
     report = None
     if options.report:
         report = DetectionReport(options.report, images.class_labels, options.font)

@@ -30,7 +30,7 @@ from denet.dataset.base import (
 )
 from denet.errors import DataError, DenetError, OutOfMemoryError
 from denet.files import is_device
-from denet.memory import available_bytes, bytes_text, check_room, is_out_of_memory
+from denet.memory import bytes_text, is_out_of_memory, room
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,7 @@ _SHOWN_LENGTH = 200  # characters of an error that may repeat what the file hold
 _ELEMENTS = re.compile(rb"'descr': *'([<>|=]?(?:[iu][1248]|f[248]|b1))'")
 _ORDER = re.compile(rb"'fortran_order': *(True|False)")
 _SHAPE = re.compile(rb"'shape': *\(([0-9, ]{0,400})\)")  # 32 axes are the most in NumPy 1
+_MAPPED = "save them as FNAME_data.npy and FNAME_labels.npy, which stay on the disk"
 _ZIP_FAULTS = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
@@ -84,13 +85,12 @@ def open_array(path: str, kind: str, opening: Opening) -> ArrayDataset:
                 f"{len(data)} samples but {len(labels)} labels: {data_file}, {labels_file}: "
                 "save one label per sample"
             )
-        size = data.nbytes // len(data)
-        check_room(
-            _IMAGE_COPIES * size, f"images of {bytes_text(size)}: {data_file}", "save smaller ones"
-        )
         rows = opening.choose(len(data), data_file)
         names, ids = _classes(labels, rows, opening, labels_file)
-        finite = _finite(data, rows)
+        size = data.nbytes // len(data)
+        what = f"images of {bytes_text(size)} each: {data_file}"
+        with room(_IMAGE_COPIES * size, what, "save smaller ones"):
+            finite = _finite(data, rows)
         bad = _bad_rows(rows[~finite], data_file)
         if bad and (opening.on_bad_data == "error" or not finite.any()):
             raise BadDataError(
@@ -102,7 +102,7 @@ def open_array(path: str, kind: str, opening: Opening) -> ArrayDataset:
             rows, ids = rows[finite], ids[finite]
         dataset = ArrayDataset(names, ids, data, rows, bad)
     except MemoryError:
-        raise _too_large(path) from None
+        raise OutOfMemoryError(f"the arrays do not fit into memory: {path}: {_MAPPED}") from None
     log.info("%s: %s", path, dataset.text())
     if bad:
         log.warning("%s: %d of %d samples left out: %s", path, len(bad), len(finite), listed(bad))
@@ -165,8 +165,9 @@ def _let_go(array: np.ndarray) -> None:
 
 def _bad_rows(rows: np.ndarray, file: str) -> list[BadSample]:
     """Return what is told of rows that hold something else than numbers."""
-    check_room(_BAD_BYTES * len(rows), f"a list of {len(rows)} bad samples: {file}", "replace them")
-    return [BadSample(f"row {row}", "a value that is not a finite number") for row in rows]
+    what = "a value that is not a finite number"
+    with room(_BAD_BYTES * len(rows), f"{what} in {len(rows)} samples: {file}", "replace them"):
+        return [BadSample(f"row {row}", what) for row in rows]
 
 
 @dataclass(frozen=True)
@@ -258,10 +259,8 @@ def _load_npz(path: str) -> list[tuple[np.ndarray, str]]:
 
 def _inflate(member: IO[bytes], header: _Header, file: str) -> np.ndarray:
     """Return the array behind a header; EOFError if the archive holds less of it."""
-    available = available_bytes()
-    if available is not None and header.nbytes > available:
-        raise _too_large(file)
-    array = np.empty(header.shape, header.dtype, header.order)
+    with room(header.nbytes, f"the arrays: {file}", _MAPPED):
+        array = np.empty(header.shape, header.dtype, header.order)
     left = array.reshape(-1, order="A").view(np.uint8)
     while left.size:
         piece = member.read(min(left.size, _READ_BYTES))
@@ -288,13 +287,6 @@ def _unreadable(file: str, error: Exception) -> DenetError:
         return DataError(f"no such file: {where}: give FNAME of FNAME_data.npy or FNAME.npz")
     what = " ".join(f"{error!s:.{_SHOWN_LENGTH}}".split())
     return DataError(f"cannot read the array: {where}: {what}")
-
-
-def _too_large(file: str) -> OutOfMemoryError:
-    return OutOfMemoryError(
-        f"the arrays do not fit into memory: {file}: save them as FNAME_data.npy and "
-        "FNAME_labels.npy, which stay on the disk"
-    )
 
 
 def _check_data(header: _Header, file: str) -> None:

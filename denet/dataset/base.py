@@ -11,7 +11,7 @@ import numpy as np
 
 from denet.dataset.sample_key import first_shuffled
 from denet.errors import DataError, UsageError, nearest_hint
-from denet.memory import check_room
+from denet.memory import room
 from denet.printable import printable
 
 MAX_IMAGE_PIXELS = 89_478_485  # Pillow's limit: a quarter of a GB as RGB
@@ -51,8 +51,8 @@ class Opening:
         """
         taken = min(count, self.max_samples or count)
         mend = "save fewer together, or take some of them with --max-samples"
-        check_room(SAMPLE_BYTES * taken, f"labels and order of {taken} samples: {where}", mend)
-        return choose_samples(count, self.max_samples, self.seed)
+        with room(SAMPLE_BYTES * taken, f"labels and order of {taken} samples: {where}", mend):
+            return choose_samples(count, self.max_samples, self.seed)
 
 
 class BadSample(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections import Counter
@@ -33,7 +34,8 @@ from denet.dataset.decoder import in_blocks
 from denet.dataset.image_options import Size, parse_image_options
 from denet.dataset.layout import check_classes, fitting
 from denet.dataset.walk import files_below
-from denet.errors import DataError, OutOfMemoryError
+from denet.errors import DataError
+from denet.memory import room
 
 log = logging.getLogger(__name__)
 
@@ -242,15 +244,11 @@ class _Reader:
         raise _bad_images(faults, self.files, self.kind)
 
     def _allocate(self, size: Size, channels: int) -> np.ndarray:
-        try:
-            return np.empty((len(self.files), size[1], size[0], channels), np.uint8)
-        except (MemoryError, ValueError):  # ValueError: more than any machine can address
-            gigabytes = len(self.files) * size[0] * size[1] * channels / 1e9
-            raise OutOfMemoryError(
-                f"{len(self.files)} images of {size[0]}x{size[1]} need {gigabytes:.1f} GB of "
-                f"memory: {os.path.dirname(self.files[0])}: read fewer with --max-samples, or "
-                "smaller ones with --extension KIND,crop=64"
-            ) from None
+        shape = (len(self.files), size[1], size[0], channels)
+        what = f"{shape[0]} images of {size[0]}x{size[1]}: {os.path.dirname(self.files[0])}"
+        mend = "read fewer with --max-samples, or smaller ones with --extension KIND,crop=64"
+        with room(math.prod(shape), what, mend):
+            return np.empty(shape, np.uint8)
 
     def _decode(self, pixels: np.ndarray, crop: bool, convert: bool) -> list[Fault]:
         """Fill ``pixels``; return the faults, or those up to a first colour fault."""

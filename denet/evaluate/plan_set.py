@@ -8,6 +8,7 @@ from denet.errors import OutOfMemoryError
 from denet.graph.graph import Graph
 from denet.graph.kernel import Backend
 from denet.graph.plan import Plan
+from denet.memory import REST_BYTES, Estimate, available_bytes, room
 
 
 class PlanSet:
@@ -29,29 +30,48 @@ class PlanSet:
     ):
         self._make_graph, self._backend = make_graph, backend
         self._mode, self._precision, self._advice = mode, precision, advice
-        self.full = self._fit(batch_size, lambda: self._make(batch_size, None))
+        graph = make_graph(batch_size)
+        with room(_fixed_bytes(graph), f"batch of {batch_size}", advice):
+            self.full = self._make(graph, None)
         self._plans: dict[int, Plan] = {}
 
     def __getitem__(self, batch_size: int) -> Plan:
         """Return the plan for batches of this size, ready to run."""
         if batch_size not in self._plans:
-            self._plans[batch_size] = self._fit(batch_size, lambda: self._prepared(batch_size))
+            try:
+                self._plans[batch_size] = self._prepared(batch_size)
+            except MemoryError as error:
+                raise OutOfMemoryError(
+                    f"batch of {batch_size}: it does not fit into memory ({error}): {self._advice}"
+                ) from error
         return self._plans[batch_size]
+
+    def check_memory(self, work: str, image_bytes: int, more_bytes: int = 0) -> None:
+        """Raise OutOfMemoryError, naming the ``work``, if full batches do not fit into memory.
+
+        ``image_bytes`` are those of the batches held at once, ``more_bytes`` do not grow with them.
+        """
+        plan = self.full
+        growing = {
+            "activations": plan.arena_bytes + plan.working_bytes,
+            "images": image_bytes,
+            "answers": 2 * sum(array.nbytes for array in plan.outputs.values()),  # and a copy
+        }
+        fixed = {"gradients": plan.gradients.nbytes, "rest": REST_BYTES + more_bytes}
+        Estimate(work, plan.batch_size, growing, fixed).check(available_bytes())
 
     def _prepared(self, batch_size: int) -> Plan:
         full = self.full
-        plan = full if batch_size == full.batch_size else self._make(batch_size, full)
+        whole = batch_size == full.batch_size
+        plan = full if whole else self._make(self._make_graph(batch_size), full)
         plan.prepare()
         return plan
 
-    def _make(self, batch_size: int, share: Plan | None) -> Plan:
-        graph = self._make_graph(batch_size)
+    def _make(self, graph: Graph, share: Plan | None) -> Plan:
         return Plan(graph, self._backend, self._mode, self._precision, share)
 
-    def _fit(self, batch_size: int, make: Callable[[], Plan]) -> Plan:
-        try:
-            return make()
-        except MemoryError as error:
-            raise OutOfMemoryError(
-                f"batch of {batch_size}: it does not fit into memory ({error}): {self._advice}"
-            ) from error
+
+def _fixed_bytes(graph: Graph) -> int:
+    """Return the bytes of what a plan takes when it is made: images, targets and parameters."""
+    tensors = (*graph.inputs.values(), *graph.parameters.values())
+    return sum(4 * tensor.type.size for tensor in tensors)

@@ -45,14 +45,19 @@ class Predictor:
         self._plans.full.load(values)
 
     def loader(self, dataset: Dataset, thread_num: int | None = 1) -> Loader:
-        """Return what gives the dataset in batches as the model takes them, in order."""
-        return Loader(
+        """Return what gives the dataset in batches as the model takes them, in order.
+
+        Raises OutOfMemoryError if there is less memory than to go through them takes.
+        """
+        loader = Loader(
             dataset,
             self.batch_size,
             self.model.preprocessing,
             thread_num=thread_num,
             training=False,
         )
+        self._plans.check_memory("prediction", loader.working_bytes)
+        return loader
 
     def outputs(self, data: np.ndarray) -> dict[str, np.ndarray]:
         """Return what the network says of normalised images (n, h, w, c), by name.

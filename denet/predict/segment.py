@@ -16,7 +16,7 @@ from denet.errors import DataError
 from denet.evaluate.classifier import check_fit
 from denet.evaluate.segmentation import NO_CLASS, Segmenter, over_image
 from denet.files import atomic_write, make_directory
-from denet.memory import check_room
+from denet.memory import room
 from denet.predict.image_files import find_images, picture_stems
 from denet.report.class_picture import class_picture
 
@@ -135,9 +135,10 @@ class PictureFiles:
     ):
         self._directory = Path(directory)
         self._max_image_pixels = max_image_pixels
-        check_room(_NAME_BYTES * len(names), f"names of {len(names)} pictures", "give fewer images")
+        what = f"names of {len(names)} pictures"
+        with room(_NAME_BYTES * len(names), what, "give fewer images"):
+            self._stems = dict(zip(names, picture_stems(names, root), strict=True))
         make_directory(self._directory)
-        self._stems = dict(zip(names, picture_stems(names, root), strict=True))
 
     def write(self, found: Segmented) -> None:
         """Write the pictures of an image; a label picture itself is never written over."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from denet.detect.box import BOX_CAPACITY
+from denet.evaluate.plan_set import PlanSet
 from denet.graph.kernel import Backend
 from denet.graph.plan import Plan
 from denet.memory import peak_bytes
@@ -36,8 +37,10 @@ def measure(
     A training step is one run of the plan, then the call that ``make_update(plan)`` returned.
     """
     start = time.perf_counter()
-    graph = model.graph(batch_size)
-    plan = Plan(graph, backend, mode, precision)
+    plans = PlanSet(model.graph, batch_size, backend, mode, precision)
+    plan = plans.full
+    images = sum(array.nbytes for array in plan.inputs.values())
+    plans.check_memory("a step", 2 * images, plan.weights.nbytes)  # of what an update keeps
     plan.load(model.values())
     update = make_update(plan) if make_update else None
     build_seconds = time.perf_counter() - start
@@ -52,7 +55,7 @@ def measure(
         seconds.append(time.perf_counter() - start)
     seconds = seconds[WARM_UP:]
     kinds = _seconds_by_kind(plan, update)
-    flops = graph.flops() // batch_size
+    flops = model.graph(batch_size).flops() // batch_size
     return {
         "mode": mode,
         "backend": backend.name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from denet.memory import Estimate, resident_bytes
+from denet.memory import REST_BYTES, Estimate, resident_bytes
 from denet.report.plotting import can_draw
 
 if TYPE_CHECKING:
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from denet.train.learner import Learner
 
 DRAWING = 38_000_000  # bytes that matplotlib takes
-REST = 8_000_000  # bytes of compiled kernels, stacks of threads, tables
 
 
 def estimate(learner: Learner, loader: Loader, test_arena: int) -> Estimate:
@@ -36,6 +35,6 @@ def estimate(learner: Learner, loader: Loader, test_arena: int) -> Estimate:
         "copies to save": copies,
         "order of the samples": loader.order_bytes,
         "curves": DRAWING if can_draw() else 0,
-        "rest": REST,
+        "rest": REST_BYTES,
     }
     return Estimate("training", loader.batch_size, growing, fixed, resident_bytes(), learner.factor)

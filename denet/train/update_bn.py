@@ -53,6 +53,7 @@ def update_bn(
     plans = PlanSet(
         lambda size: statistics_graph(model, size), loader.batch_size, backend, "train", precision
     )
+    plans.check_memory("taking statistics", loader.working_bytes, loader.order_bytes)
     plans.full.load(model.values())
     total = np.zeros(plans.full.states.shape)
     with closing(follow(loader, 0, "statistics")) as batches:

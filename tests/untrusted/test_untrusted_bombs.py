@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT
+from PIL import Image
 
 from denet.model.format import save_model
 from denet.model.model import Model
@@ -213,6 +214,24 @@ def test_rows_without_number(tmp_path: Path, name: str, command: str) -> None:
     done = run(tmp_path, *command.split(), name, "--extension", kind)
     check(done, {5}, "labels and order of")
     assert name in done.stderr
+
+
+def test_a_model_of_a_large_input(tmp_path: Path) -> None:
+    save_model(Model.create("P.A R", (3, 9000, 9000), ["a", "b"]), tmp_path / "large.mdl")
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    done = run(tmp_path, "model-predict", "--model", "large.mdl", "--input", "a.png")
+    check(done, {5}, "batch of 1: prediction needs ")
+    assert " are free: use smaller images (model-modify --image-size)" in done.stderr
+
+
+def test_images_that_become_large(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"set/{name}").mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / f"set/{name}/1.png")
+    data = ("--extension", "png,crop=30000", "--train", "set")
+    done = run(tmp_path, "model-train", *data, "--model-desc", "P.A R")
+    check(done, {5}, "2 images of 30000x30000: set/a: 5.40 GB of memory needed, ")
+    assert "read fewer with --max-samples" in done.stderr
 
 
 ENDLESS = {
