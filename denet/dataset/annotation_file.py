@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import json
+import io
 import math
 import os
 import stat
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
 
 from denet.dataset.base import printable
-from denet.errors import DataError, OutOfMemoryError
-from denet.memory import available_bytes, bytes_text
+from denet.errors import DataError
+from denet.memory import room
 
-MAX_XML_BYTES = 1 << 24  # of one image; real ones have a few thousand
-MAX_JSON_BYTES = 1 << 30  # that of COCO 2017 has 0.45 GB
-MAX_JSON_PARTS = 1 << 25  # objects and lists; that of COCO 2017 has some 4 million
-# bytes of memory while it is read: for each of the file, and for each object or list
-_JSON_EXPANSION, _JSON_PART_BYTES = 4, 240
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+MAX_LIST_BYTES = 1 << 27  # of a list of images or classes
+MAX_LIST_LINES = 2_000_000  # all of ImageNet are 1.3 million
+MAX_XML_BYTES = 1 << 22  # of one image; real ones have a few thousand
+MAX_XML_TAGS = 1 << 18  # an element has one or two; as many as 10,000 objects need
+_LINE_BYTES = 500  # of memory for a line and what becomes of it
 
 
 class _Builder(ElementTree.TreeBuilder):
@@ -29,8 +29,9 @@ class _Builder(ElementTree.TreeBuilder):
         raise ValueError("it has a DOCTYPE, which annotations do not need")
 
 
-def read_bytes(file: str, most: int) -> bytes:
-    """Return what is in a file of at most so many bytes. Raises DataError."""
+@contextmanager
+def opened(file: str, most: int) -> Iterator[BinaryIO]:
+    """Open a file of at most so many bytes. Raises DataError, also if reading it fails."""
     try:
         status = os.stat(file)
         if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
@@ -39,20 +40,33 @@ def read_bytes(file: str, most: int) -> bytes:
             raise DataError(
                 f"{status.st_size / 1e6:.0f} MB are too many for annotations: {printable(file)}"
             )
-        with open(file, "rb", buffering=0) as stream:
-            return stream.read()
+        with open(file, "rb") as stream:
+            yield stream
     except OSError as error:
         what = (error.strerror or str(error)).lower()
         raise DataError(f"{what}: {printable(os.path.abspath(file))}") from None
 
 
 def read_lines(file: str) -> list[str]:
-    """Return the lines of a UTF-8 text without blanks around them, empty ones left out."""
-    try:
-        text = read_bytes(file, MAX_XML_BYTES).decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise DataError(f"not text in UTF-8: {printable(file)}: save it as UTF-8") from None
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    """Return the lines of a UTF-8 text without blanks around them, empty ones left out.
+
+    Raises DataError, for more than MAX_LIST_LINES lines too, and OutOfMemoryError.
+    """
+    lines = []
+    with opened(file, MAX_LIST_BYTES) as stream, io.TextIOWrapper(stream, "utf-8-sig") as text:
+        most = min(os.fstat(stream.fileno()).st_size // 2, MAX_LIST_LINES)
+        with room(_LINE_BYTES * most, f"list: {printable(file)}", "split it"):
+            try:
+                for number, line in enumerate(text):
+                    if number == MAX_LIST_LINES:
+                        raise DataError(
+                            f"more than {MAX_LIST_LINES} lines: {printable(file)}: split it"
+                        )
+                    if stripped := line.strip():
+                        lines.append(stripped)
+            except UnicodeDecodeError:
+                raise DataError(f"not text in UTF-8: {printable(file)}: save it as UTF-8") from None
+    return lines
 
 
 def read_class_labels(folder: str) -> tuple[str, list[str] | None]:
@@ -68,7 +82,10 @@ def read_class_labels(folder: str) -> tuple[str, list[str] | None]:
 
 def read_xml(file: str) -> ElementTree.Element:
     """Return the root element of an XML file. Raises DataError."""
-    data = read_bytes(file, MAX_XML_BYTES)
+    with opened(file, MAX_XML_BYTES) as stream:
+        data = stream.read()
+    if data.count(b"<") > MAX_XML_TAGS:
+        raise DataError(f"more than {MAX_XML_TAGS} tags for one image: {printable(file)}")
     parser = ElementTree.XMLParser(target=_Builder())
     try:
         parser.feed(data)
@@ -96,27 +113,3 @@ def number_of(element: ElementTree.Element, field: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{field} is {text[:20]!r}, not a number")
     return value
-
-
-def read_json(file: str, convert: Callable[[dict[str, Any]], Any]) -> Any:
-    """Return what a JSON file holds, each object as ``convert`` gives it. Raises DataError.
-
-    Objects are converted as soon as they are complete, so memory does not hold all of them.
-    """
-    data = read_bytes(file, MAX_JSON_BYTES).removeprefix(_BYTE_ORDER_MARK)
-    parts = data.count(b"[") + data.count(b"{")
-    if parts > MAX_JSON_PARTS:
-        raise DataError(f"too many lists and objects for annotations: {printable(file)}")
-    available = available_bytes()
-    needed = max(_JSON_EXPANSION * len(data), _JSON_PART_BYTES * parts)
-    if available is not None and needed > available:
-        raise OutOfMemoryError(
-            f"annotations of {bytes_text(len(data))} may not fit into memory: {printable(file)}: "
-            "split them, or use another machine"
-        )
-    try:
-        text = str(data, "utf-8")
-        del data
-        return json.loads(text, object_hook=convert)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"cannot read the annotations: {printable(file)}: {error}") from None

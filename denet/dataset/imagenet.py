@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from denet.dataset.annotated import Annotated
-from denet.dataset.annotation_file import number_of, read_json, read_lines, read_xml
+from denet.dataset.annotation_file import number_of, read_lines, read_xml
 from denet.dataset.base import class_ids, printable
 from denet.dataset.boxes import Boxes
 from denet.dataset.decode import image_suffixes
 from denet.dataset.directory import Listing, list_directory
+from denet.dataset.json_lists import read_lists
 from denet.dataset.walk import directories_in
 from denet.errors import DataError
 
@@ -91,31 +92,23 @@ def _image_list(file: str) -> tuple[Listing, dict[int, list[float]]]:
     folder = os.path.dirname(file)
     listing, told = Listing(directories_in(folder)), {}
     known = set(listing.classes)
-    value = read_json(file, _listed)
+
+    def take(row: int, entry: Any) -> None:
+        name = entry.get("fname") if isinstance(entry, dict) else entry
+        class_name, base = _place(name, known, f"images[{row}]")
+        listing.files.append(os.path.join(folder, class_name, base))
+        listing.file_classes.append(class_name)
+        if isinstance(entry, dict):
+            told[row] = _listed_corners(entry.get("bboxs", []), f"images[{row}]")
+
+    mend = "mend it, or remove it and all images of the folders are taken"
     try:
-        images = value.get("images") if isinstance(value, dict) else None
-        if not isinstance(images, list) or value.get("version", 0) not in (0, 1):
-            raise ValueError('it is not {"version": 1, "images": [...]}')
-        for row, entry in enumerate(images):
-            name, boxes = entry if isinstance(entry, tuple) and len(entry) == 2 else (entry, None)
-            class_name, base = _place(name, known, f"images[{row}]")
-            listing.files.append(os.path.join(folder, class_name, base))
-            listing.file_classes.append(class_name)
-            if boxes is not None:
-                told[row] = _listed_corners(boxes, f"images[{row}]")
-    except ValueError as error:
-        raise DataError(
-            f"damaged list of images: {printable(file)}: {error}: mend it, or remove it and all "
-            "images of the folders are taken"
-        ) from None
+        found = read_lists(file, {"images": take})
+    except DataError as error:
+        raise DataError(f"{error}: {mend}") from None
+    if not found:
+        raise DataError(f"{printable(file)}: it holds no images: {mend}")
     return listing, told
-
-
-def _listed(value: dict[str, Any]) -> Any:
-    """Return an object of the list slim: an image as (name, boxes), a box as its corners."""
-    if "fname" in value:
-        return value["fname"], value.get("bboxs", [])
-    return tuple(map(value.get, _LISTED_CORNERS)) if "x0" in value else value
 
 
 def _place(name: Any, folders: set[str], where: str) -> tuple[str, str]:
@@ -132,9 +125,10 @@ def _listed_corners(boxes: Any, where: str) -> list[float]:
     """Return the corners of all boxes, one after the other. Raises ValueError."""
     corners: list[float] = []
     for box in boxes if isinstance(boxes, list) else [None]:
-        if not isinstance(box, tuple) or not all(map(_is_coordinate, box)):
+        own = [box.get(corner) if isinstance(box, dict) else None for corner in _LISTED_CORNERS]
+        if not all(map(_is_coordinate, own)):
             raise ValueError(f"{where}.bboxs is not a list of boxes with x0, x1, y0, y1")
-        corners += map(float, box)
+        corners += own
     return corners
 
 

@@ -16,13 +16,16 @@ from typing import Any, NamedTuple, TypeGuard
 import numpy as np
 
 from denet.dataset.annotated import Annotated
-from denet.dataset.annotation_file import read_class_labels, read_json
+from denet.dataset.annotation_file import read_class_labels
 from denet.dataset.base import ForeignClassError, class_ids, printable
 from denet.dataset.boxes import Boxes
+from denet.dataset.json_lists import read_lists
 from denet.dataset.layout import nothing_at
 from denet.errors import DataError, UsageError, nearest_hint
+from denet.memory import room
 
 _YEAR_SPLIT = re.compile(r"(\d{4})-(train|val|test|test-dev)")
+_NAME_BYTES, _BOX_BYTES = 1000, 300  # of memory for what becomes of an image and of a box
 _LARGEST_AREA = 1e18
 _NO_NUMBER = "is missing or not a whole number of 64 bits"
 _FILE = re.compile(r"(?:instances|image_info)_(.+)\.json")
@@ -43,37 +46,38 @@ class _Split(NamedTuple):
 
 
 class _Columns:
-    """Takes the annotations out of a JSON file while it is read."""
+    """What a file holds: its images and categories, and its boxes as columns of numbers."""
 
     def __init__(self) -> None:
+        self.images: list[tuple[str, int, tuple[int, int]]] = []  # file, number, (width, height)
+        self.categories: list[tuple[str, int]] = []  # name, number
         self.image_id, self.category_id, self.crowd = array("q"), array("q"), array("b")
         self.boxes, self.area = array("d"), array("d")
 
-    def convert(self, value: dict[str, Any]) -> Any:
-        """Keep an annotation with a box as numbers and drop it; return anything else slim."""
-        if "bbox" in value:
-            self._add(value)
-            return None
-        if "file_name" in value:
-            return tuple(value.get(key) for key in ("file_name", "id", "width", "height"))
-        return value
+    def add_image(self, position: int, entry: Any) -> None:
+        self.images.append(_image(position, entry))
 
-    def _add(self, value: dict[str, Any]) -> None:
-        place = f"annotations[{len(self.crowd)}]"
-        box = value["bbox"]
+    def add_category(self, position: int, entry: Any) -> None:
+        self.categories.append(_category(position, entry))
+
+    def add_annotation(self, position: int, entry: Any) -> None:
+        place = f"annotations[{position}]"
+        if not isinstance(entry, dict) or "bbox" not in entry:
+            raise ValueError(f"{place} has no bbox")
+        box = entry["bbox"]
         if not isinstance(box, list) or len(box) != 4:
             raise ValueError(f"{place}.bbox is not [x, y, width, height]")
         for name, column in (("image_id", self.image_id), ("category_id", self.category_id)):
             try:
-                column.append(value[name])
+                column.append(entry[name])
             except (KeyError, TypeError, OverflowError):
                 raise ValueError(f"{place}.{name} {_NO_NUMBER}") from None
         try:
             self.boxes.extend(box)
         except (TypeError, OverflowError):
             raise ValueError(f"{place}.bbox holds something else than numbers") from None
-        self.crowd.append(bool(value.get("iscrowd")))
-        area = value.get("area")
+        self.crowd.append(bool(entry.get("iscrowd")))
+        area = entry.get("area")
         if not isinstance(area, int | float) or not 0 <= area <= _LARGEST_AREA:
             area = math.nan
         self.area.append(area)
@@ -156,48 +160,48 @@ def _read_split(path: str, folder: str, split: str) -> _Split:
             "options in the README"
         )
     columns = _Columns()
-    value = read_json(file, columns.convert)
-    try:
-        return _split(path, name, value, columns)
-    except ValueError as error:
-        raise DataError(f"damaged annotations: {printable(file)}: {error}") from None
+    found = read_lists(
+        file,
+        {
+            "images": columns.add_image,
+            "categories": columns.add_category,
+            "annotations": columns.add_annotation,
+        },
+    )
+    names = len(columns.images) + len(columns.categories)
+    needed = _NAME_BYTES * names + _BOX_BYTES * len(columns.crowd)
+    mend = "split them, or use a machine with more memory"
+    with room(needed, f"annotations: {printable(file)}", mend):
+        try:
+            if lacking := [each for each in ("images", "categories") if each not in found]:
+                raise ValueError(f"it holds no {lacking[0]}")
+            return _split(path, name, columns)
+        except ValueError as error:
+            raise DataError(f"damaged annotations: {printable(file)}: {error}") from None
 
 
-def _split(path: str, name: str, value: Any, columns: _Columns) -> _Split:
+def _split(path: str, name: str, columns: _Columns) -> _Split:
     """Check and join what a file holds; ValueError names the field that is wrong."""
-    if not isinstance(value, dict):
-        raise ValueError("it holds no object with images and categories")
-    images = [_image(*each) for each in enumerate(_list(value, "images"))]
-    numbers = [_category(*each) for each in enumerate(_list(value, "categories"))]
-    for position, each in enumerate(_list({"annotations": [], **value}, "annotations")):
-        if each is not None:
-            raise ValueError(f"annotations[{position}] has no bbox")
     corners = np.asarray(columns.boxes, np.float64).reshape(-1, 4)
     wrong = np.flatnonzero(~np.isfinite(corners).all(axis=1))
     if len(wrong):
         raise ValueError(f"annotations[{wrong[0]}].bbox holds something else than numbers")
     with np.errstate(over="ignore"):  # infinite: clipped to the image
         corners[:, 2:] += corners[:, :2]
-    folder = _image_folder(path, name, [file for file, _, _ in images])
-    ids = [image_id for _, image_id, _ in images]
+    folder = _image_folder(path, name, [file for file, _, _ in columns.images])
+    ids = [image_id for _, image_id, _ in columns.images]
+    numbers = [number for _, number in columns.categories]
     return _Split(
-        [os.path.join(folder, file) for file, _, _ in images],
+        [os.path.join(folder, file) for file, _, _ in columns.images],
         ids,
-        [size for _, _, size in images],
-        {label: number for label, number in numbers},
+        [size for _, _, size in columns.images],
+        dict(columns.categories),
         _positions(columns.image_id, ids, "image_id", "images"),
         corners,
-        _positions(columns.category_id, [n for _, n in numbers], "category_id", "categories"),
+        _positions(columns.category_id, numbers, "category_id", "categories"),
         np.asarray(columns.crowd, np.bool_),
         np.asarray(columns.area, np.float64),
     )
-
-
-def _list(value: dict[str, Any], field: str) -> list[Any]:
-    found = value.get(field)
-    if not isinstance(found, list):
-        raise ValueError(f"{field} is not a list")
-    return found
 
 
 def _is_number(value: Any) -> TypeGuard[int]:
@@ -206,7 +210,9 @@ def _is_number(value: Any) -> TypeGuard[int]:
 
 def _image(position: int, entry: Any) -> tuple[str, int, tuple[int, int]]:
     """Return file, number and (width, height), 0 if not told."""
-    file, image_id, *size = entry if isinstance(entry, tuple) else (None, None, None, None)
+    fields: dict[str, Any] = entry if isinstance(entry, dict) else {}
+    file, image_id = fields.get("file_name"), fields.get("id")
+    size: list[Any] = [fields.get("width"), fields.get("height")]
     if not isinstance(file, str) or not file:
         raise ValueError(f"images[{position}].file_name is missing")
     if os.path.isabs(file) or ".." in file.replace("\\", "/").split("/") or "\0" in file:
@@ -219,7 +225,8 @@ def _image(position: int, entry: Any) -> tuple[str, int, tuple[int, int]]:
 
 def _category(position: int, entry: Any) -> tuple[str, int]:
     """Return name and number."""
-    name, number = (entry.get("name"), entry.get("id")) if isinstance(entry, dict) else (None, None)
+    fields: dict[str, Any] = entry if isinstance(entry, dict) else {}
+    name, number = map(fields.get, ("name", "id"))
     if not isinstance(name, str) or not name:
         raise ValueError(f"categories[{position}].name is missing")
     if not _is_number(number):

@@ -229,7 +229,12 @@ def test_damaged_annotations(tmp_path, change, reason):
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"[]", b"{", b"\xff\xfe", b"[" * 100_000, b"1" * 10_000, b'{"images": [}']
+    "data",
+    [
+        *(b"", b"[]", b"{", b"\xff\xfe", b"[" * 100_000, b"1" * 10_000, b'{"images": [}'),
+        *(b'{"images": [], }', b'{"x": [1,]}', b'{"x": [1 2]}', b'{"x" 1}', b'{"x": 1} {}'),
+        *(b'{"images": [], "images": []}', b'{"x": ' + b"[" * 100_000, b'{"x": ' + b"1" * 10_000),
+    ],
 )
 def test_what_is_no_json(tmp_path, data):
     write_coco(tmp_path, content([image(1)]))

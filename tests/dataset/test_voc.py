@@ -298,10 +298,26 @@ def test_annotations_are_bounded(tmp_path):
         read_annotation(str(file))
 
 
-def test_deep_annotations_do_no_harm(tmp_path):
-    file = tmp_path / "a.xml"
-    file.write_bytes(b"<a>" * 100_000 + b"</a>" * 100_000)
-    assert read_annotation(str(file)) == ((0, 0), [])
+@pytest.mark.parametrize(
+    "text", ["<a>" * 100_000 + "</a>" * 100_000, f"<a>{'<b/>' * ((1 << 18) - 2)}</a>"]
+)
+def test_deep_and_long_annotations_do_no_harm(tmp_path, text):
+    (tmp_path / "a.xml").write_text(text)
+    assert read_annotation(str(tmp_path / "a.xml")) == ((0, 0), [])
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("<a>" * 300_000, "more than 262144 tags for one image: .*a.xml"),
+        (f"<a>{'<b/>' * ((1 << 18) - 1)}</a>", "more than 262144 tags for one image: .*a.xml"),
+        (f"<a>{' ' * (1 << 22)}</a>", "4 MB are too many for annotations: .*a.xml"),
+    ],
+)
+def test_annotations_that_would_grow(tmp_path, text, reason):
+    (tmp_path / "a.xml").write_text(text)
+    with pytest.raises(DataError, match=reason):
+        read_annotation(str(tmp_path / "a.xml"))
 
 
 @pytest.mark.parametrize("told", [(0, 0), (-5, 3), ("", ""), ("x", 5), (1e300, 2)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import numpy as np
 import pytest
 from annotated_files import object_xml, save_image, voc_xml, write_coco, write_voc
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from untrusted.damage import damaged, damaged_json, outcome
 
-from denet.dataset import annotation_file, open_dataset
+from denet.dataset import annotation_file, json_lists, open_dataset
 from denet.dataset import imagenet as imagenet_reader
 from denet.errors import DataError
 
@@ -43,6 +45,11 @@ def check(root: Path, extension: str, file: str) -> None:
         assert np.isfinite(dataset.area).all()
 
     outcome(read, file)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("json")
 
 
 @pytest.fixture(scope="module")
@@ -120,16 +127,77 @@ def test_damaged_list_of_images(imagenet: Path, content: bytes) -> None:
     check_images(imagenet, content)
 
 
-def test_lists_of_nothing_are_bounded(coco: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two characters of text are a list of 56 bytes."""
-    monkeypatch.setattr(annotation_file, "MAX_JSON_PARTS", 1000)
-    (coco / "annotations/instances_train.json").write_text(f"[{'[],' * 1000}[]]")
-    with pytest.raises(DataError, match="too many lists and objects for annotations: .*train.json"):
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("MAX_JSON_BYTES", "{" + " " * 1000, "0 MB are too many for annotations: .*train.json"),
+        ("MAX_ENTRY", f'{{"x": ["{"y" * 1000}"]}}', "more than 1000 characters in one entry"),
+        ("MAX_ENTRIES", f'{{"x": [{"[]," * 999}[], []]}}', "more than 1000 entries"),
+    ],
+)
+def test_annotations_are_bounded(
+    coco: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str, words: str
+) -> None:
+    monkeypatch.setattr(json_lists, name, 1000)
+    (coco / "annotations/instances_train.json").write_text(text)
+    with pytest.raises(DataError, match=words):
         open_dataset(coco, "mscoco,train", progress=False)
 
 
-def test_long_files_are_bounded(coco: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(annotation_file, "MAX_JSON_BYTES", 1000)
-    (coco / "annotations/instances_train.json").write_text("[" + " " * 1000 + "]")
-    with pytest.raises(DataError, match="0 MB are too many for annotations: .*train.json"):
-        open_dataset(coco, "mscoco,train", progress=False)
+def test_long_lists_take_little_memory(coco: Path) -> None:
+    """10 MB of whole numbers, which would be 50 MB of them in Python."""
+    numbers = "[" + "1000000," * 100_000 + "1]"
+    text = f'{{"x": [{numbers}{f", {numbers}" * 11}], "images": []}}'
+    (coco / "annotations/instances_train.json").write_text(text)
+    del text
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="it holds no categories"):
+            open_dataset(coco, "mscoco,train", progress=False)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 40_000_000
+
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+VALUES = st.recursive(
+    LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=9
+)
+
+
+@settings(max_examples=50)
+@given(
+    content=st.dictionaries(st.text(), VALUES | st.lists(VALUES), max_size=5),
+    indent=st.none() | st.integers(0, 9),
+    ascii_only=st.booleans(),
+    window=st.integers(1, 99),
+)
+def test_lists_read_a_window_at_a_time_are_those_of_the_json_module(
+    folder: Path, content: dict[str, Any], indent: int | None, ascii_only: bool, window: int
+) -> None:
+    text = json.dumps(content, indent=indent, ensure_ascii=ascii_only)
+    (folder / "x.json").write_bytes(text.encode())
+    lists = {name: value for name, value in content.items() if isinstance(value, list)}
+    found: dict[str, list[Any]] = {name: [] for name in lists}
+    takers = {name: (lambda place, entry, to=to: to.append(entry)) for name, to in found.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_lists, "_WINDOW", window)
+        patch.setattr(json_lists, "MAX_ENTRY", len(text))
+        assert json_lists.read_lists(str(folder / "x.json"), takers) == found.keys()
+    assert found == lists
+
+
+@given(st.integers(0, 3000), st.sampled_from(["", "a", "a 1", "b -1", "é", "../a", " "]))
+def test_any_number_of_lines(voc: Path, count: int, line: str) -> None:
+    (voc / "Annotations/a.xml").write_text(VOC)
+    (voc / "ImageSets/Main/val.txt").write_text(f"{line}\n" * count, encoding="utf-8")
+    check(voc, "voc,val", "")
+
+
+def test_lines_are_bounded(voc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(annotation_file, "MAX_LIST_LINES", 1000)
+    for line in ("a\n", "\n"):
+        (voc / "ImageSets/Main/val.txt").write_text(line * 1001)
+        with pytest.raises(DataError, match="more than 1000 lines: .*val.txt"):
+            open_dataset(voc, "voc,val", progress=False)

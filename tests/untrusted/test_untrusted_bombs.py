@@ -14,13 +14,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from annotated_files import object_xml, voc_xml, write_voc
 from conftest import ROOT
 from PIL import Image
 
+from denet.memory import THREAD_BYTES
 from denet.model.format import save_model
 from denet.model.model import Model
 
 MEMORY = 2_000_000  # KiB of address space
+THREADS = THREAD_BYTES // 1024 * (2 + (os.cpu_count() or 1))  # kept of it for threads
 SECONDS = 60  # they take some; a hang takes for ever
 MEGABYTE, GIGABYTE = 1 << 20, 1 << 30
 
@@ -51,6 +54,11 @@ def write_noise_of_gzip(path: Path) -> None:
 def write_long_text(path: Path) -> None:
     """JSON of just less text than is read."""
     path.write_bytes(gzipped(b'{"version": 3, "a": "', b"x" * MEGABYTE, 1000))
+
+
+def write_wide_text(path: Path) -> None:
+    """One character more makes each of the others take four bytes."""
+    path.write_bytes(gzipped('{"version": 3, "a": "\U0001f600'.encode(), b"x" * MEGABYTE, 400))
 
 
 def write_many_elements(path: Path) -> None:
@@ -87,15 +95,18 @@ def write_sparse_weights(path: Path) -> None:
 MODELS = {
     "noise.mdl.gz": (write_noise_of_gzip, {3, 5}),
     "text.mdl.gz": (write_long_text, {5}),
+    "wide.mdl.gz": (write_wide_text, {3}),
     "elements.mdl.gz": (write_many_elements, {3}),
     "members.mdl.gz": (write_many_members, {3}),
     "sparse.mdl": (write_sparse_weights, {3, 5}),
 }
 
 
-def run(directory: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(
+    directory: Path, name: str, *arguments: str, memory: int = MEMORY
+) -> subprocess.CompletedProcess[str]:
     """Run a command with little memory."""
-    limited = f'ulimit -v {MEMORY}; exec "$@"'
+    limited = f'ulimit -v {memory}; exec "$@"'
     return subprocess.run(
         ["bash", "-c", limited, "bash", sys.executable, str(ROOT / "bin" / name), *arguments],
         cwd=directory,
@@ -232,6 +243,39 @@ def test_images_that_become_large(tmp_path: Path) -> None:
     done = run(tmp_path, "model-train", *data, "--model-desc", "P.A R")
     check(done, {5}, "2 images of 30000x30000: set/a: 5.40 GB of memory needed, ")
     assert "read fewer with --max-samples" in done.stderr
+
+
+def write_lines(root: Path, name: str) -> None:
+    (root / "ImageSets/Main").mkdir(parents=True)
+    (root / f"ImageSets/Main/{name}.txt").write_text("1\n" * 8_000_000)
+
+
+def write_nested(root: Path, name: str) -> None:
+    write_voc(root, {name: "<a>" * 1_300_000, "good": voc_xml(object_xml())})
+
+
+def write_numbers(root: Path, name: str) -> None:
+    (root / "annotations").mkdir()
+    text = '{"categories": [' + "1000000," * 12_000_000 + "1]}"
+    (root / f"annotations/instances_{name}.json").write_text(text)
+
+
+ANNOTATIONS = {
+    "lines": (write_lines, "voc,lines", 5, "1.00 GB of memory needed"),
+    "nested": (write_nested, "voc,train", 3, "more than 262144 tags"),
+    "numbers": (write_numbers, "mscoco,numbers", 3, "categories[0].name is missing"),
+}
+
+
+@pytest.mark.parametrize("name", ANNOTATIONS)
+def test_annotations(tmp_path: Path, name: str) -> None:
+    """16 MB of lines, 4 MB of elements or 100 MB of numbers, read in 600 MB."""
+    write, extension, code, words = ANNOTATIONS[name]
+    write(tmp_path, name)
+    line = ("model-train", "--model-desc", "P.A R", "--train", ".", "--extension", extension)
+    done = run(tmp_path, *line, memory=600_000 + THREADS)
+    check(done, {code}, name)
+    assert words in done.stderr
 
 
 ENDLESS = {

@@ -6,25 +6,41 @@ import json
 from typing import Any
 
 from denet.errors import DataError
+from denet.memory import bytes_text, room
 
-MAX_ELEMENTS = 2_000_000  # each costs about 100 bytes of memory; as many as a million labels need
+MAX_ELEMENTS = 2_000_000  # as many as a million labels need
 MAX_DEPTH = 100  # models take 5; what Python nests deeper than 1000 it can neither show nor save
 MAX_DIGITS = 18  # of a whole number; a longer one takes time by the square of its length
+MAX_WIDE_BYTES = 1 << 26  # of a text that is not ASCII; weights are, and labels can be escaped
+_ELEMENT_BYTES = 100  # of memory for each, about
+_WIDEST = 4  # bytes that a character takes in memory where not all are ASCII
 
 
 def parse_object(text: bytes | bytearray, source: str) -> dict[str, Any]:
     """Return the JSON object in ``text`` (UTF-8); raise DataError naming ``source``.
 
     Elements are counted before anything is built: a few bytes of text can ask for a hundred times
-    their size. The count is an upper bound, as separators inside strings count too.
+    their size. The count is an upper bound, as separators inside strings count too. Raises
+    OutOfMemoryError if what is built may not fit.
     """
     elements = sum(text.count(separator) for separator in (b",", b"[", b"{"))
     if elements > MAX_ELEMENTS:
         raise DataError(f"damaged model file: {source}: {elements} JSON elements are too many")
-    try:
-        value = json.loads(str(text, "utf-8"), parse_int=_whole_number)
-    except (ValueError, RecursionError) as error:  # a UnicodeDecodeError is a ValueError
-        raise DataError(f"damaged model file: {source}: not readable as JSON ({error})") from error
+    plain = text.isascii()
+    if not plain and len(text) > MAX_WIDE_BYTES:
+        raise DataError(f"damaged model file: {source}: {len(text)} bytes of JSON beyond ASCII")
+    read, made = 1 if plain else _WIDEST, 1 if plain and b"\\u" not in text else _WIDEST
+    needed = (read + made) * len(text) + _ELEMENT_BYTES * elements
+    what = f"{bytes_text(len(text))} of JSON: {source}"
+    with room(needed, what, "use a machine with more memory"):
+        try:
+            characters = str(text, "utf-8")
+            del text  # a third copy of what can be a gigabyte
+            value = json.loads(characters, parse_int=_whole_number)
+        except (ValueError, RecursionError) as error:  # a UnicodeDecodeError is a ValueError
+            raise DataError(
+                f"damaged model file: {source}: not readable as JSON ({error})"
+            ) from error
     if not isinstance(value, dict):
         raise DataError(f"damaged model file: {source}: JSON holds no object")
     if _deeper(value, MAX_DEPTH):

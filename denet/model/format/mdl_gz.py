@@ -21,6 +21,7 @@ from denet.files import atomic_write
 from denet.graph.graph import Graph
 from denet.layer.base import Layer
 from denet.layer.deconvolution import Deconvolution
+from denet.memory import room
 from denet.model.format.content import (
     MAX_CLASSES,
     check_writable,
@@ -53,6 +54,7 @@ log = logging.getLogger(__name__)
 VERSION = 3
 DATE = "1970-01-01 00:00:00"  # 2017 wrote that of today; equal models are to give equal files
 MAX_TEXT_BYTES = 1 << 30  # the largest network of 2017 takes half of it
+_TEXT_COPIES = 2  # of the text in memory while JSON is made of it
 SHOWN_LAYERS = 9  # of many that are unknown
 _CHUNK_BYTES = 1 << 20
 _MODE_CHANNELS = {"RGB": 3, "L": 1}
@@ -114,12 +116,17 @@ def _check_positions(last: Record, shape: MapShape) -> None:
 
 
 def _inflate(source: str) -> bytearray:
-    """Return the text of a gzip file, as long as it stays below MAX_TEXT_BYTES."""
+    """Return the text of a gzip file, as long as it stays below MAX_TEXT_BYTES.
+
+    What comes out can be a thousand times the file. Raises DataError, OutOfMemoryError.
+    """
     text = bytearray()
     try:
         with gzip.open(source) as file:
             while chunk := file.read(_CHUNK_BYTES):
-                text += chunk
+                needed = _TEXT_COPIES * (len(text) + len(chunk))
+                with room(needed, f"the text of {source}", "use a machine with more memory"):
+                    text += chunk
                 if len(text) > MAX_TEXT_BYTES:
                     raise DataError(
                         f"damaged model file: {source}: more than {MAX_TEXT_BYTES} bytes of text"
