@@ -37,9 +37,7 @@ def opened(file: str, most: int) -> Iterator[BinaryIO]:
         if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
             raise DataError(f"not a file: {printable(file)}")
         if status.st_size > most:
-            raise DataError(
-                f"{status.st_size / 1e6:.0f} MB are too many for annotations: {printable(file)}"
-            )
+            raise DataError(f"{status.st_size / 1e6:.0f} MB are too many: {printable(file)}")
         with open(file, "rb") as stream:
             yield stream
     except OSError as error:
@@ -52,20 +50,25 @@ def read_lines(file: str) -> list[str]:
 
     Raises DataError, for more than MAX_LIST_LINES lines too, and OutOfMemoryError.
     """
+    with opened(file, MAX_LIST_BYTES) as stream:
+        return lines_of(stream, os.fstat(stream.fileno()).st_size, file)
+
+
+def lines_of(stream: BinaryIO, size: int, name: str) -> list[str]:
+    """Return what ``read_lines`` does, of a stream of so many bytes; ``name`` is for errors."""
     lines = []
-    with opened(file, MAX_LIST_BYTES) as stream, io.TextIOWrapper(stream, "utf-8-sig") as text:
-        most = min(os.fstat(stream.fileno()).st_size // 2, MAX_LIST_LINES)
-        with room(_LINE_BYTES * most, f"list: {printable(file)}", "split it"):
-            try:
-                for number, line in enumerate(text):
-                    if number == MAX_LIST_LINES:
-                        raise DataError(
-                            f"more than {MAX_LIST_LINES} lines: {printable(file)}: split it"
-                        )
-                    if stripped := line.strip():
-                        lines.append(stripped)
-            except UnicodeDecodeError:
-                raise DataError(f"not text in UTF-8: {printable(file)}: save it as UTF-8") from None
+    with (
+        io.TextIOWrapper(stream, "utf-8-sig") as text,
+        room(_LINE_BYTES * min(size // 2, MAX_LIST_LINES), f"list: {printable(name)}", "split it"),
+    ):
+        try:
+            for number, line in enumerate(text):
+                if number == MAX_LIST_LINES:
+                    raise DataError(f"more than {MAX_LIST_LINES} lines: {name}: split it")
+                if stripped := line.strip():
+                    lines.append(stripped)
+        except UnicodeDecodeError:
+            raise DataError(f"not text in UTF-8: {name}: save it as UTF-8") from None
     return lines
 
 

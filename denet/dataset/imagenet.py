@@ -125,7 +125,9 @@ def _listed_corners(boxes: Any, where: str) -> list[float]:
     """Return the corners of all boxes, one after the other. Raises ValueError."""
     corners: list[float] = []
     for box in boxes if isinstance(boxes, list) else [None]:
-        own = [box.get(corner) if isinstance(box, dict) else None for corner in _LISTED_CORNERS]
+        own: list[Any] = [
+            box.get(corner) if isinstance(box, dict) else None for corner in _LISTED_CORNERS
+        ]
         if not all(map(_is_coordinate, own)):
             raise ValueError(f"{where}.bboxs is not a list of boxes with x0, x1, y0, y1")
         corners += own

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import threading
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
+from denet.dataset.annotation_file import MAX_LIST_BYTES, lines_of, read_lines
 from denet.dataset.augment import centre_view
 from denet.dataset.base import MAX_IMAGE_PIXELS, BadSample, Dataset, Samples
 from denet.dataset.decode import decode_files, decode_image, image_suffixes, quiet_pillow, reason
@@ -22,7 +23,6 @@ from denet.errors import DataError, UsageError
 from denet.memory import bytes_text
 
 STDIN = "-"  # stands for the list of paths on standard input
-_MAX_LIST_BYTES, _MAX_LIST_LINES = 1 << 27, 1 << 22
 
 
 def find_images(path: str | os.PathLike[str]) -> list[str]:
@@ -148,31 +148,16 @@ class ContainedFiles(Dataset):
 
 
 def _listed(path: Path) -> list[str]:
-    if path.exists() and not path.is_file():  # reading a pipe would wait for ever
-        raise DataError(f"input: cannot read the list {path}: not a file")
     try:
-        with path.open("rb") as file:
-            return _lines(file, str(path))
-    except OSError as error:
-        raise DataError(f"input: cannot read the list {path}: {reason(error)}") from error
+        return read_lines(os.fspath(path))
+    except DataError as error:
+        raise DataError(f"input: cannot read the list: {error}") from None
 
 
 def _listed_stdin() -> list[str]:
     if sys.stdin is None or sys.stdin.closed:
         raise DataError("input: standard input is closed: give a list.txt")
-    return _lines(sys.stdin.buffer, "on standard input")
-
-
-def _lines(file: BinaryIO, name: str) -> list[str]:
-    """Return the lines of a list without blanks around them, empty ones left out."""
-    data = file.read(_MAX_LIST_BYTES + 1)
-    if len(data) > _MAX_LIST_BYTES or data.count(b"\n") > _MAX_LIST_LINES:
-        raise DataError(
-            f"input: the list {name} is too long: give at most {_MAX_LIST_LINES:,} paths and "
-            f"{bytes_text(_MAX_LIST_BYTES)} at a time"
-        )
-    try:
-        text = str(data, "utf-8-sig")
-    except UnicodeDecodeError:
-        raise DataError(f"input: cannot read the list {name}: not UTF-8 text") from None
-    return [line for each in text.split("\n") if (line := each.strip())]
+    data = sys.stdin.buffer.read(MAX_LIST_BYTES + 1)
+    if len(data) > MAX_LIST_BYTES:
+        raise DataError(f"input: more than {bytes_text(MAX_LIST_BYTES)} on standard input")
+    return lines_of(io.BytesIO(data), len(data), "standard input")

@@ -190,10 +190,10 @@ def test_a_list_on_standard_input(monkeypatch):
     # one path per line, whatever characters a path may hold
     text = "\ufeffphotos/1.png\r\n\n  b\u2028c.png\n/d e.jpg"
     assert found(text.encode()) == ["photos/1.png", "b\u2028c.png", "/d e.jpg"]
-    with pytest.raises(DataError, match="list on standard input: not UTF-8 text"):
+    with pytest.raises(DataError, match="not text in UTF-8: standard input"):
         found(b"\xff\n")
-    with pytest.raises(DataError, match="list on standard input is too long: .*4,194,304 paths"):
-        found(b"a\n" * ((1 << 22) + 1))
+    with pytest.raises(DataError, match="more than 2000000 lines: standard input"):
+        found(b"a\n" * 2_000_001)
     monkeypatch.setattr("sys.stdin", None)
     with pytest.raises(DataError, match="standard input is closed"):
         find_images("-")
@@ -203,7 +203,9 @@ def test_a_list_that_is_too_long(tmp_path):
     path = tmp_path / "list.txt"
     path.touch()
     os.truncate(path, 1 << 40)  # sparse
-    with pytest.raises(DataError, match=r"the list .*list.txt is too long: .* 134 MB at a time"):
+    with pytest.raises(
+        DataError, match="the list: 1099512 MB are too many: .*list.txt"
+    ):
         find_images(path)
 
 

@@ -17,6 +17,7 @@ from untrusted.damage import damaged, damaged_json, outcome
 from denet.dataset import annotation_file, json_lists, open_dataset
 from denet.dataset import imagenet as imagenet_reader
 from denet.errors import DataError
+from denet.predict.image_files import find_images
 
 VOC = voc_xml(object_xml("cat", (1, 2, 10, 9)), object_xml("dog", (3, 3, 8, 8)))
 COCO: dict[str, Any] = {
@@ -130,7 +131,7 @@ def test_damaged_list_of_images(imagenet: Path, content: bytes) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("MAX_JSON_BYTES", "{" + " " * 1000, "0 MB are too many for annotations: .*train.json"),
+        ("MAX_JSON_BYTES", "{" + " " * 1000, "0 MB are too many: .*train.json"),
         ("MAX_ENTRY", f'{{"x": ["{"y" * 1000}"]}}', "more than 1000 characters in one entry"),
         ("MAX_ENTRIES", f'{{"x": [{"[]," * 999}[], []]}}', "more than 1000 entries"),
     ],
@@ -201,3 +202,12 @@ def test_lines_are_bounded(voc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (voc / "ImageSets/Main/val.txt").write_text(line * 1001)
         with pytest.raises(DataError, match="more than 1000 lines: .*val.txt"):
             open_dataset(voc, "voc,val", progress=False)
+
+
+def test_lines_of_image_files_are_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(annotation_file, "MAX_LIST_LINES", 1000)
+    (folder / "list.txt").write_text("a.png\n" * 1001)
+    with pytest.raises(
+        DataError, match="input: cannot read the list: more than 1000 lines: .*t.txt"
+    ):
+        find_images(folder / "list.txt")
