@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,17 +33,22 @@ def make_directory(path: str | os.PathLike[str]) -> Path:
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a new empty file in the directory of ``path``; rename it to ``path`` on success.
+    """Yield a new empty file on the disk of ``path``; rename it to ``path`` on success.
 
     The content is on the disk before the name changes. After any failure the file that ``path``
     named before is intact and the new one is gone. Raises DataError with path and reason.
+
+    The new file lies in a directory of its own, .NAME.xxxxxxxx.tmp beside ``path``: what a library
+    writes beside it, and a process that is killed leaves, tells by its place whose it is.
     """
     target = Path(os.path.realpath(path))  # a link stays a link: the file behind it is replaced
     if is_device(target):  # it would become a plain file
         raise DataError(f"cannot write: {os.fspath(path)}: a device or pipe: give a file")
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    directory = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    temporary = directory / target.name
     try:
-        temporary.touch(exist_ok=False)
+        directory.mkdir()
+        temporary.touch()
         mode = (target if target.is_file() else temporary).stat().st_mode & 0o777
         yield temporary
         temporary.chmod(mode)  # a library that writes the file may have made it private
@@ -54,8 +60,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         reason = error.strerror or str(error)
         raise DataError(f"cannot write: {os.fspath(path)}: {reason}") from error
     finally:
-        with suppress(OSError):
-            temporary.unlink()
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 @contextmanager

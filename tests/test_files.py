@@ -18,10 +18,19 @@ def files(directory):
 
 def test_content_appears_under_the_final_name(tmp_path):
     with atomic_write(tmp_path / "a.mdl") as temporary:
-        assert temporary.parent == tmp_path
+        assert temporary.parent.parent == tmp_path  # a rename within one disk
         temporary.write_bytes(b"new")
         assert not (tmp_path / "a.mdl").exists()
     assert (tmp_path / "a.mdl").read_bytes() == b"new"
+    assert files(tmp_path) == ["a.mdl"]
+
+
+def test_what_a_library_leaves_beside_the_file_goes_too(tmp_path):
+    with pytest.raises(ValueError), atomic_write(tmp_path / "a.mdl") as temporary:
+        (temporary.parent / ".tmpAbCdEf").write_bytes(b"half")
+        raise ValueError
+    with atomic_write(tmp_path / "a.mdl") as temporary:
+        (temporary.parent / ".tmpAbCdEf").write_bytes(b"half")
     assert files(tmp_path) == ["a.mdl"]
 
 
