@@ -41,10 +41,10 @@ picture=$dir/shapes/test/star/0000.png
 model-predict --model "$model" --input "$picture" --draw "$dir/star.png"
 
 say "Done. Look at
-   $dir/run/curves.png      training cost, test error and learning rate
-   $dir/run/metrics.csv     the same as numbers
-   $dir/report/             errors per class, confusion matrix, most confident mistakes
-   $dir/answers.csv         what the network says of each test picture
-   $dir/star.png            the picture beside its most probable classes
+   $dir/run/shapes_curves.png   training cost, test error and learning rate
+   $dir/run/shapes_metrics.csv  the same as numbers
+   $dir/report/                 errors per class, confusion matrix, most confident mistakes
+   $dir/answers.csv             what the network says of each test picture
+   $dir/star.png                the picture beside its most probable classes
    $model
 Next: '. .venv/bin/activate', model-train --help, and 'Your own data' in README.md."

@@ -271,10 +271,9 @@ def start_log(values: argparse.Namespace) -> None:
     log.addHandler(MemoryHandler(capacity=1 << 16, flushLevel=logging.CRITICAL + 1))
 
 
-def log_to_file(path: Path, append: bool = False) -> None:
-    """Write all messages into a file too, first those that came before it could exist."""
-    mode = "a" if append else "w"
-    handler = logging.FileHandler(path, mode, encoding="utf-8", errors="backslashreplace")
+def log_to_file(path: Path) -> None:
+    """Append all messages to a file too, first those that came before it could exist."""
+    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(_LineFormatter("%(asctime)s %(levelname)s %(message)s"))
     log = logging.getLogger("denet")
     for earlier in [each for each in log.handlers if isinstance(each, MemoryHandler)]:

@@ -1,4 +1,4 @@
-"""Options in YAML: read from --config, written by --print-config and into run.yaml."""
+"""Options in YAML: read from --config, written by --print-config and into PREFIX_run.yaml."""
 
 from __future__ import annotations
 

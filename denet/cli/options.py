@@ -49,7 +49,7 @@ class Option:
     default: Any = None
     count: int | str | None = None
     metavar: str | tuple[str, ...] | None = None
-    recorded: bool = True  # whether --print-config and run.yaml tell it
+    recorded: bool = True  # whether --print-config and PREFIX_run.yaml tell it
 
     @property
     def key(self) -> str:

@@ -13,7 +13,7 @@ from denet.cli.options import ENGINE, engine
 from denet.cli.pixels import subtract_mean
 from denet.cli.train_input import model_and_training_set, open_test_set, write_bad_data
 from denet.cli.train_options import DATA, LEARNING, NETWORK, OUTPUT
-from denet.errors import UsageError
+from denet.errors import UsageError, nearest_hint
 
 if TYPE_CHECKING:
     from denet.train.settings import TrainSettings
@@ -26,15 +26,27 @@ DRY_STEPS = 2
 
 
 class TrainParser(Parser):
-    """Takes the options of a run that is resumed from its run.yaml."""
+    """Takes the options of a run that is resumed from its PREFIX_run.yaml."""
 
     def config_file(self, values: argparse.Namespace) -> str | None:
         if values.config or not values.resume:
             return super().config_file(values)
+        return self._options_of_run(values.output_prefix)
+
+    def _options_of_run(self, prefix: str) -> str | None:
+        """Return the file of the options that a run was started with, None if there is none."""
         from denet.train.checkpoint import RunFiles
 
-        options = RunFiles(values.output_prefix).options
-        return str(options) if options.exists() else None
+        files = RunFiles(prefix)
+        if files.options.exists():
+            return str(files.options)
+        # in earlier versions the last run of a directory left its options here
+        shared = files.directory / "run.yaml"
+        if files.state.exists() and shared.exists():
+            began = super().parse(["--config", str(shared)])
+            if RunFiles(began.output_prefix).state.name == files.state.name:
+                return str(shared)
+        return None
 
 
 def parser() -> Parser:
@@ -61,7 +73,7 @@ def train(options: argparse.Namespace) -> int:
         built.require(options, "model", "test")
         return test(options)
     from denet.report.tensorboard import require_tensorboard
-    from denet.train.checkpoint import RunFiles, write_text
+    from denet.train.checkpoint import RunFiles, optional, write_record, write_text
 
     if options.tensorboard:
         require_tensorboard()
@@ -69,9 +81,10 @@ def train(options: argparse.Namespace) -> int:
     if options.resume and options.overwrite:
         raise UsageError("--resume: together with --overwrite: choose one of the two")
     if options.resume and not options.train:
+        others = [path.stem for path in files.directory.glob("*.state")]
         raise UsageError(
-            f"--resume: no run that tells its options: {files.options}: give its --output-prefix, "
-            "or all its options"
+            f"--resume: no run that tells its options: {files.options}: give its --output-prefix"
+            f"{nearest_hint(files.prefix.name, others)}, or all its options"
         )
     built.require(options, "train")
     state = files.read_state() if options.resume else None
@@ -81,7 +94,10 @@ def train(options: argparse.Namespace) -> int:
         files.check_new(options.overwrite)  # before all data is read
     trainer = open_training(options, train_settings(options), state)
     write_text(files.options, built.config_text(options) + versions())
-    log_to_file(files.log, append=bool(state))
+    with optional(files.log):
+        if not files.log.exists():
+            write_record(files.log, "")
+        log_to_file(files.log)
     trainer.run()
     tell(str(files.directory))
     return 0

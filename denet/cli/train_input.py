@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from denet.cli.options import layer_options, open_images
 from denet.cli.pixels import asks_for_mean, subtract_mean
 from denet.errors import DataError, UsageError
+from denet.files import make_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,7 +88,7 @@ def new_model(
 
 def trained_model(options: argparse.Namespace, model: Model) -> tuple[Model, Dataset]:
     """Return the model of a file, its classes named after the training set if they have no name."""
-    options.model_desc = None  # run.yaml must not name another network
+    options.model_desc = None  # the record must not name another network
     from denet.dataset.base import ForeignClassError
     from denet.evaluate.classifier import check_fit
     from denet.model.model import nameless
@@ -115,7 +116,7 @@ def partial_model(options: argparse.Namespace, source: Model) -> tuple[Model, Da
     if "model_desc" in options.typed:
         model, train_set = new_model(options, source.preprocessing)
     else:
-        options.model_desc = None  # run.yaml must not name another network
+        options.model_desc = None  # the record must not name another network
         train_set = open_training_set(options)
         _, height, width = train_set.shape
         model = surgery.set_class_num(source, train_set.class_labels, options.seed)
@@ -158,7 +159,7 @@ def open_set(
 ) -> Dataset:
     """Open a dataset; with a model, one that has the model's classes and image shape.
 
-    Under --on-bad-data error the files that cannot be read are listed in bad_data.txt.
+    Under --on-bad-data error the files that cannot be read are listed in PREFIX_bad_data.txt.
     """
     from denet.dataset.base import BadDataError
 
@@ -166,15 +167,20 @@ def open_set(
         return open_images(options, path, model, **settings)
     except BadDataError as error:
         listed = write_bad_data(options, error.bad)
-        raise DataError(f"{error}; all of them are listed in {listed}") from error
+        more = f"; all of them are listed in {listed}" if listed else ""
+        raise DataError(f"{error}{more}") from error
 
 
-def write_bad_data(options: argparse.Namespace, bad: Sequence[BadSample]) -> Path:
-    """Write what cannot be used, one file and its reason per line; return where."""
+def write_bad_data(options: argparse.Namespace, bad: Sequence[BadSample]) -> Path | None:
+    """Write what cannot be used, one file and its reason per line; return where, if it could."""
     from denet.dataset.base import printable
-    from denet.train.checkpoint import RunFiles, write_text
+    from denet.train.checkpoint import RunFiles, is_taken, optional, write_record
 
-    files = RunFiles(options.output_prefix)
-    files.prepare()
-    write_text(files.bad_data, "".join(f"{printable(name)}\t{reason}\n" for name, reason in bad))
-    return files.bad_data
+    path = RunFiles(options.output_prefix).bad_data
+    with optional(path):
+        if is_taken(path) and not options.overwrite:
+            raise DataError(f"{path} is there already and not of a run")
+        make_directory(path.parent)
+        write_record(path, "".join(f"{printable(name)}\t{reason}\n" for name, reason in bad))
+        return path
+    return None

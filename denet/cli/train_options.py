@@ -134,7 +134,11 @@ LEARNING = (
     Option("skip-train", "only test the model on the test set", Flag(), False),
 )
 OUTPUT = (
-    Option("output-prefix", "start of the path of all files written", default="./model"),
+    Option(
+        "output-prefix",
+        "beginning of the paths of all files written: run/a for run/a_best.mdl and others",
+        default="./model",
+    ),
     Option("model-format", "format of model files", Choice(("mdl", "mdl.gz")), "mdl"),
     Option("disable-intermediate", "save only the best and the final model", Flag(), False),
     Option(
@@ -154,18 +158,22 @@ OUTPUT = (
     Option("tensorboard", "write TensorBoard events too", Flag(), False),
     Option(
         "resume",
-        "go on with the run at --output-prefix where it stopped, with the options of its run.yaml "
-        "but for those typed here",
+        "go on with the run at --output-prefix where it stopped, with the options of its "
+        "PREFIX_run.yaml but for those typed here",
         Flag(),
         False,
         recorded=False,
     ),
     Option(
-        "overwrite", "write over the run that the directory holds", Flag(), False, recorded=False
+        "overwrite",
+        "write over the run that is at --output-prefix",
+        Flag(),
+        False,
+        recorded=False,
     ),
     Option(
         "dry-run",
-        "try everything on two steps, a short test and a save; leave nothing but bad_data.txt",
+        "try everything on two steps, a short test and a save; leave PREFIX_bad_data.txt at most",
         Flag(),
         False,
         recorded=False,

@@ -1,4 +1,4 @@
-"""curves.png: the columns of metrics.csv over the epochs."""
+"""The columns of a run's table of metrics, drawn over the epochs."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def draw_curves(metrics: str | os.PathLike[str], picture: str | os.PathLike[str]
     """
     columns = read_metrics(metrics)
     if "epoch" not in columns:
-        raise DataError(f"metrics: {metrics} has no column 'epoch': give the metrics.csv of a run")
+        raise DataError(
+            f"metrics: {metrics} has no column 'epoch': give the PREFIX_metrics.csv of a run"
+        )
     curves_figure(columns).savefig(picture, format="png")
 
 

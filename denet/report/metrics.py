@@ -1,4 +1,4 @@
-"""metrics.csv: one row per epoch; the whole table is on the disk as soon as an epoch is over."""
+"""The table of a run, one row per epoch: the whole is on the disk as soon as an epoch is over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows of metrics.csv as TensorBoard events: ``tensorboard --logdir DIRECTORY`` shows them."""
+"""The metrics of epochs as TensorBoard events: ``tensorboard --logdir DIRECTORY`` shows them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def require_tensorboard() -> tuple[Any, Any]:
 class EventWriter:
     """Writes the metrics of each epoch, on the disk at once, to a new event file in a directory.
 
-    The file is made with the first row.
+    The file, and the directory, is made with the first row, and anew after a row that could not be
+    written: nobody reads on behind a part of one.
 
     Epochs that earlier files of the directory hold too are shown as this one has them. Raises
     UsageError where tensorboardX is missing, DataError where the file cannot be written.
@@ -36,8 +37,7 @@ class EventWriter:
 
     def __init__(self, directory: str | os.PathLike[str]):
         self._event, self._make = require_tensorboard()
-        # files are read in the order of their names
-        self._path = os.path.join(directory, f"events.out.tfevents.{time.time_ns()}")
+        self._directory = os.fspath(directory)
         self._records: Any = None
 
     def add(self, row: Mapping[str, float]) -> None:
@@ -50,7 +50,10 @@ class EventWriter:
         ]
         with self._told():
             if self._records is None:
-                self._records = self._make(self._path)
+                os.makedirs(self._directory, exist_ok=True)
+                # files are read in the order of their names
+                name = f"events.out.tfevents.{time.time_ns()}"
+                self._records = self._make(os.path.join(self._directory, name))
                 self._write(file_version="brain.Event:2")
                 # let this step and later ones of earlier files be forgotten
                 self._write(step=step, session_log={"status": "START"})
@@ -59,21 +62,23 @@ class EventWriter:
 
     def close(self) -> None:
         """Close the file."""
+        records, self._records = self._records, None
         with suppress(OSError):  # every row has been flushed
-            if self._records is not None:
-                self._records.close()
+            if records is not None:
+                records.close()
 
     def _write(self, **what: Any) -> None:
         self._records.write(self._event(wall_time=time.time(), **what).SerializeToString())
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """Turn an error of the file into a DataError that names it."""
+        """Turn an error of the file into a DataError that names its directory."""
         try:
             yield
         except OSError as error:
+            self.close()
             reason = error.strerror or str(error)
-            raise DataError(f"cannot write: {self._path}: {reason}") from error
+            raise DataError(f"cannot write: {self._directory}: {reason}") from error
 
 
 def tag(name: str) -> str:

@@ -1,77 +1,71 @@
-"""The files of a run: their names, the check that they can be written, and writing them whole."""
+"""The files of a run: their names, whose they are, and writing them whole."""
 
 from __future__ import annotations
 
 import logging
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
+import denet
 from denet.errors import DataError, UsageError
-from denet.files import atomic_text
+from denet.files import atomic_text, is_device
 from denet.model.format import FORMATS
+from denet.train.lock import Lock
 from denet.train.state import State, read_state
 
 log = logging.getLogger(__name__)
 
-
-class Lock:
-    """Holds a file locked, so that two processes do not write one run; none where POSIX is not."""
-
-    def __init__(self, path: Path):
-        self._path = path
-        self._file: IO[str] | None = None
-        try:
-            import fcntl
-        except ModuleNotFoundError:  # Windows
-            return
-        try:
-            file = path.open("w")
-        except OSError as error:
-            raise DataError(f"output: cannot write: {path}: {error.strerror}") from error
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            raise DataError(
-                f"output: another process trains in {path.parent}: wait for it, or give another "
-                "--output-prefix"
-            ) from None
-        except OSError as error:  # some network file systems know no locks
-            log.warning("output: %s cannot be locked: %s", path, error.strerror)
-        if os.fstat(file.fileno()).st_nlink == 0:  # its last holder has removed it meanwhile
-            file.close()
-            raise DataError(f"output: another process just ended in {path.parent}: try again")
-        self._file = file
-
-    def release(self) -> None:
-        """Let others write."""
-        if self._file:
-            self._path.unlink(missing_ok=True)
-            self._file.close()
-            self._file = None
-
-    def __del__(self) -> None:
-        self.release()
+SIGNATURE = "# model-train, denet "  # begins each record of a run, and no file of somebody else
+OPTIONS, LOG, BAD_DATA, DIVERGED = "_run.yaml", "_log.txt", "_bad_data.txt", "_diverged.txt"
+RECORDS = (OPTIONS, LOG, BAD_DATA, DIVERGED)
+BEST, STATE, METRICS, CURVES = "_best", ".state", "_metrics.csv", "_curves.png"
+EVENTS = "_tensorboard"  # a directory: TensorBoard takes each for one run
+TRIAL = "_dry-run"  # likewise, for as long as a dry run takes
+NAMES = re.compile(
+    rf"(_epoch\d+(_final)?|{BEST})\.(mdl|mdl\.gz)|_epoch\d+\.test|"
+    + "|".join(map(re.escape, (STATE, METRICS, CURVES, *RECORDS)))
+)
+EVENT_FILE = re.compile(r"events\.out\.tfevents\.\d+")
+TOKEN = r"\.[a-z0-9_]{8}\.tmp"  # ends the name of what is being written
 
 
 class RunFiles:
-    """Files of one training: PREFIX_epochNNN.mdl and the others of its directory.
+    """Files of one training: PREFIX.state, PREFIX_epochNNN.mdl, PREFIX_metrics.csv and others.
 
     ``prefix`` is a path and the beginning of a name ("runs/a/model"); after a closing "/" the name
-    is "model". NNN counts epochs trained, from 001. ``suffix`` chooses the model format.
+    is "model". As every name begins with it, runs share a directory without sharing a file.
+    NNN counts epochs trained, from 001. ``suffix`` chooses the model format.
+
+    Raises UsageError for a prefix that names a directory or device, and for an unknown suffix.
     """
 
     def __init__(self, prefix: str | os.PathLike[str], suffix: str = ".mdl"):
         if suffix not in FORMATS:
             raise UsageError(f"model suffix: {suffix!r}: use one of {', '.join(FORMATS)}")
         text = os.fspath(prefix)
-        path = Path(text, "model") if text.endswith(("/", os.sep)) or not text else Path(text)
-        self.directory, self._name, self._suffix = path.absolute().parent, path.name, suffix
+        directory, name = os.path.split(text)
+        self.directory, self._name = Path(directory).absolute(), name or "model"
+        self._suffix = suffix
+        if name and is_device(text):
+            raise UsageError(f"--output-prefix: {text!r} is a device or pipe: give another")
+        nothing = not text.strip(os.sep) or name in (os.curdir, os.pardir)
+        # a directory beside a run of its name may hold what was made of it
+        if nothing or (name and os.path.isdir(text) and not self.existing()):
+            what = f"{text!r} is a directory" if text else "it is empty"
+            inside = "/".join(filter(None, [text.rstrip(os.sep), "model"]))
+            raise UsageError(
+                f"--output-prefix: {what}: give the beginning of names of files, such as {inside}"
+            )
+
+    @property
+    def prefix(self) -> Path:
+        """What all names of the run begin with."""
+        return self._file("")
 
     def epoch(self, number: int) -> Path:
         """Return the file of the model after ``number`` epochs."""
@@ -88,47 +82,61 @@ class RunFiles:
     @property
     def best(self) -> Path:
         """The model with the lowest test error so far."""
-        return self._file(f"_best{self._suffix}")
+        return self._file(f"{BEST}{self._suffix}")
 
     @property
     def state(self) -> Path:
         """All that going on with the training needs."""
-        return self._file(".state")
+        return self._file(STATE)
 
     @property
     def metrics(self) -> Path:
         """The table of one row per epoch."""
-        return self.directory / "metrics.csv"
+        return self._file(METRICS)
 
     @property
     def curves(self) -> Path:
         """The picture of that table."""
-        return self.directory / "curves.png"
+        return self._file(CURVES)
+
+    @property
+    def events(self) -> Path:
+        """The directory of that table as TensorBoard events."""
+        return self._file(EVENTS)
 
     @property
     def options(self) -> Path:
         """All options and versions, as YAML that --config takes."""
-        return self.directory / "run.yaml"
+        return self._file(OPTIONS)
 
     @property
     def log(self) -> Path:
         """What was said."""
-        return self.directory / "log.txt"
+        return self._file(LOG)
 
     @property
     def bad_data(self) -> Path:
         """What was left out of the data, with the reason."""
-        return self.directory / "bad_data.txt"
+        return self._file(BAD_DATA)
 
     @property
     def diverged(self) -> Path:
         """The batch that training diverged on."""
-        return self.directory / "diverged.txt"
+        return self._file(DIVERGED)
 
     def existing(self) -> list[Path]:
-        """Return, sorted, what an earlier run has left in the directory."""
-        own = self._own_names()
-        return sorted(p for p in self.directory.glob("*") if own.fullmatch(p.name))
+        """Return, sorted, what there is under the names of this run.
+
+        Raises DataError for what is no file: writing there could wait for ever.
+        """
+        found = [path for path in self._own() if NAMES.fullmatch(path.name, len(self._name))]
+        for path in found:
+            if not path.is_file():
+                raise DataError(
+                    f"output: not a file: {path}: remove it, or give another --output-prefix"
+                )
+        events = [path for path in self.events.glob("*") if EVENT_FILE.fullmatch(path.name)]
+        return sorted([*found, *events])
 
     def prepare(self) -> None:
         """Make the directory and prove that it can be written, before any time is spent.
@@ -148,12 +156,22 @@ class RunFiles:
 
     @contextmanager
     def temporary(self) -> Iterator[Path]:
-        """Yield a prefix in a new directory below this one; both vanish with what is in them."""
+        """Yield a prefix in a new directory beside it; both vanish with what is in them.
+
+        What a dry run left that was killed vanishes too. Raises DataError.
+        """
         made = [each for each in (self.directory, *self.directory.parents) if not each.exists()]
         try:
             self.prepare()
-            with tempfile.TemporaryDirectory(prefix=".dry-run-", dir=self.directory) as directory:
-                yield Path(directory, self._name)
+            lock = self.lock()
+            try:
+                self._clear_unfinished()
+                with tempfile.TemporaryDirectory(
+                    prefix=f".{self._name}{TRIAL}.", suffix=".tmp", dir=self.directory
+                ) as directory:
+                    yield Path(directory, self._name)
+            finally:
+                lock.release()
         finally:
             for each in made:
                 with suppress(OSError):
@@ -162,56 +180,65 @@ class RunFiles:
     def read_state(self) -> State | None:
         """Return where the run stopped; None if it never came to save anything.
 
-        Raises UsageError where the directory holds models but no state, DataError.
+        Raises UsageError where there are models but no state, or what is not of a run, DataError.
         """
+        found = self.existing()
+        records = [path for path in found if path.name.endswith(RECORDS)]
+        if foreign := [path for path in records if is_taken(path)]:
+            raise UsageError(f"resume: not of a run: {foreign[0]}: move it away")
         if self.state.exists():
             return read_state(self.state)
-        found = [path for path in self.existing() if ".mdl" in path.suffixes]
-        if found:
+        if saved := [path for path in found if path not in records]:
             raise UsageError(
-                f"resume: no {self.state.name} beside {found[0]}: start a new run with --model"
+                f"resume: no {self.state.name} beside {saved[0]}: start a new run with --model"
             )
-        others = sorted(self.directory.glob("*.state"))
-        if others:
-            raise UsageError(
-                f"resume: no {self.state.name} but {others[0]}: give --output-prefix "
-                f"{os.fspath(others[0]).removesuffix('.state')}"
-            )
-        log.info("nothing to resume in %s: starting", self.directory)
+        log.info("nothing to resume at %s: starting", self.prefix)
         return None
 
     def check_new(self, overwrite: bool = False) -> None:
-        """Raise UsageError if the directory holds a run, unless ``overwrite``."""
-        found = self.existing() or sorted(self.directory.glob("*.state"))
+        """Raise UsageError if a name is taken, unless ``overwrite``; DataError as ``existing``.
+
+        What a start has left that came to save nothing is not worth a question: its records.
+        """
+        found = [path for path in self.existing() if is_taken(path)]
         if found and not overwrite:
             raise UsageError(
-                f"output: {self.directory} already holds a run ({found[0].name}): "
-                "give --resume to go on with it, --overwrite to lose it, or another "
-                "--output-prefix"
+                f"output: {found[0]} is there already: give --resume to go on with that run, "
+                "--overwrite to lose it, or another --output-prefix"
             )
 
     def lock(self) -> Lock:
         """Claim the files for this process until it ends or releases them. Raises DataError."""
-        return Lock(self._file(".lock").with_name(f".{self._name}.lock"))
+        return Lock(self.directory / f".{self._name}.lock", self.prefix)
 
     def clear(self) -> None:
         """Remove the files of an earlier run. Raises DataError."""
         # killed in between, --resume must not go on with what is left
         first = [self.state, self.options]
-        self._remove([*first, *self.existing(), self.bad_data])
+        self._remove([*first, *self.existing()])
+        with suppress(OSError):  # not there, or not empty
+            self.events.rmdir()
         self.clear_leftovers()
 
     def clear_leftovers(self) -> None:
         """Remove what a process left that was killed while it wrote, or diverged. DataError."""
-        own = self._own_names()
-        names = {self.options.name, self.bad_data.name, self.diverged.name}
-        written = (
-            (path, path.name[1:].rsplit(".", 2)[0]) for path in self.directory.glob(".*.tmp")
-        )
-        self._remove([path for path, name in written if own.fullmatch(name) or name in names])
-        # safetensors writes into a file of its own first
-        self._remove(self.directory.glob(".tmp" + 6 * "[A-Za-z0-9]"))
+        self._clear_unfinished()
         self._remove([self.diverged])
+
+    def _clear_unfinished(self) -> None:
+        """Remove what the last process of this run was writing when it was killed."""
+        names = re.compile(rf"(?:{NAMES.pattern}|{TRIAL}){TOKEN}")
+        for path in self._own("."):
+            if names.fullmatch(path.name, 1 + len(self._name)):
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    self._remove([path])
+
+    def _own(self, mark: str = "") -> list[Path]:
+        """Return what lies in the directory under a name that begins with mark and prefix."""
+        start = mark + self._name
+        return [path for path in self.directory.glob("*") if path.name.startswith(start)]
 
     def _remove(self, paths: Iterable[Path]) -> None:
         try:
@@ -219,14 +246,6 @@ class RunFiles:
                 path.unlink(missing_ok=True)
         except OSError as error:
             raise self._unwritable(error) from error
-
-    def _own_names(self) -> re.Pattern[str]:
-        return re.compile(
-            re.escape(self._name)
-            + r"(_(epoch\d+(_final)?|best)\.(mdl|mdl\.gz|test)|\.state)"
-            + rf"|{re.escape(self.metrics.name)}|{re.escape(self.curves.name)}"
-            + r"|events\.out\.tfevents\.\d+"
-        )
 
     def _unwritable(self, error: OSError) -> DataError:
         reason = "not a directory" if isinstance(error, FileExistsError) else error.strerror
@@ -241,3 +260,26 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all. Raises DataError with path and reason."""
     with atomic_text(path) as file:
         file.write(text)
+
+
+def write_record(path: Path, text: str) -> None:
+    """Write a text that tells by its first line that it is of a run. Raises DataError."""
+    write_text(path, f"{SIGNATURE}{denet.__version__}\n{text}")
+
+
+@contextmanager
+def optional(path: Path) -> Iterator[None]:
+    """Turn whatever prevents a file that training can do without into a warning."""
+    try:
+        yield
+    except Exception as error:  # what draws pictures can raise anything
+        log.warning("no %s: %s", path.name, error)
+
+
+def is_taken(path: Path) -> bool:
+    """Say whether there is something else at a path than what ``write_record`` wrote."""
+    with suppress(OSError):
+        if path.is_file():
+            with path.open("rb") as file:
+                return file.read(len(SIGNATURE)) != SIGNATURE.encode()
+    return os.path.lexists(path)

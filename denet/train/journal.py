@@ -1,4 +1,7 @@
-"""What a training tells of each epoch: the log, metrics.csv, curves.png, TensorBoard events."""
+"""What a training tells of each epoch: the log, a table, curves of it, TensorBoard events.
+
+A file that cannot be written is a warning: the training goes on without it.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,12 @@ import math
 import time
 from collections.abc import Sequence
 
-from denet.errors import UsageError
 from denet.files import atomic_write
 from denet.report.curves import draw_curves
 from denet.report.metrics import cost_parts, write_metrics
 from denet.report.plotting import MISSING, can_draw
 from denet.report.tensorboard import EventWriter
-from denet.train.checkpoint import RunFiles
+from denet.train.checkpoint import RunFiles, optional
 from denet.train.progress import duration, speed_text
 from denet.train.settings import TrainSettings
 from denet.train.state import Metrics
@@ -32,17 +34,19 @@ class Journal:
         self.history = list(history)
         self._files, self._settings = files, settings
         self._drawn, self._warned = -math.inf, False
-        self._events = EventWriter(files.directory) if settings.tensorboard else None
+        self._events = EventWriter(files.events) if settings.tensorboard else None
         if not can_draw():
-            log.info("no curves.png: %s", MISSING)
+            log.info("no %s: %s", files.curves.name, MISSING)
 
     def record(self, metrics: Metrics) -> None:
         """Add an epoch's row."""
         self.history.append(metrics)
         self._log(metrics)
-        write_metrics(self._files.metrics, self.history)
+        with optional(self._files.metrics):
+            write_metrics(self._files.metrics, self.history)
         if self._events:
-            self._events.add(metrics)
+            with optional(self._files.events):
+                self._events.add(metrics)
         last = metrics["epoch"] == self._settings.epochs
         if can_draw() and (last or time.monotonic() - self._drawn > CURVE_SECONDS):
             self._draw()
@@ -79,11 +83,8 @@ class Journal:
             log.warning("%.0f%% of the time went into waiting for data: %s", 100 * share, mend)
 
     def _draw(self) -> None:
-        try:
-            with atomic_write(self._files.curves) as temporary:
-                draw_curves(self._files.metrics, temporary)
-        except UsageError as error:  # a broken matplotlib must not end a training
-            log.warning("no curves.png: %s", error)
+        with optional(self._files.curves), atomic_write(self._files.curves) as temporary:
+            draw_curves(self._files.metrics, temporary)
         self._drawn = time.monotonic()
 
     def _seconds_left(self, epochs: int) -> float:

@@ -19,7 +19,7 @@ from denet.evaluate.detector import Detector, detect_batches, detects, in_images
 from denet.evaluate.voc import evaluate_voc
 from denet.graph.kernel import Backend
 from denet.model.model import Model
-from denet.train.checkpoint import RunFiles, write_text
+from denet.train.checkpoint import RunFiles, optional, write_text
 from denet.train.progress import follow
 from denet.train.settings import TrainSettings
 
@@ -79,7 +79,8 @@ class Tester:
     ) -> Result:
         """Return what ``result`` does and write its report for the model of this epoch."""
         result = self.result(each, most_batches)
-        write_text(self._files.test(epoch), result.report)
+        with optional(self._files.test(epoch)):
+            write_text(self._files.test(epoch), result.report)
         return result
 
     def result(

@@ -23,7 +23,7 @@ from denet.model.format import save_model
 from denet.model.format.content import check_labels
 from denet.model.model import Model
 from denet.printable import printable
-from denet.train.checkpoint import RunFiles, write_text
+from denet.train.checkpoint import RunFiles, optional, write_record
 from denet.train.interrupt import HeldSignal, hold_signals
 from denet.train.journal import Journal
 from denet.train.learner import Learner
@@ -100,11 +100,11 @@ class Trainer:
             self._learner.resume(state.averages, state.iteration)
             self._at, self._best_error = state.position, state.best_error
             self._ends.add(int(state.settings["epochs"]))
-        else:
-            self.files.check_new(settings.overwrite)
         self._check_memory()
         self.files.prepare()
         self._lock = self.files.lock()
+        if not state:
+            self.files.check_new(settings.overwrite)
         self._journal = Journal(self.files, settings, state.history if state else ())
         (self.files.clear_leftovers if state else self.files.clear)()
         if state:
@@ -125,7 +125,7 @@ class Trainer:
         )
 
     def run(self) -> list[Metrics]:
-        """Train all epochs that are left; return the rows of metrics.csv.
+        """Train all epochs that are left; return the rows of PREFIX_metrics.csv.
 
         Raises DivergedError where a number is not finite, OutOfMemoryError. SIGINT and SIGTERM
         take effect after the step in hand, when the state has been saved.
@@ -297,7 +297,9 @@ class Trainer:
         found = self._learner.first_not_finite(len(batch.data))
         what = f"{self._place(1)}, learn rate {self._rate():g}, costs: {each}, {found}"
         names = [printable(self._loader.dataset.names[index]) for index in batch.indices]
-        write_text(self.files.diverged, f"{what}\nimages of the batch:\n" + "\n".join(names) + "\n")
+        with optional(self.files.diverged):
+            text = "\n".join([what, "images of the batch:", *names, ""])
+            write_record(self.files.diverged, text)
         shown = ", ".join(names[:NAMED_IMAGES])
         return DivergedError(
             f"training diverged: {what}, batch of {len(names)} images ({shown}, all in "

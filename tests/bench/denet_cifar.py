@@ -48,7 +48,7 @@ def main() -> None:
             command += ["--" + name.replace("_", "-"), value]
         if code := subprocess.run(command, stdout=sys.stderr).returncode:
             sys.exit(code)
-        with open(f"{folder}/run/metrics.csv", newline="") as file:
+        with open(f"{folder}/run/model_metrics.csv", newline="") as file:
             epochs = list(csv.DictReader(file))
     result = {
         "images_per_second": statistics.median(float(e["images_per_second"]) for e in epochs),

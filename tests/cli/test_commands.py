@@ -49,14 +49,14 @@ def trained(first_run: Path, tmp_path: Path) -> Path:
 def test_training_leaves_its_files(trained: Path, command: Command) -> None:
     names = {path.name for path in (trained / "run").iterdir()}
     assert names >= {"a_epoch001.mdl", "a_epoch002_final.mdl", "a_best.mdl", "a_epoch002.test"}
-    assert names >= {"run.yaml", "metrics.csv", "log.txt"}
-    record = yaml.safe_load((trained / "run" / "run.yaml").read_text())
+    assert names >= {"a_run.yaml", "a_metrics.csv", "a_log.txt"}
+    record = yaml.safe_load((trained / "run" / "a_run.yaml").read_text())
     assert (record["model-desc"], record["batch-size"]) == ("C[4,3] BN A P.A R", 4)
     assert (record["backend"], record["precision"]) == ("numpy", "f32")
-    log = (trained / "run" / "log.txt").read_text()
+    log = (trained / "run" / "a_log.txt").read_text()
     assert "16 images" in log and "epoch 2/2" in log
 
-    again = ["--config", "run/run.yaml", "--output-prefix", "again/a"]
+    again = ["--config", "run/a_run.yaml", "--output-prefix", "again/a"]
     assert command("model-train", *again).returncode == 0
     first, second = (trained / name / "a_epoch002_final.mdl" for name in ("run", "again"))
     assert first.read_bytes() == second.read_bytes()

@@ -33,25 +33,27 @@ NEW = f"model-train {SETS} --model-desc {DEEP} --learn-momentum 0.9 --learn-rate
 GO_ON = "model-train --resume --output-prefix run/m"
 Stop = Callable[["subprocess.Popen[str]", Path], None]
 
-RECORD = "run/log.txt run/run.yaml"  # tell of the last attempt, too
+RECORD = "run/m_log.txt run/m_run.yaml"  # tell of the last attempt, too
 # the test and the files of a last epoch are repeated, and tell the new options
-EPOCH = "run/m.state run/m_epoch001.mdl run/m_best.mdl run/metrics.csv run/curves.png"
+EPOCH = "run/m.state run/m_epoch001.mdl run/m_best.mdl run/m_metrics.csv run/m_curves.png"
 EPOCHS = 20  # of a run that is stopped: more than it can log before it waits for a reader
+BREAK = "echo x > train/cat/0.png"
+MINE = "other/m_ ... is there already: give --resume"
 PIPE = 4096  # bytes that wait for a reader; then the command waits too
-SHOW = "; code=$?; cat other/bad_data.txt >&2; exit $code"
+SHOW = "; code=$?; cat other/m_bad_data.txt >&2; exit $code"
 
 # The directory holds train, test, and a run of one epoch of DEEP: run/m. Of each row: what is done
 # first; the command; its exit code; words on stderr in their order; what may differ afterwards.
 FAULTS = [
     # files that cannot be written
-    ("", f"ulimit -f 1; {GO_ON} --epochs 3", 3, "write: ... run.yaml: File too large", ""),
+    ("", f"ulimit -f 1; {GO_ON} --epochs 3", 3, "write: ... m_run.yaml: File too large", ""),
     ("", f"ulimit -f 2; {GO_ON} --epochs 3", 3, "write: ... m.state: ... File too large", RECORD),
     (
         "",
         f"ulimit -f 20; {GO_ON} --epochs 3",
-        3,
-        "write: ... curves.png: File too large",
-        f"{RECORD} run/m.state run/metrics.csv",
+        0,
+        "warning: no m_curves.png: cannot write: ... m_curves.png: File too large",
+        f"{RECORD} {EPOCH} run/m_epoch*",
     ),
     ("", f"{NEW} --output-prefix train/cat/0.png/m", 3, "0.png: not a directory: give another", ""),
     ("", f"{NEW} --output-prefix /dev/null/none/m", 3, "/dev/null/none: Not a directory", ""),
@@ -61,22 +63,22 @@ FAULTS = [
         f"{GO_ON} --epochs 3 --learn-rate 1e9",
         4,
         "diverged: epoch 2/3, iteration ... learn rate 1e+09, costs: ... first not finite: "
-        "... of layer ... batch of 2 images (train/ ... .png, ... run/diverged.txt): lower "
+        "... of layer ... batch of 2 images (train/ ... .png, ... run/m_diverged.txt): lower "
         "--learn-rate",
-        f"{RECORD} {EPOCH} run/diverged.txt",
+        f"{RECORD} {EPOCH} run/m_diverged.txt",
     ),
     # data
     (
-        "echo x > train/cat/0.png; truncate -s 90 train/dog/3.png",
+        f"{BREAK}; truncate -s 90 train/dog/3.png",
         f"{NEW} --output-prefix other/m {SHOW}",
         3,
         "cannot read 2 of 16 images: train/cat/0.png (not an image), ... leave them out with "
-        "--on-bad-data skip; all of them are listed in ... other/bad_data.txt "
+        "--on-bad-data skip; all of them are listed in ... other/m_bad_data.txt "
         "... train/cat/0.png\tnot an image\n ... train/dog/3.png\t",
-        "other other/bad_data.txt",
+        "other other/m_bad_data.txt",
     ),
     (
-        "echo x > train/cat/0.png; truncate -s 90 test/dog/3.png",
+        f"{BREAK}; truncate -s 90 test/dog/3.png",
         f"{NEW} --epochs 1 --on-bad-data skip --output-prefix other/m {SHOW}",
         0,
         "train: 15 images ... train: 1 of 16 images left out: train/cat/0.png (not an image) "
@@ -88,7 +90,7 @@ FAULTS = [
         f"{NEW} --max-image-pixels 63 --output-prefix other/m",
         3,
         "train/cat/0.png ... --max-image-pixels",
-        "other other/bad_data.txt",
+        "other other/m_bad_data.txt",
     ),
     (
         "mv test/dog test/dogs",
@@ -98,6 +100,31 @@ FAULTS = [
         "only in the training set: dog: rename it (did you mean 'dog'?)",
         "",
     ),
+    (
+        f"{BREAK}; mkdir other; echo mine > other/m_bad_data.txt",
+        f"{NEW} --dry-run --output-prefix other/m",
+        3,
+        "no m_bad_data.txt: ... and not of a run ... error: cannot read the image: train/cat/0.png",
+        "",
+    ),
+    (
+        f"{BREAK}; {NEW} --output-prefix other/m 2> /dev/null; rm train/cat/0.png; true",
+        f"{NEW} --epochs 1 --output-prefix other/m",  # what was listed is no run
+        0,
+        "train: 15 images",
+        "other/*",
+    ),
+    # names that somebody else has taken, or that name no files
+    ("mkdir other; echo mine > other/m_run.yaml", f"{NEW} --output-prefix other/m", 2, MINE, ""),
+    ("mkdir other; echo mine > other/m_log.txt", f"{NEW} --output-prefix other/m", 2, MINE, ""),
+    ("echo mine > run/m_log.txt", GO_ON, 2, "not of a run: ... run/m_log.txt: move it away", ""),
+    ("rm run/m_log.txt; mkfifo run/m_log.txt", GO_ON, 3, "not a file: ... run/m_log.txt", ""),
+    ("rm run/m_run.yaml; mkfifo run/m_run.yaml", GO_ON, 2, "m_run.yaml: a device or pipe", ""),
+    ("mkfifo run/.m.lock", GO_ON, 3, "not the lock of a run: ... run/.m.lock", ""),
+    ("mkdir other; mkfifo other/m_log.txt", f"{NEW} --output-prefix other/m", 3, "not a fi", ""),
+    ("", f"{NEW} --output-prefix .", 2, "'.' is a directory: ... such as ./model", ""),
+    ("", f"{NEW} --output-prefix run", 2, "'run' is a directory: ... such as run/model", ""),
+    ("", f"{NEW} --output-prefix /dev/null", 2, "'/dev/null' is a device", ""),
     # states that are none
     ("echo x > run/m.state", GO_ON, 3, "m.state", ""),
     (": > run/m.state", GO_ON, 3, "m.state: it is empty", ""),
@@ -113,9 +140,9 @@ FAULTS = [
         "m.state",
         "",
     ),
-    ("rm run/m.state; mkdir run/m.state", GO_ON, 3, "m.state: Is a directory", ""),
-    ("rm run/run.yaml", GO_ON, 2, "no run that tells its options: ... run.yaml: give its", ""),
-    ("rm -r run", GO_ON, 2, "no run that tells its options: ... run.yaml: give its", ""),
+    ("rm run/m.state; mkdir run/m.state", GO_ON, 3, "not a file: ... m.state: remove it", ""),
+    ("rm run/m_run.yaml", GO_ON, 2, "no run that tells its options: ... m_run.yaml: give its", ""),
+    ("rm -r run", GO_ON, 2, "no run that tells its options: ... m_run.yaml: give its", ""),
     ("rm run/m.state", GO_ON, 2, "resume: no m.state beside ... start a new run", ""),
     # other trainings than the one that was begun
     ("rm train/cat/0.png", GO_ON, 3, "the training set has changed: 15 images, 16 when", ""),
@@ -123,7 +150,7 @@ FAULTS = [
     ("", f"{GO_ON} --batch-size 8", 2, "batch-size 8 times batch-size-factor 1 is not 2 as", ""),
     ("", f"{GO_ON} --model-desc C[9] R", 2, "--model-desc is C[9] R but the run trains C[8]", ""),
     ("", f"{GO_ON} --overwrite", 2, "--overwrite: choose one of the two", ""),
-    ("", f"{NEW} --output-prefix run/m", 2, "run already holds a run ... give --resume to", ""),
+    ("", f"{NEW} --output-prefix run/m", 2, "m.state is there already: give --resume to", ""),
     (
         "mv train/cat train/cow; mv test/cat test/cow",
         f"model-train {SETS} --model run/m_best.mdl --output-prefix other/m",
@@ -132,12 +159,42 @@ FAULTS = [
         "",
     ),
     # no faults
+    (
+        "mkdir -p broken/matplotlib; echo 1 / 0 > broken/matplotlib/__init__.py",
+        f"PYTHONPATH=broken {GO_ON} --epochs 2",
+        0,
+        "warning: no m_curves.png: division by zero",
+        f"{RECORD} {EPOCH} run/m_epoch* broken/*",
+    ),
+    ("", f"{NEW} --epochs 1 --learn-rate 0.02 --output-prefix run/n", 0, "epoch 1/1", "run/n*"),
+    (
+        f"{NEW} --quiet --epochs 1 --learn-rate 0.02 --output-prefix run/n > /dev/null",
+        f"{GO_ON} --epochs 2",
+        0,
+        "resume: after epoch 1/2 ... learn rate 0.01 ... epoch 2/2",
+        f"{RECORD} {EPOCH} run/m_epoch*",
+    ),
+    (
+        "mv run/m_run.yaml run/run.yaml",  # as earlier versions left it
+        f"{GO_ON} --epochs 2",
+        0,
+        "resume: after epoch 1/2 ... learn rate 0.01",
+        f"{RECORD} {EPOCH} run/m_epoch*",
+    ),
+    (
+        "sed s:run/m:run/n: run/m_run.yaml > run/run.yaml; rm run/m_run.yaml",
+        GO_ON,
+        2,
+        "no run that tells its options: ... m_run.yaml",
+        "",
+    ),
+    ("", f"{GO_ON}m", 2, "mm_run.yaml: give its --output-prefix (did you mean 'm'?)", ""),
     ("", GO_ON, 0, "the run has finished after 1 epochs: larger --epochs go on", RECORD),
     (
         "",
         f"{NEW} --epochs 1 --resume --output-prefix other/m",
         0,
-        "nothing to resume in ... other: starting",
+        "nothing to resume at ... other/m: starting",
         "other other/*",
     ),
     (
@@ -151,7 +208,7 @@ FAULTS = [
     ("", f"{NEW} --dry-run --output-prefix other/place/m", 0, "dry run: 2 steps, a test", ""),
     ("", f"{NEW} --dry-run --output-prefix run/m", 0, "dry run: 2 steps, a test", ""),
     (
-        "sed s/^epochs/epoks/ run/run.yaml > other.yaml",
+        "sed s/^epochs/epoks/ run/m_run.yaml > other.yaml",
         "model-train --config other.yaml --output-prefix other/m",
         2,
         "unknown key 'epoks': other.yaml line ... did you mean 'epochs'",
@@ -159,7 +216,7 @@ FAULTS = [
     ),
     (
         "",
-        "model-train --config run/run.yaml --output-prefix other/m && "
+        "model-train --config run/m_run.yaml --output-prefix other/m && "
         "cmp run/m_epoch001_final.mdl other/m_epoch001_final.mdl",
         0,
         "epoch 1/1",
@@ -198,10 +255,10 @@ def outcome(process: "subprocess.Popen[str]") -> tuple[int, str]:
 
 
 def tree(directory: Path) -> dict[str, str]:
-    """Return every path below with the sha256 of the file, "" for a directory."""
+    """Return every path below with the sha256 of the file, "" for what is none."""
     return {
         str(path.relative_to(directory)): ""
-        if path.is_dir()
+        if not path.is_file()
         else hashlib.sha256(path.read_bytes()).hexdigest()
         for path in directory.rglob("*")
     }
@@ -283,7 +340,7 @@ STOPS: list[tuple[str, str, Stop | None, int, str]] = [
     ("", "", send(signal.SIGTERM, signal.SIGTERM), 143, "error: interrupted"),
     ("", "", take_directory, 3, "cannot write: ... No such file or directory"),
     ("ulimit -f 2;", "", None, 3, "m.state: ... File too large"),
-    ("ulimit -f 20;", "", None, 3, "curves.png: File too large"),
+    ("ulimit -f 20;", "", None, 0, "curves.png: File too large"),
     ("", "--learn-rate 1e9", None, 4, "lower --learn-rate"),
 ]
 

@@ -70,13 +70,13 @@ def kill_somewhere(process: "subprocess.Popen[str]", run: Path, rng: random.Rand
 
 
 def results(run: Path) -> dict[str, object]:
-    """Return the hashes of all models and tests, and the columns of metrics.csv but the times."""
+    """Return the hashes of all models and tests, and the columns of m_metrics.csv but the times."""
     found: dict[str, object] = {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
         for path in run.iterdir()
         if path.suffix in (".mdl", ".test")
     }
-    metrics = read_metrics(run / "metrics.csv")
+    metrics = read_metrics(run / "m_metrics.csv")
     return found | {name: column for name, column in metrics.items() if "second" not in name}
 
 

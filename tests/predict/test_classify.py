@@ -203,9 +203,7 @@ def test_a_list_that_is_too_long(tmp_path):
     path = tmp_path / "list.txt"
     path.touch()
     os.truncate(path, 1 << 40)  # sparse
-    with pytest.raises(
-        DataError, match="the list: 1099512 MB are too many: .*list.txt"
-    ):
+    with pytest.raises(DataError, match="the list: 1099512 MB are too many: .*list.txt"):
         find_images(path)
 
 

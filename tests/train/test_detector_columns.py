@@ -100,7 +100,7 @@ def test_each_cost_is_weighted_and_all_add_up_to_the_total(
     line = f"epoch 1/1: cost {row['cost']:.4f} ({parts}), "
     line += f"samples cover {row['sample_coverage']:.2f}%, learn"
     assert line in caplog.text
-    assert list(read_metrics(tmp_path / "run/metrics.csv"))[2:8] == [
+    assert list(read_metrics(tmp_path / "run/m_metrics.csv"))[2:8] == [
         "cost",
         *COSTS,
         "sample_coverage",
@@ -153,7 +153,7 @@ def test_a_resumed_run_tells_the_same(data: Path, tmp_path: Path) -> None:
             return super().load(*arguments)
 
     def columns(directory: Path) -> str:
-        found = read_metrics(directory / "metrics.csv")
+        found = read_metrics(directory / "m_metrics.csv")
         return json.dumps({n: found[n] for n in ["cost", *COSTS, "sample_coverage"]})
 
     begin(tmp_path / "straight", opened(data)).run()

@@ -78,7 +78,7 @@ def stopped(directory, at, **changes):
 def results(directory):
     """Return the models and the tests, as bytes, and the columns of metrics.csv but the times."""
     names = sorted(path.name for path in directory.iterdir() if path.suffix in (".mdl", ".test"))
-    metrics = read_metrics(directory / "metrics.csv")
+    metrics = read_metrics(directory / "model_metrics.csv")
     kept = {name: column for name, column in metrics.items() if "second" not in name}
     return {name: (directory / name).read_bytes() for name in names}, json.dumps(kept)
 

@@ -77,9 +77,8 @@ def test_the_same_training_gives_the_same_file(tmp_path):
 
 def test_files_of_a_run(tmp_path):
     trainer(tmp_path, test_set=tiny_set(seed=1), test_epochs=2, epochs=3).run()
-    names = {name for name in os.listdir(tmp_path / "run") if name != "curves.png"}
+    names = {name for name in os.listdir(tmp_path / "run") if name != "model_curves.png"}
     assert names == {
-        "metrics.csv",
         "model.state",
         "model_best.mdl",
         "model_epoch001.mdl",
@@ -88,8 +87,9 @@ def test_files_of_a_run(tmp_path):
         "model_epoch003.mdl",
         "model_epoch003.test",
         "model_epoch003_final.mdl",
+        "model_metrics.csv",
     }
-    metrics = read_metrics(tmp_path / "run" / "metrics.csv")
+    metrics = read_metrics(tmp_path / "run" / "model_metrics.csv")
     assert metrics["epoch"] == [1, 2, 3]
     assert [math.isnan(error) for error in metrics["test_error"]] == [True, False, False]
     text = (tmp_path / "run" / "model_epoch003.test").read_text()
@@ -144,8 +144,8 @@ def test_divergence_is_told_with_place_rate_and_costs(tmp_path):
     with pytest.raises(DivergedError, match=place) as caught:
         trainer(tmp_path, learn_rate=1e30, batch_size=1).run()
     assert caught.value.exit_code == 4
-    lines = (tmp_path / "run" / "diverged.txt").read_text().splitlines()
-    assert lines[1] == "images of the batch:" and lines[2].startswith("row ") and len(lines) == 3
+    lines = (tmp_path / "run" / "model_diverged.txt").read_text().splitlines()
+    assert lines[2] == "images of the batch:" and lines[3].startswith("row ") and len(lines) == 4
 
 
 def test_a_layer_whose_weights_are_no_numbers_is_found(tmp_path):
@@ -155,10 +155,31 @@ def test_a_layer_whose_weights_are_no_numbers_is_found(tmp_path):
         trainer(tmp_path, model).run()
 
 
+def test_training_goes_on_without_what_is_a_report_only(tmp_path, caplog):
+    pytest.importorskip("tensorboardX")
+    run = trainer(tmp_path, test_set=tiny_set(), epochs=2, tensorboard=True)
+    names = ["model_metrics.csv", "model_curves.png", "model_epoch001.test"]
+    for name in names:
+        (tmp_path / "run" / name).mkdir()
+    (tmp_path / "run" / "model_tensorboard").touch()
+    assert len(run.run()) == 2
+    for name in [*names, "model_tensorboard"]:
+        assert f"no {name}: " in caplog.text, name
+    load_model(tmp_path / "run" / "model_epoch002_final.mdl")
+
+
+def test_divergence_is_told_also_where_its_batch_cannot_be_written(tmp_path, caplog):
+    run = trainer(tmp_path, learn_rate=1e30, batch_size=1)
+    (tmp_path / "run" / "model_diverged.txt").mkdir()
+    with pytest.raises(DivergedError, match="training diverged: "):
+        run.run()
+    assert "no model_diverged.txt: cannot write" in caplog.text
+
+
 def test_weights_that_are_no_numbers_are_never_saved(tmp_path):
     with pytest.raises(DivergedError, match=r"iteration 1/1, .* of layer \d .*, batch of 8 images"):
         trainer(tmp_path, epochs=1, batch_size=8, learn_rate=1e38, learn_decay=10.0).run()
-    assert os.listdir(tmp_path / "run") == ["diverged.txt"]
+    assert os.listdir(tmp_path / "run") == ["model_diverged.txt"]
 
 
 def test_weights_are_not_updated_by_a_cost_that_is_no_number(tmp_path):
