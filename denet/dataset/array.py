@@ -67,9 +67,11 @@ class ArrayDataset(Dataset):
         super().__init__(class_labels, labels, names, (channels, height, width), bad)
         self._data, self._rows = data, rows
 
+    def stored(self, indices: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(self._data[self._rows[indices]])
+
     def read(self, indices: np.ndarray) -> np.ndarray:
-        rows = np.asarray(self._data[self._rows[indices]])
-        return np.ascontiguousarray(rows.transpose(0, 2, 3, 1))
+        return np.ascontiguousarray(self.stored(indices).transpose(0, 2, 3, 1))
 
 
 def open_array(path: str, kind: str, opening: Opening) -> ArrayDataset:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, overload
+from zlib import crc32
 
 import numpy as np
 
@@ -174,6 +175,10 @@ class Dataset:
         """Return the stored samples as a new (k, h, w, c) array: uint8, or float32 as it is."""
         raise AssertionError("abstract")
 
+    def stored(self, indices: np.ndarray) -> np.ndarray:
+        """Return the pixels that ``read`` does as a contiguous array, in any order of axes."""
+        return self.read(indices)
+
     def images(self, indices: np.ndarray) -> np.ndarray:
         """Return samples as a new (k, h, w, c) array: uint8 (255 is one), or float32 as it is."""
         images = self.read(indices % self._stored)
@@ -196,6 +201,14 @@ class Dataset:
         self.labels = np.concatenate([self.labels, self.labels])
         names, stored = self.names, self._stored
         self.names = Names(lambda sample: names[sample % stored], range(2 * stored))
+
+    def fingerprint(self) -> dict[str, int]:
+        """Return what tells the content of this set from others: a checksum of all pixels."""
+        checksum, step = 0, max(1, _CHUNK_BYTES // int(np.prod(self.shape)))
+        for start in range(0, self._stored, step):
+            pixels = self.stored(np.arange(start, min(start + step, self._stored)))
+            checksum = crc32(pixels.data, checksum)
+        return {"pixels": checksum}
 
     def channel_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return (mean, std) per channel over ``statistics_samples``, uint8 scaled to [0, 1].

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 import numpy as np
 
@@ -149,6 +151,11 @@ class DetectionDataset(Dataset):
             "augment-mirror: images with boxes are mirrored at random anyway: leave it out"
         )
 
+    def fingerprint(self) -> dict[str, int]:
+        """Return checksums of the boxes and of the sizes of the files, which are not opened."""
+        sizes = np.fromiter(map(_file_size, self.image_names), np.int64)
+        return {"boxes": self.boxes.checksum(), "files": crc32(sizes.tobytes())}
+
     def statistics_samples(self) -> np.ndarray:
         images = choose_samples(len(self) // self.view_num, _STATISTICS_IMAGES, seed=0)
         return images * self.view_num
@@ -236,6 +243,13 @@ class DetectionDataset(Dataset):
             if damaged not in self.bad:
                 self.bad.append(damaged)
                 log.warning("black instead of a damaged image: %s: %s", *damaged)
+
+
+def _file_size(name: str) -> int:
+    try:
+        return os.stat(name).st_size
+    except OSError:
+        return -1
 
 
 def render(image: PillowImage, view: View, crop: Size, resample: str) -> np.ndarray:

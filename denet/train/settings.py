@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from denet.dataset.distort import parse_distortions
 from denet.errors import UsageError
+from denet.model.format.record import Record
 from denet.train.schedule import Schedule
 from denet.train.solver import check_solver
 
@@ -25,6 +26,16 @@ OF_THE_RUN = {
 }
 # what a resumed run cannot change: the order of the images, and what the solver averages
 OF_THE_STATE = ("seed", "solver", "skip_layer_updates")
+# how ``TrainSettings.record`` is read back, by the type of a field
+READERS: dict[str, Callable[[Record, str], Any]] = {
+    "bool": Record.flag,
+    "int": Record.integer,
+    "float": Record.number,
+    "str": Record.text,
+    "Sequence[int]": Record.integers,
+    "Sequence[float]": Record.numbers,
+    "Sequence[str]": lambda record, name: tuple(record.texts(name)),
+}
 
 
 @dataclass(frozen=True)
@@ -103,10 +114,26 @@ class TrainSettings:
             self.learn_warmup,
         )
 
+    @classmethod
+    def read(cls, record: Record) -> TrainSettings:
+        """Return what ``record`` made a record of; raise DataError where it cannot have done so.
+
+        What an earlier version did not know has its default.
+        """
+        values: dict[str, Any] = {
+            each.name: READERS[str(each.type)](record, each.name)
+            for each in fields(cls)
+            if each.name in record and each.name not in OF_THE_RUN
+        }
+        try:
+            return cls(**values)
+        except UsageError as error:
+            raise record.fault(str(error)) from None
+
     def record(self) -> dict[str, Any]:
         """Return the options that a trained model depends on, as JSON values."""
         return {
-            name: list(value) if isinstance(value, tuple) else value
+            name: list(value) if isinstance(value, list | tuple) else value
             for name, value in asdict(self).items()
             if name not in OF_THE_RUN
         }

@@ -10,16 +10,17 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
 from zlib import crc32
 
 import numpy as np
 
 from denet.dataset import Dataset
-from denet.dataset.image_loader import DetectionDataset
 from denet.errors import DataError, UsageError
+from denet.kind import Integer, Kind, Real
 from denet.model.format import SIGNATURE_BYTES, check_content
 from denet.model.format.content import open_file
 from denet.model.format.mdl import Attachment, read_attached, write
@@ -31,7 +32,36 @@ log = logging.getLogger(__name__)
 
 Metrics = dict[str, float]  # a row of metrics.csv
 _NAMES = 1 << 16  # read at one go
-NEEDED = {"epoch", "train_seconds", "wait_seconds", "test_seconds"}  # of earlier rows, for the log
+
+COUNT = Integer(0, 10**15)
+FINITE = Real(-sys.float_info.max, sys.float_info.max)
+NOT_NEGATIVE = Real(0, sys.float_info.max)
+SECONDS = Real(0, 1e9)
+PERCENT = Real(-0.001, 100.001)  # a difference of sums may be a little beside
+CHECKSUM = Integer(0, 2**64 - 1)
+POSITION: dict[str, Kind] = {
+    "epoch": COUNT,
+    "step": COUNT,
+    "cost": FINITE,
+    "samples": COUNT,
+    "train_seconds": SECONDS,
+    "wait_seconds": SECONDS,
+    "learn_rate": NOT_NEGATIVE,
+}
+TIMES = ("train_seconds", "wait_seconds")  # that every row of the history has
+ROW: dict[str, Kind] = {
+    **dict.fromkeys((*TIMES, "test_seconds"), SECONDS),
+    **dict.fromkeys(("test_error", "test_top5_error"), PERCENT),
+}  # other columns: FINITE
+COLUMN = re.compile(r"[\w.:-]{1,200}", re.ASCII)  # what one may be called
+# what tells datasets from each other, in words
+DIFFERENCES = {
+    "epoch_samples": "subset_num",
+    "checksum": "names or labels",
+    "pixels": "pixels",
+    "boxes": "boxes",
+    "files": "sizes of the files",
+}
 
 
 @dataclass
@@ -64,6 +94,7 @@ class State:
     history     rows of metrics.csv of the epochs before this one
     settings    options that the training depends on
     data        what ``dataset_record`` says of the training set
+    test_data   what it says of the test set, nothing where there is none
     """
 
     model: Model
@@ -72,13 +103,16 @@ class State:
     position: Position
     best_error: float = math.inf
     history: Sequence[Metrics] = ()
-    settings: dict[str, Any] = field(default_factory=dict)
-    data: dict[str, Any] = field(default_factory=dict)
+    settings: TrainSettings = field(default_factory=TrainSettings)
+    data: Mapping[str, int] = field(default_factory=dict)
+    test_data: Mapping[str, int] = field(default_factory=dict)
 
-    def check(self, settings: TrainSettings, data: Mapping[str, Any]) -> None:
+    def check(
+        self, settings: TrainSettings, data: Mapping[str, int], test_data: Mapping[str, int]
+    ) -> None:
         """Raise DataError unless ``data`` is the training set, UsageError where settings differ.
 
-        What may be changed within a training is told where it differs.
+        What may be changed within a training is told where it differs, the test set too.
         """
         if settings.epochs <= self.position.epoch:
             raise UsageError(
@@ -86,8 +120,9 @@ class State:
                 "already: give at least as many"
             )
         self._check_step(settings)
+        began = self.settings.record()
         for name, value in settings.record().items():
-            option, before = name.replace("_", "-"), self.settings.get(name)
+            option, before = name.replace("_", "-"), began[name]
             if value == before:
                 continue
             if name in OF_THE_STATE:
@@ -96,32 +131,62 @@ class State:
                     "start a new run with --model"
                 )
             log.warning("resume: %s: %s instead of %s from here on", option, value, before)
-        # what an earlier version did not record is taken to be the same
-        if dict(data) | self.data != dict(data):
+        if change := _change(self.data, data):
             raise DataError(
-                f"resume: the training set has changed: {data['samples']} images, "
-                f"{self.data.get('samples')} when the run began, with other names, labels, "
-                "boxes or subset_num: bring that set back, or start a new run with --model"
+                f"resume: the training set has changed: {change}: bring that set back, or start a "
+                "new run with --model"
+            )
+        self._check_position(data["epoch_samples"])
+        if change := _change(self.test_data, test_data):
+            log.warning(
+                "resume: the test set has changed: %s: errors from here on cannot be compared with "
+                "those before",
+                change,
             )
 
     def _check_step(self, settings: TrainSettings) -> None:
         """Raise UsageError unless a step takes as many images as before, in however many parts."""
-        sizes = [self.settings.get(name) for name in ("batch_size", "batch_size_factor")]
-        before = math.prod(size for size in sizes if isinstance(size, int))
+        before = self.settings.batch_size * self.settings.batch_size_factor
         if settings.batch_size * settings.batch_size_factor != before:
             raise UsageError(
                 f"resume: batch-size {settings.batch_size} times batch-size-factor "
                 f"{settings.batch_size_factor} is not {before} as before: keep the product"
             )
 
+    def _check_position(self, samples: int) -> None:
+        """Raise DataError unless a training on so many samples can have come here."""
+        at, size = self.position, self.settings.batch_size * self.settings.batch_size_factor
+        steps = -(-samples // size)
+        done = at.epoch * steps + at.step
+        if at.step > steps or self.iteration != done or at.samples != min(at.step * size, samples):
+            raise DataError(
+                f"resume: damaged state: iteration {self.iteration} and {at.samples} samples at "
+                f"step {at.step} of epoch {at.epoch + 1}, whose steps are {steps} of {size} "
+                "images: take another copy"
+            )
 
-def dataset_record(dataset: Dataset) -> dict[str, Any]:
-    """Return what tells a training set from others: numbers of samples, names, labels, boxes."""
-    checksum = crc32(dataset.labels.data, _names_checksum(dataset.names))
-    record = {"samples": len(dataset), "epoch_samples": dataset.epoch_samples, "checksum": checksum}
-    if isinstance(dataset, DetectionDataset):
-        record["boxes"] = dataset.boxes.checksum()
-    return record
+
+def _change(before: Mapping[str, int], now: Mapping[str, int]) -> str:
+    """Say how a dataset differs from what was recorded, "" if it does not.
+
+    What an earlier version did not record is taken to be the same.
+    """
+    other = [name for name, value in before.items() if now.get(name) != value]
+    if not other:
+        return ""
+    words = " and ".join(DIFFERENCES[name] for name in other if name in DIFFERENCES)
+    count = f"{now.get('samples', 0)} images, {before.get('samples')} when the run began"
+    return f"{count}, with other {words}" if words else count
+
+
+def dataset_record(dataset: Dataset) -> dict[str, int]:
+    """Return what tells a dataset from others: number, names, labels and content of its images."""
+    return {
+        "samples": len(dataset),
+        "epoch_samples": dataset.epoch_samples,
+        "checksum": crc32(dataset.labels.data, _names_checksum(dataset.names)),
+        **dataset.fingerprint(),
+    }
 
 
 def _names_checksum(names: Sequence[str]) -> int:
@@ -141,8 +206,9 @@ def write_state(state: State, path: str | os.PathLike[str]) -> None:
         "position": asdict(state.position),
         "best_error": _json(state.best_error),
         "history": [{name: _json(value) for name, value in row.items()} for row in state.history],
-        "settings": state.settings,
-        "data": state.data,
+        "settings": state.settings.record(),
+        "data": dict(state.data),
+        "test_data": dict(state.test_data),
     }
     write(state.model, path, Attachment(state.averages, record))
 
@@ -157,30 +223,23 @@ def read_state(path: str | os.PathLike[str]) -> State:
     except OSError as error:
         raise DataError(f"cannot read the state: {source}: {error.strerror}") from error
     record = Record(values, source)
-    place, rows = record.record("position"), record.get("history")
-    if not isinstance(rows, list):
-        raise record.fault("'history' is not a list")
-    position = Position(
-        *(place.integer("epoch"), place.integer("step"), place.number("cost")),
-        *(place.integer("samples"), place.number("train_seconds"), place.number("wait_seconds")),
-        place.number("learn_rate", 0.0),
-        _columns(place.record("columns")),
-    )
-    iteration = record.integer("iteration")
-    if min(position.epoch, position.step, position.samples, iteration) < 0:
-        raise place.fault("a negative number")
-    if position.step and not position.samples:
-        raise place.fault("steps without samples")
-    record.record("settings").integer("epochs")
+    for name, average in averages.items():
+        if not np.isfinite(average).all():
+            raise record.fault(f"{name!r} holds nan or inf")
+    settings = TrainSettings.read(record.record("settings"))
+    position = _position(record.record("position"))
+    if position.epoch >= settings.epochs:
+        raise record.fault(f"epoch {position.epoch + 1} of {settings.epochs}")
     return State(
         model,
         averages,
-        iteration,
+        record.checked("iteration", COUNT),
         position,
-        record.number("best_error", math.inf),
-        [_row(Record(row, source)) for row in rows],
-        record.record("settings").values,
-        record.record("data").values,
+        record.checked("best_error", PERCENT, math.inf),
+        _history(record, position.epoch),
+        settings,
+        _data(record.record("data")),
+        _data(record.record("test_data")),
     )
 
 
@@ -189,16 +248,51 @@ def _json(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def _position(record: Record) -> Position:
+    # earlier versions did not tell the learn rate
+    told = Record({"learn_rate": 0.0} | record.values, record.where)
+    found = {name: told.checked(name, kind) for name, kind in POSITION.items()}
+    position = Position(**found, columns=_columns(record.record("columns")))
+    begun = (position.step > 0, position.samples > 0, position.train_seconds > 0)
+    if len(set(begun)) > 1 or (position.cost and not position.step):
+        raise record.fault("steps, samples, seconds and cost of an epoch do not fit together")
+    return position
+
+
 def _columns(record: Record) -> dict[str, tuple[float, float]]:
     columns: dict[str, tuple[float, float]] = {}
     for name in record.values:
-        if len(sums := record.numbers(name)) != 2:
+        sums = record.numbers(name)
+        if len(sums) != 2 or not all(map(math.isfinite, sums)) or sums[1] < 0:
             raise record.fault(f"{name!r} is not a sum and a number")
-        columns[name] = sums[0], sums[1]
+        columns[_column(name, record)] = sums[0], sums[1]
     return columns
 
 
-def _row(record: Record) -> Metrics:
-    if missing := NEEDED - record.values.keys():
-        raise record.fault(f"no {min(missing)!r} in a row of the history")
-    return {name: record.number(name, math.nan) for name in record.values}
+def _history(record: Record, epoch: int) -> list[Metrics]:
+    """Return a row for each epoch before this one."""
+    rows = record.get("history")
+    if not isinstance(rows, list) or len(rows) != epoch:
+        raise record.fault(f"'history' is not a list of {epoch} epochs")
+    return [_row(Record(row, record.where), number) for number, row in enumerate(rows, 1)]
+
+
+def _row(record: Record, epoch: int) -> Metrics:
+    if record.number("epoch") != epoch:
+        raise record.fault(f"a row of the history is not that of epoch {epoch}")
+    for name in TIMES:
+        record.checked(name, SECONDS)
+    return {
+        _column(name, record): record.checked(name, ROW.get(name, FINITE), math.nan)
+        for name in {"test_seconds": None, **record.values}
+    }
+
+
+def _column(name: str, record: Record) -> str:
+    if not COLUMN.fullmatch(name):
+        raise record.fault(f"{name!r:.80} is not the name of a column")
+    return name
+
+
+def _data(record: Record) -> dict[str, int]:
+    return {name: record.checked(name, CHECKSUM) for name in record.values}

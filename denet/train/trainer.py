@@ -71,8 +71,9 @@ class Trainer:
         self.model, self.settings = model, settings
         self.files = RunFiles(settings.output_prefix, settings.model_suffix)
         self._data = dataset_record(train_set)
+        self._test_data = dataset_record(test_set) if test_set else {}
         if state:
-            state.check(settings, self._data)
+            state.check(settings, self._data, self._test_data)
         self._schedule = settings.schedule()
         self._loader = Loader(
             train_set,
@@ -99,7 +100,7 @@ class Trainer:
         if state:
             self._learner.resume(state.averages, state.iteration)
             self._at, self._best_error = state.position, state.best_error
-            self._ends.add(int(state.settings["epochs"]))
+            self._ends.add(state.settings.epochs)
         self._check_memory()
         self.files.prepare()
         self._lock = self.files.lock()
@@ -212,7 +213,7 @@ class Trainer:
             "cost": at.cost / at.samples,
             **{name: _mean(*at.columns.get(name, NOTHING)) for name in self._learner.columns},
             **dict.fromkeys(("test_error", "test_top5_error"), math.nan),
-            "images_per_second": at.samples / at.train_seconds,
+            "images_per_second": at.samples / max(at.train_seconds, 1e-9),
             "train_seconds": at.train_seconds,
             "wait_seconds": at.wait_seconds,
             "test_seconds": math.nan,
@@ -259,8 +260,9 @@ class Trainer:
             self._at,
             self._best_error,
             self._journal.history,
-            self.settings.record(),
+            self.settings,
             self._data,
+            self._test_data,
         )
         write_state(state, self.files.state)
         self._saved = time.monotonic()

@@ -147,6 +147,13 @@ FAULTS = [
     # other trainings than the one that was begun
     ("rm train/cat/0.png", GO_ON, 3, "the training set has changed: 15 images, 16 when", ""),
     ("mv train/cat/0.png train/cat/9.png", GO_ON, 3, "the training set has changed", ""),
+    (
+        "cp train/dog/0.png train/cat/0.png",
+        GO_ON,
+        3,
+        "16 when the run began, with other pixels",
+        "",
+    ),
     ("", f"{GO_ON} --batch-size 8", 2, "batch-size 8 times batch-size-factor 1 is not 2 as", ""),
     ("", f"{GO_ON} --model-desc C[9] R", 2, "--model-desc is C[9] R but the run trains C[8]", ""),
     ("", f"{GO_ON} --overwrite", 2, "--overwrite: choose one of the two", ""),
@@ -159,6 +166,13 @@ FAULTS = [
         "",
     ),
     # no faults
+    (
+        "cp test/dog/0.png test/cat/0.png",
+        GO_ON,
+        0,
+        "test set has changed: 16 images, 16 when the run began, with other pixels",
+        RECORD,
+    ),
     (
         "mkdir -p broken/matplotlib; echo 1 / 0 > broken/matplotlib/__init__.py",
         f"PYTHONPATH=broken {GO_ON} --epochs 2",

@@ -175,7 +175,7 @@ def rewrite(path: Path, position: dict[str, object], data: dict[str, object]) ->
         "iteration": state.iteration,
         "position": position,
         "history": list(state.history),
-        "settings": state.settings,
+        "settings": state.settings.record(),
         "data": data,
     }
     write(state.model, path, Attachment(state.averages, record))
@@ -203,20 +203,26 @@ def test_damaged_columns_are_told(value: object, data: Path, tmp_path: Path) -> 
         read_state(tmp_path / "m.state")
 
 
-@pytest.mark.parametrize("change", ["corner", "class", "image"])
-def test_other_boxes_are_another_training_set(change: str, data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("change", ["corner", "class", "image", "file"])
+def test_other_boxes_and_files_are_another_training_set(
+    change: str, data: Path, tmp_path: Path
+) -> None:
     begin(tmp_path, opened(data), epochs=1).run()
     file = data / "Annotations/1.xml"
     if change == "image":
         file.rename(data / "Annotations/kept.xml")
         (data / "Annotations/2.xml").rename(file)
         (data / "Annotations/kept.xml").rename(data / "Annotations/2.xml")
+    elif change == "file":
+        with (data / "JPEGImages/1.jpg").open("ab") as photo:
+            photo.write(b"\0")  # behind the end of the image
     else:
         old, new = {"corner": ("<xmax>12<", "<xmax>13<"), "class": (">cat<", ">dog<")}[change]
         text = file.read_text()
         assert old in text
         file.write_text(text.replace(old, new))
-    with pytest.raises(DataError, match=r"the training set has changed: .* other names, labels or"):
+    what = "sizes of the files" if change == "file" else "boxes"
+    with pytest.raises(DataError, match=rf"the training set has changed: .* with other {what}:"):
         resume(tmp_path, opened(data))
 
 

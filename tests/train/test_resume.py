@@ -46,6 +46,9 @@ class SignallingSet(TinySet):
         super().__init__(tiny_set().images_read, [0, 1] * 4, 2)
         self._number, self._left = number, at
 
+    def stored(self, indices):
+        return self.images_read[indices]  # looked at once before the training
+
     def read(self, indices):
         self._left -= 1
         if self._left == 0:
@@ -202,6 +205,7 @@ CHANGES = [
     ({"learn_momentum": (0.0, 0.0)}, DataError, "state: its averages do not fit"),
     ({"epochs": 2}, UsageError, "epochs: 2: the run is in epoch 3 already"),
     ({"train_set": tiny_set(size=6)}, DataError, "changed: 6 images, 8 when the run began"),
+    ({"train_set": tiny_set(seed=9)}, DataError, "8 when the run began, with other pixels: bring"),
 ]
 
 
@@ -225,6 +229,17 @@ def test_what_may_change_is_told(tmp_path, caplog):
     resume(tmp_path, epochs=4, learn_decay=0.5)
     assert "epochs: 4 instead of 3 from here on" in caplog.text
     assert "learn-decay: 0.5 instead of 0.01 from here on" in caplog.text
+
+
+def test_another_test_set_is_told(tmp_path, caplog):
+    begin(tmp_path).run()
+    state = read_state(tmp_path / "model.state")
+    settings = replace(SETTINGS, output_prefix=str(tmp_path / "model"))
+    for seed, told in ((1, False), (2, True)):
+        sets = tiny_set(), tiny_set(seed=seed)
+        Trainer(state.model, *sets, settings, NumpyBackend(), "f32", state)._lock.release()
+        words = "the test set has changed: 8 images, 8 when the run began, with other pixels"
+        assert (words in caplog.text) == told
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import pickle
@@ -17,7 +18,7 @@ from train.tiny import tiny_model, tiny_set
 from untrusted.damage import damaged, damaged_json, outcome
 
 from denet.backend.numpy.backend import NumpyBackend
-from denet.errors import DataError
+from denet.errors import DataError, DenetError
 from denet.train.settings import TrainSettings
 from denet.train.state import Position, State, dataset_record, read_state, write_state
 from denet.train.trainer import Trainer
@@ -45,8 +46,9 @@ def example() -> State:
         position=Position(1, 2, 1.0000000000000002, 6, 0.125, 1e-9, 0.5, SUMS),
         best_error=12.5,
         history=history,
-        settings=SETTINGS.record(),
+        settings=SETTINGS,
         data=dataset_record(tiny_set()),
+        test_data=dataset_record(tiny_set(seed=1)),
     )
 
 
@@ -67,7 +69,8 @@ def test_every_field_comes_back(tmp_path: Path) -> None:
         np.testing.assert_array_equal(again.averages[name], value)
     assert again.position == state.position
     assert (again.iteration, again.best_error) == (5, 12.5)
-    assert (again.settings, again.data) == (state.settings, state.data)
+    assert again.settings == state.settings
+    assert (again.data, again.test_data) == (state.data, state.test_data)
     np.testing.assert_equal(again.history, state.history)
     assert written(again, tmp_path / "b.state") == written(again, tmp_path / "a.state")
 
@@ -78,11 +81,11 @@ def test_what_is_no_number_comes_back_as_nothing(
 ) -> None:
     state = example()
     state.best_error = math.inf  # nothing tested yet
-    state.history = [*state.history, {**state.history[0], "epoch": 2, "cost": value}]
+    state.history = [{**state.history[0], "cost": value}]
     write_state(state, tmp_path / "a.state")
     again = read_state(tmp_path / "a.state")
     assert again.best_error == math.inf
-    state.history[1]["cost"] = expected
+    state.history[0]["cost"] = expected
     np.testing.assert_equal(again.history, state.history)
     assert "NaN" not in repr((tmp_path / "a.state").read_bytes())  # JSON of all readers
 
@@ -141,16 +144,25 @@ def test_a_state_with_a_damaged_header(folder: Path, good: bytes, data: st.DataO
     read(folder, struct.pack("<Q", len(header)) + header + good[end:])
 
 
-@given(st.data())
-def test_going_on_from_another_record(folder: Path, good: bytes, data: st.DataObject) -> None:
-    """The record says anything: the training goes on, or ends with an error for people."""
+def attached(good: bytes) -> Any:
+    """Return the record that a state holds."""
+    header = json.loads(good[8 : 8 + struct.unpack("<Q", good[:8])[0]])
+    return json.loads(header["__metadata__"]["denet"])["attached"]
+
+
+def with_record(good: bytes, record: Any) -> bytes:
+    """Return the state with another record."""
     end = 8 + struct.unpack("<Q", good[:8])[0]
     header = json.loads(good[8:end])
-    document = json.loads(header["__metadata__"]["denet"])
-    document["attached"] = data.draw(damaged_json(document["attached"]))
+    document = json.loads(header["__metadata__"]["denet"]) | {"attached": record}
     text = json.dumps(header | {"__metadata__": {"denet": json.dumps(document)}}).encode()
+    return struct.pack("<Q", len(text)) + text + good[end:]
+
+
+def go_on(folder: Path, content: bytes) -> Any:
+    """Return the table of a training that goes on from this state, or the error for people."""
     path = folder / "stranger.state"
-    path.write_bytes(struct.pack("<Q", len(text)) + text + good[end:])
+    path.write_bytes(content)
 
     def use() -> list[dict[str, float]]:
         state = read_state(path)
@@ -159,4 +171,108 @@ def test_going_on_from_another_record(folder: Path, good: bytes, data: st.DataOb
             state.model, tiny_set(), tiny_set(seed=1), settings, NumpyBackend(), "f32", state
         ).run()
 
-    outcome(use)
+    return outcome(use)
+
+
+@given(st.data())
+def test_going_on_from_another_record(folder: Path, good: bytes, data: st.DataObject) -> None:
+    """The record says anything: the training goes on, or ends with an error for people."""
+    go_on(folder, with_record(good, data.draw(damaged_json(attached(good)))))
+
+
+MISSING = object()
+# what no number of a record can be, and what none but those below can be
+NEVER = (NAN, math.inf, -math.inf, "x", "\x1b[2J", [], [[1]], {}, 10**30)
+SIGNED = {"cost", "cost_box/0", "sample_coverage/0"}  # sums of costs
+# what a place of a training cannot be beside: the record tells of 8 images in batches of 3, whose
+# second epoch is at its second step, the fifth of all
+PLACE = {
+    "iteration": (0, 4, 6, 5.5, 10**17, None, MISSING),
+    "position/epoch": (0, 2, 1.5, 10**17, None, MISSING),
+    "position/step": (0, 1, 3, 4, 10**12, 10**17, None, MISSING),
+    "position/samples": (0, 5, 7, 8, 10**17, None, MISSING),
+    "position/train_seconds": (0, 10**17, None, MISSING),
+    "position/wait_seconds": (10**17, None, MISSING),
+    "position/cost": (None, MISSING),
+    "position/columns/cost_box": ([1], [1, 2, 3], [1, -1], None, 1),
+    "best_error": (10**17,),
+    "history/0/epoch": (0, 2, 1.5, None, MISSING),
+    "history/0/train_seconds": (10**17, None, MISSING),
+    "history/0/wait_seconds": (10**17, None, MISSING),
+    "history/0/test_seconds": (10**17,),
+    "history/0/test_error": (101,),
+    "history/0": (1, None, MISSING),
+    "history": (1, None, MISSING),
+    "settings/epochs": (0, 1),
+    "settings/solver": ("adm", "sgd", 1, None, MISSING),
+    "settings/batch_size": (0, 4, None, MISSING),
+    "settings/learn_momentum": ([], [0.9], [1, 1]),
+    "data/samples": (0, 7, 9, 10**17),
+    "data/checksum": (0, 10**17),
+    "data/pixels": (0, 10**17),
+}
+
+
+def leaves(value: Any, path: str = "") -> list[str]:
+    """Return the paths of all numbers in a JSON value."""
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        return [leaf for key, each in items for leaf in leaves(each, f"{path}/{key}".strip("/"))]
+    return [path] if isinstance(value, int | float) and not isinstance(value, bool) else []
+
+
+def changed(record: Any, path: str, value: Any) -> Any:
+    """Return a copy with another value at a path, or with none."""
+    record = copy.deepcopy(record)
+    *above, last = path.split("/")
+    holder = record
+    for key in above:
+        holder = holder[int(key) if isinstance(holder, list) else key]
+    place = int(last) if isinstance(holder, list) else last
+    holder[place] = value
+    if value is MISSING:
+        del holder[place]
+    return record
+
+
+def test_every_field_with_what_it_cannot_be(folder: Path, good: bytes) -> None:
+    record = attached(good)
+    numbers = leaves(record)
+    assert len(numbers) > 25
+    odd = [(path, value) for path in numbers for value in NEVER]
+    odd += [(path, -1) for path in numbers if not path.endswith(tuple(SIGNED))]
+    odd += [(path, value) for path, values in PLACE.items() for value in values]
+    path = folder / "stranger.state"
+    settings = TrainSettings(**SETTINGS.record())
+    data, test_data = dataset_record(tiny_set()), dataset_record(tiny_set(seed=1))
+    read_state(folder / "good.state").check(settings, data, test_data)
+
+    def use() -> None:
+        read_state(path).check(settings, data, test_data)
+
+    for where, value in odd:
+        path.write_bytes(with_record(good, changed(record, where, value)))
+        assert isinstance(outcome(use), DenetError), (where, value)
+
+
+@pytest.mark.parametrize("name", ["", "\x1b[2J", "a\nb", "x" * 1000])
+@pytest.mark.parametrize("where", ["history/0", "position/columns"])
+def test_columns_have_names(where: str, name: str, folder: Path, good: bytes) -> None:
+    record = attached(good)
+    value = {name: [1, 2]} if where == "position/columns" else {**record["history"][0], name: 1}
+    error = read(folder, with_record(good, changed(record, where, value)))
+    assert isinstance(error, DataError) and "is not the name of a column" in str(error)
+
+
+def test_an_epoch_that_took_no_time_is_told(folder: Path, good: bytes) -> None:
+    """Its speed would be a division by zero."""
+    record = changed(attached(good), "position/train_seconds", 0.0)
+    assert "do not fit together" in str(go_on(folder, with_record(good, record)))
+
+
+def test_averages_are_numbers(tmp_path: Path) -> None:
+    state = example()
+    next(iter(state.averages.values()))[...] = NAN
+    write_state(state, tmp_path / "a.state")
+    with pytest.raises(DataError, match="holds nan or inf"):
+        read_state(tmp_path / "a.state")

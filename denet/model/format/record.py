@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from denet.errors import DataError
+from denet.kind import Kind
 from denet.model.desc import MAX_LAYERS
 from denet.model.format.npy import decode_array
 
@@ -43,6 +44,14 @@ class Record:
         if value is not default and type(value) not in kinds:
             raise self.fault(f"{key!r} is not {name}")
         return value
+
+    def checked(self, key: str, kind: Kind, default: Any = _REQUIRED) -> Any:
+        """Return a value that a kind of option takes."""
+        value = self.get(key, default)
+        try:
+            return value if value is default else kind.check(value)
+        except ValueError as error:
+            raise self.fault(f"{key!r} {error}") from None
 
     def integer(self, key: str, default: Any = _REQUIRED) -> int:
         """Return a whole number."""
