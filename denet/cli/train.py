@@ -26,7 +26,16 @@ DRY_STEPS = 2
 
 
 class TrainParser(Parser):
-    """Takes the options of a run that is resumed from its PREFIX_run.yaml."""
+    """Takes the options of a run that is resumed from its PREFIX_run.yaml.
+
+    They are kept as ``recorded`` beside those that hold now.
+    """
+
+    def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
+        values = super().parse(arguments)
+        began = self._options_of_run(values.output_prefix) if values.resume else None
+        values.recorded = super().parse(["--config", began]) if began else None
+        return values
 
     def config_file(self, values: argparse.Namespace) -> str | None:
         if values.config or not values.resume:
@@ -70,6 +79,8 @@ def train(options: argparse.Namespace) -> int:
     """Train, or with --skip-train only test; print where the results are."""
     built = parser()
     if options.skip_train:
+        if options.resume:
+            raise UsageError("--skip-train: together with --resume: choose one of the two")
         built.require(options, "model", "test")
         return test(options)
     from denet.report.tensorboard import require_tensorboard
@@ -130,6 +141,10 @@ def open_training(
 
     backend, precision = engine(options)
     options.backend, options.precision = backend.name, precision
+    if state:
+        from denet.cli.train_resume import check_resumed
+
+        check_resumed(options, state)
     model, train_set = model_and_training_set(options, state)
     subtract_mean(model, options.test_extension, settled=True)
     test_set = open_test_set(options, model) if options.test else None

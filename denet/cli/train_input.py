@@ -32,7 +32,6 @@ def model_and_training_set(
     from denet.model.preprocessing import Preprocessing
 
     if state:
-        check_network(options, state.model)
         subtract_mean(state.model, options.extension, settled=True)
         return state.model, open_training_set(options, state.model)
     if not options.model:
@@ -126,18 +125,6 @@ def partial_model(options: argparse.Namespace, source: Model) -> tuple[Model, Da
     if len(here) == len(there) and here != there:
         log.warning("its classes have other names: the last layer is taken by their position")
     return model, train_set
-
-
-def check_network(options: argparse.Namespace, model: Model) -> None:
-    """Raise UsageError if --model-desc is another network than that of the run resumed."""
-    from denet.model.desc import build_layers, layers_text, parse_desc
-
-    if "model_desc" in options.typed and not options.model:
-        wanted = layers_text(build_layers(parse_desc(options.model_desc), layer_options(options)))
-        if wanted != model.text():
-            raise UsageError(
-                f"resume: --model-desc is {wanted} but the run trains {model.text()}: leave it out"
-            )
 
 
 def open_training_set(options: argparse.Namespace, model: Model | None = None) -> Dataset:
