@@ -157,7 +157,7 @@ def mode_words(mode: str) -> tuple[str, set[str]]:
 
 def tell_bad(bad: Sequence[BadSample], image_num: int, on_bad_data: str) -> None:
     """Log what could not be read; raise DataError for the last unless it may be skipped."""
-    from denet.dataset.base import printable
+    from denet.printable import printable
 
     lines = [f"cannot read the image: {printable(name)}: {reason}" for name, reason in bad]
     count = f"{len(bad)} of {image_num} cannot be read"

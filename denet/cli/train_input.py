@@ -160,7 +160,7 @@ def open_set(
 
 def write_bad_data(options: argparse.Namespace, bad: Sequence[BadSample]) -> Path | None:
     """Write what cannot be used, one file and its reason per line; return where, if it could."""
-    from denet.dataset.base import printable
+    from denet.printable import printable
     from denet.train.checkpoint import RunFiles, is_taken, optional, write_record
 
     path = RunFiles(options.output_prefix).bad_data

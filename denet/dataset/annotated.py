@@ -23,7 +23,6 @@ from denet.dataset.base import (
     choose_samples,
     class_ids,
     listed,
-    printable,
     thread_count,
 )
 from denet.dataset.boxes import Boxes, Mended, mend
@@ -110,7 +109,7 @@ def open_annotated(
     if len(found.boxes) and not len(boxes):
         log.warning(
             "%s: all of its %d boxes lie outside their images or have no area: check them",
-            printable(path),
+            path,
             len(found.boxes),
         )
     dataset = DetectionDataset(
@@ -227,7 +226,7 @@ def _check_sizes(found: Annotated, sizes: np.ndarray, path: str) -> None:
     ):
         if which.any():
             first = found.names[int(which.argmax())]
-            log.warning("%s: %d images %s: %s", path, which.sum(), what, printable(first))
+            log.warning("%s: %d images %s: %s", path, which.sum(), what, first)
 
 
 def _counts_text(boxes: Boxes, mended: Mended) -> str:

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-from denet.dataset.base import printable
 from denet.errors import DataError
 from denet.memory import room
 
@@ -35,14 +34,14 @@ def opened(file: str, most: int) -> Iterator[BinaryIO]:
     try:
         status = os.stat(file)
         if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
-            raise DataError(f"not a file: {printable(file)}")
+            raise DataError(f"not a file: {file}")
         if status.st_size > most:
-            raise DataError(f"{status.st_size / 1e6:.0f} MB are too many: {printable(file)}")
+            raise DataError(f"{status.st_size / 1e6:.0f} MB are too many: {file}")
         with open(file, "rb") as stream:
             yield stream
     except OSError as error:
         what = (error.strerror or str(error)).lower()
-        raise DataError(f"{what}: {printable(os.path.abspath(file))}") from None
+        raise DataError(f"{what}: {os.path.abspath(file)}") from None
 
 
 def read_lines(file: str) -> list[str]:
@@ -59,7 +58,7 @@ def lines_of(stream: BinaryIO, size: int, name: str) -> list[str]:
     lines = []
     with (
         io.TextIOWrapper(stream, "utf-8-sig") as text,
-        room(_LINE_BYTES * min(size // 2, MAX_LIST_LINES), f"list: {printable(name)}", "split it"),
+        room(_LINE_BYTES * min(size // 2, MAX_LIST_LINES), f"list: {name}", "split it"),
     ):
         try:
             for number, line in enumerate(text):
@@ -79,7 +78,7 @@ def read_class_labels(folder: str) -> tuple[str, list[str] | None]:
         return file, None
     names = read_lines(file)
     if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise DataError(f"class {twice[0]!r} twice: {printable(file)}: give each class one line")
+        raise DataError(f"class {twice[0]!r} twice: {file}: give each class one line")
     return file, names
 
 
@@ -88,13 +87,13 @@ def read_xml(file: str) -> ElementTree.Element:
     with opened(file, MAX_XML_BYTES) as stream:
         data = stream.read()
     if data.count(b"<") > MAX_XML_TAGS:
-        raise DataError(f"more than {MAX_XML_TAGS} tags for one image: {printable(file)}")
+        raise DataError(f"more than {MAX_XML_TAGS} tags for one image: {file}")
     parser = ElementTree.XMLParser(target=_Builder())
     try:
         parser.feed(data)
         root: ElementTree.Element = parser.close()
     except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise DataError(f"cannot read the annotation: {printable(file)}: {error}") from None
+        raise DataError(f"cannot read the annotation: {file}: {error}") from None
     return root
 
 

@@ -73,7 +73,7 @@ class BadDataError(DataError):
 
 def listed(bad: Sequence[BadSample]) -> str:
     """Return the first bad samples with their reasons, in one line."""
-    first = ", ".join(f"{printable(each.name)} ({each.reason})" for each in bad[:5])
+    first = ", ".join(f"{each.name} ({each.reason})" for each in bad[:5])
     return first + (", ..." if len(bad) > 5 else "")
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from denet.dataset import mscoco, parse_extension, voc
 from denet.dataset.annotated import Annotated
-from denet.dataset.base import MAX_IMAGE_PIXELS, BadSample, printable, thread_count
+from denet.dataset.base import MAX_IMAGE_PIXELS, BadSample, thread_count
 from denet.dataset.boxes import Boxes, mend
 from denet.dataset.decode import Finding, image_suffixes, read_header
 from denet.dataset.directory import suffix
@@ -338,7 +338,7 @@ def _check(path: str, splits: list[DetectionSplit], train: list[str]) -> None:
         return
     bad = [each for split in splits for each in split.bad]
     count = len(bad) + sum(map(len, splits))
-    why = f"{len(bad)} cannot be used, {printable(bad[0].name)}: {bad[0].reason}" if bad else ""
+    why = f"{len(bad)} cannot be used, {bad[0].name}: {bad[0].reason}" if bad else ""
     what = f"no objects in {count} image{'s' * (count != 1)}"
     raise DataError(f"{what}: {os.path.abspath(path)}: {why or 'none has a box'}")
 

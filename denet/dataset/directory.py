@@ -20,7 +20,6 @@ from denet.dataset.base import (
     Opening,
     class_ids,
     listed,
-    printable,
     thread_count,
 )
 from denet.dataset.decode import (
@@ -306,14 +305,12 @@ def _bad_images(
     resize = f"resize them, which --extension {kind},crop=64 also does"
     sizes = sum(fault.kind == "size" for fault in faults)
     if sizes == len(bad):
-        what = f"image sizes differ: {printable(first.name)} is {first.reason} ({count}): {resize}"
+        what = f"image sizes differ: {first.name} is {first.reason} ({count}): {resize}"
     elif sizes:
         what = f"cannot use {count}: {listed(bad)}: repair or remove them; as to sizes, {resize}"
     elif len(bad) > 1:
         what = f"cannot read {count}: {listed(bad)}: repair or remove them"
     else:
-        what = (
-            f"cannot read the image: {printable(first.name)}: {first.reason}; repair or remove it"
-        )
+        what = f"cannot read the image: {first.name}: {first.reason}; repair or remove it"
         skips = skip
     return BadDataError(f"{what}{skips}", bad)

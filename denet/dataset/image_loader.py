@@ -26,7 +26,6 @@ from denet.dataset.base import (
     Dataset,
     Samples,
     choose_samples,
-    printable,
     repeated,
 )
 from denet.dataset.boxes import Boxes, View, fill_targets, network_boxes, seen
@@ -235,7 +234,7 @@ class DetectionDataset(Dataset):
         damaged = BadSample(self.names[index], reason(error))
         if not self._skip:
             raise BadDataError(
-                f"cannot read the image: {printable(damaged.name)}: {damaged.reason}; repair or "
+                f"cannot read the image: {damaged.name}: {damaged.reason}; repair or "
                 "remove it, or go on without it: --on-bad-data skip",
                 [damaged],
             ) from None

@@ -13,7 +13,7 @@ import numpy as np
 
 from denet.dataset.annotated import Annotated
 from denet.dataset.annotation_file import number_of, read_lines, read_xml
-from denet.dataset.base import class_ids, printable
+from denet.dataset.base import class_ids
 from denet.dataset.boxes import Boxes
 from denet.dataset.decode import image_suffixes
 from denet.dataset.directory import Listing, list_directory
@@ -107,7 +107,7 @@ def _image_list(file: str) -> tuple[Listing, dict[int, list[float]]]:
     except DataError as error:
         raise DataError(f"{error}: {mend}") from None
     if not found:
-        raise DataError(f"{printable(file)}: it holds no images: {mend}")
+        raise DataError(f"{file}: it holds no images: {mend}")
     return listing, told
 
 
@@ -145,7 +145,7 @@ def _corners(file: str) -> list[float]:
         try:
             corners += [number_of(element, f"bndbox/{corner}") for corner in _CORNERS]
         except ValueError as error:
-            raise DataError(f"{printable(file)}: object {number}: {error}") from None
+            raise DataError(f"{file}: object {number}: {error}") from None
     return corners
 
 
@@ -162,9 +162,7 @@ def _class_labels(file: str, folders: Set[str]) -> list[str]:
         number, name = (int(match[1]), match[2]) if match else (0, "")
         name = name if name in folders else name.partition(" ")[0]
         if not name or name in taken or number in names:
-            raise DataError(
-                f"{printable(file)}: line {line_number}: give a number and a name of its own"
-            )
+            raise DataError(f"{file}: line {line_number}: give a number and a name of its own")
         names[number] = name
         taken.add(name)
     return [names[number] for number in sorted(names)]

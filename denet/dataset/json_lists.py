@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 from denet.dataset.annotation_file import opened
-from denet.dataset.base import printable
 from denet.errors import DataError
 from denet.memory import room
 
@@ -37,9 +36,9 @@ def read_lists(file: str, takers: Mapping[str, Callable[[int, Any], None]]) -> s
         io.TextIOWrapper(stream, "utf-8-sig", newline="") as text,
     ):
         try:
-            return _take_lists(_Text(text, printable(file)), takers)
+            return _take_lists(_Text(text, file), takers)
         except (ValueError, RecursionError) as error:
-            raise DataError(f"cannot read the annotations: {printable(file)}: {error}") from None
+            raise DataError(f"cannot read the annotations: {file}: {error}") from None
 
 
 def _take_lists(text: _Text, takers: Mapping[str, Callable[[int, Any], None]]) -> set[str]:

@@ -6,7 +6,6 @@ import importlib
 import os
 from collections import Counter
 
-from denet.dataset.base import printable
 from denet.dataset.walk import directories_in
 from denet.errors import DataError
 
@@ -31,16 +30,16 @@ def check_classes(path: str) -> None:
     if not parts:
         return
     inner = [os.path.join(path, name) for name in parts if _holds_classes(os.path.join(path, name))]
-    mend = f"give {printable(inner[0])} if its directories are classes" if inner else ""
+    mend = f"give {inner[0]} if its directories are classes" if inner else ""
     raise DataError(
-        f"{' and '.join(map(printable, parts))} cannot be classes: {_contents(path, names)}: "
+        f"{' and '.join(parts)} cannot be classes: {_contents(path, names)}: "
         f"{fitting(path) or mend or _renaming(path, names) or _all_layouts()}"
     )
 
 
 def nothing_at(path: str, lacking: str) -> DataError:
     """Return the error for a path without ``lacking``; it tells what can be read there instead."""
-    place = printable(os.path.abspath(path))
+    place = os.path.abspath(path)
     if not os.path.isdir(path):
         what = "not a directory" if os.path.exists(path) else "no such directory"
         return DataError(f"{what}: {place}")
@@ -70,8 +69,8 @@ def _renaming(path: str, names: list[str]) -> str:
     if not annotations or not images:
         return ""
     return (
-        f"if its XML is that of Pascal VOC, rename {printable(images)} to JPEGImages and "
-        f"{printable(annotations)} to Annotations and give --extension voc"
+        f"if its XML is that of Pascal VOC, rename {images} to JPEGImages and "
+        f"{annotations} to Annotations and give --extension voc"
     )
 
 
@@ -90,10 +89,10 @@ def _contents(path: str, names: list[str]) -> str:
     for name in names[:_SHOWN_FOLDERS]:
         common = _suffixes(os.path.join(path, name)).most_common(2)
         files = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in common)
-        shown.append(printable(f"{name} ({files})" if files else name))
+        shown.append(f"{name} ({files})" if files else name)
     more = ", ..." if len(names) > _SHOWN_FOLDERS else ""
     found = f" (it holds {', '.join(shown)}{more})" if shown else ""
-    return printable(os.path.abspath(path)) + found
+    return os.path.abspath(path) + found
 
 
 def _suffixes(path: str) -> Counter[str]:

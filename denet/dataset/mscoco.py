@@ -17,7 +17,7 @@ import numpy as np
 
 from denet.dataset.annotated import Annotated
 from denet.dataset.annotation_file import read_class_labels
-from denet.dataset.base import ForeignClassError, class_ids, printable
+from denet.dataset.base import ForeignClassError, class_ids
 from denet.dataset.boxes import Boxes
 from denet.dataset.json_lists import read_lists
 from denet.dataset.layout import nothing_at
@@ -171,13 +171,13 @@ def _read_split(path: str, folder: str, split: str) -> _Split:
     names = len(columns.images) + len(columns.categories)
     needed = _NAME_BYTES * names + _BOX_BYTES * len(columns.crowd)
     mend = "split them, or use a machine with more memory"
-    with room(needed, f"annotations: {printable(file)}", mend):
+    with room(needed, f"annotations: {file}", mend):
         try:
             if lacking := [each for each in ("images", "categories") if each not in found]:
                 raise ValueError(f"it holds no {lacking[0]}")
             return _split(path, name, columns)
         except ValueError as error:
-            raise DataError(f"damaged annotations: {printable(file)}: {error}") from None
+            raise DataError(f"damaged annotations: {file}: {error}") from None
 
 
 def _split(path: str, name: str, columns: _Columns) -> _Split:

@@ -26,7 +26,7 @@ from denet.dataset.annotation_file import (
     read_xml,
     text_of,
 )
-from denet.dataset.base import ForeignClassError, class_ids, printable
+from denet.dataset.base import ForeignClassError, class_ids
 from denet.dataset.boxes import Boxes
 from denet.dataset.decode import image_suffixes
 from denet.dataset.layout import nothing_at
@@ -200,8 +200,8 @@ def _missing_image(item: _Item) -> str:
     if item.annotation:
         with suppress(DataError):  # without its image nothing hangs on it
             told = os.path.basename((read_xml(item.annotation).findtext("filename") or "").strip())
-    other = f"; its <filename> is {printable(told)[:80]}: give both one name" if told else ""
-    return f"no JPEGImages/{printable(item.image_id)}.jpg or the like{other}"
+    other = f"; its <filename> is {told[:80]}: give both one name" if told else ""
+    return f"no JPEGImages/{item.image_id}.jpg or the like{other}"
 
 
 class _Object(NamedTuple):
@@ -218,7 +218,7 @@ def read_annotation(file: str) -> tuple[tuple[int, int], list[_Object]]:
             place = f"object {number}: "
             objects.append(_object(element))
     except ValueError as error:
-        raise DataError(f"{printable(file)}: {place}{error}") from None
+        raise DataError(f"{file}: {place}{error}") from None
     return _size(root), objects
 
 
@@ -262,7 +262,7 @@ def _read_items(path: str, items: list[_Item], published: list[str] | None) -> A
     labels_file, listed = read_class_labels(path)
     if listed is None:
         known, where, owner = published, path, "Pascal VOC"
-        mend = f"list your classes in {printable(labels_file)}"
+        mend = f"list your classes in {labels_file}"
     else:
         known, where, owner, mend = listed, labels_file, "labels.txt", "add it to labels.txt"
     try:

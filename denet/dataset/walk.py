@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 
-from denet.dataset.base import printable
 from denet.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -52,12 +51,12 @@ def files_below(path: str) -> dict[str, list[str]]:
                         files[top].append(entry.path)
             level = below
     except OSError as error:
-        where = printable(os.fspath(error.filename or path))
+        where = os.fspath(error.filename or path)
         raise DataError(f"cannot list the directory: {where}: {error.strerror}") from None
     if passed:
         log.warning(
             "%s: directories passed over, read elsewhere or on no disk: %d, such as %s",
-            *(printable(path), len(passed), printable(passed[0])),
+            *(path, len(passed), passed[0]),
         )
     return files
 

@@ -7,12 +7,13 @@ from collections.abc import Iterable
 import numpy as np
 
 from denet.dataset import Dataset
-from denet.dataset.base import names_text, printable
+from denet.dataset.base import names_text
 from denet.dataset.loader import Batch
 from denet.errors import DataError
 from denet.evaluate.predictor import Predictor
 from denet.evaluate.topk import TopErrors
 from denet.model.model import Model
+from denet.printable import printable
 
 
 class Classifier(Predictor):

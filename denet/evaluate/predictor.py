@@ -8,12 +8,12 @@ from typing import ClassVar
 import numpy as np
 
 from denet.dataset import Dataset
-from denet.dataset.base import printable
 from denet.dataset.loader import Loader
 from denet.errors import DataError, UsageError
 from denet.evaluate.plan_set import PlanSet
 from denet.graph.kernel import Backend
 from denet.model.model import Model
+from denet.printable import printable
 
 
 class Predictor:

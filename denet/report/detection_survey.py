@@ -9,10 +9,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from denet.dataset.base import names_text, printable
+from denet.dataset.base import names_text
 from denet.dataset.decode import size_text
 from denet.dataset.detection_survey import DetectionSplit, DetectionSurvey, NamedBox
 from denet.detect.box import BOX_CAPACITY, area
+from denet.printable import printable
 from denet.report.detection_advice import (
     SMALL_OBJECT,
     hints,

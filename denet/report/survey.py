@@ -8,9 +8,10 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from denet.dataset.base import names_text, printable
+from denet.dataset.base import names_text
 from denet.dataset.directory import TEST_NAMES
 from denet.dataset.survey import Split, Survey
+from denet.printable import printable
 from denet.report.survey_text import (
     class_rows,
     common,

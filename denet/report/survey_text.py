@@ -7,8 +7,9 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from denet.dataset.base import BadSample, names_text, printable
+from denet.dataset.base import BadSample, names_text
 from denet.dataset.decode import size_text
+from denet.printable import printable
 
 _FEW = 5  # of a class to train on, below which it is told
 _IMBALANCE = 10  # times the smallest class, from which it is told

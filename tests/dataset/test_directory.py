@@ -321,7 +321,7 @@ def test_too_large_for_memory(tmp_path, monkeypatch):
 
     monkeypatch.setattr(directory.np, "empty", refuse)
     with pytest.raises(
-        Exception, match="1 images of 6x4: .*: 0 MB of memory needed, .*--max-samples"
+        Exception, match="1 images of 6x4: .*: 72 bytes of memory needed, .*--max-samples"
     ) as caught:
         read(tmp_path)
     assert caught.value.exit_code == 5

@@ -47,8 +47,8 @@ VOC = f"{PREDICT} found.mdl --input voc --extension voc,test,crop=16 --predict-m
 COMMANDS = {
     "model-info --data set": "",
     "model-info --data voc": "",
-    RUN: "run/log.txt run/bad_data.txt run/m_epoch001.test",
-    f"{LOST} --output-prefix run/m": "run/log.txt run/bad_data.txt run/diverged.txt",
+    RUN: "run/m_log.txt run/m_bad_data.txt run/m_epoch001.test",
+    f"{LOST} --output-prefix run/m": "run/m_log.txt run/m_bad_data.txt run/m_diverged.txt",
     f"{PREDICT} class.mdl --input loose": "",
     f"{PREDICT} class.mdl --input loose --format csv": "",
     f"{PREDICT} class.mdl --input loose --format jsonl --results a.jsonl": "a.jsonl",
