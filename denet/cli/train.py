@@ -103,12 +103,17 @@ def train(options: argparse.Namespace) -> int:
         return rehearse(options)
     if not state:
         files.check_new(options.overwrite)  # before all data is read
-    trainer = open_training(options, train_settings(options), state)
-    write_text(files.options, built.config_text(options) + versions())
-    with optional(files.log):
-        if not files.log.exists():
-            write_record(files.log, "")
-        log_to_file(files.log)
+    try:
+        trainer = open_training(options, train_settings(options), state)
+        write_text(files.options, built.config_text(options) + versions())
+        with optional(files.log):
+            if not files.log.exists():
+                write_record(files.log, "")
+            log_to_file(files.log)
+    except KeyboardInterrupt:
+        if state:
+            log.warning("interrupted before any step: --resume goes on from %s", files.state)
+        raise
     trainer.run()
     tell(str(files.directory))
     return 0

@@ -284,7 +284,7 @@ def _row(record: Record, epoch: int) -> Metrics:
         record.checked(name, SECONDS)
     return {
         _column(name, record): record.checked(name, ROW.get(name, FINITE), math.nan)
-        for name in {"test_seconds": None, **record.values}
+        for name in dict.fromkeys([*record.values, "test_seconds"])
     }
 
 

@@ -272,6 +272,8 @@ class Trainer:
         return minutes > 0 and time.monotonic() - self._saved > 60 * minutes
 
     def _save_interrupted(self) -> None:
+        if self._most_steps:  # of a trial nothing is kept
+            return
         self._save_state()
         log.warning(
             "interrupted after %s: --resume goes on from %s", self._place(), self.files.state

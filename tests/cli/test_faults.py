@@ -1,24 +1,19 @@
 """Tables of faults: what goes wrong, how the command ends, and that nothing is harmed by it."""
 
 import fnmatch
-import hashlib
-import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from array import array
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CHOICES, ROOT
+from cli.shell import outcome, shell, told, tree, wait_until_it_waits
 from PIL import Image
 
-fcntl, resource, termios = map(pytest.importorskip, ("fcntl", "resource", "termios"))
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
@@ -39,7 +34,6 @@ EPOCH = "run/m.state run/m_epoch001.mdl run/m_best.mdl run/m_metrics.csv run/m_c
 EPOCHS = 20  # of a run that is stopped: more than it can log before it waits for a reader
 BREAK = "echo x > train/cat/0.png"
 MINE = "other/m_ ... is there already: give --resume"
-PIPE = 4096  # bytes that wait for a reader; then the command waits too
 SHOW = "; code=$?; cat other/m_bad_data.txt >&2; exit $code"
 
 # The directory holds train, test, and a run of one epoch of DEEP: run/m. Of each row: what is done
@@ -241,43 +235,6 @@ FAULTS = [
 NAMES = [f"{before}; {script}" if before else script for before, script, *_ in FAULTS]
 
 
-def shell(directory: Path, script: str, way: str = "") -> "subprocess.Popen[str]":
-    """Start a script of bash that knows our commands; ``way`` exec replaces bash by the first."""
-    known = f'model-train() {{ {way} "{sys.executable}" "{ROOT}/bin/model-train" "$@"; }}'
-    return subprocess.Popen(
-        ["bash", "-c", f"{known}\n{script}"],
-        cwd=directory,
-        env={key: value for key, value in os.environ.items() if key not in CHOICES},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        pipesize=PIPE,
-        text=True,
-    )
-
-
-def told(words: str, text: str) -> bool:
-    """Say whether the parts between " ... " stand in the text, in this order."""
-    pattern = ".*".join(re.escape(part) for part in words.split(" ... "))
-    return bool(re.search(pattern, text, re.DOTALL))
-
-
-def outcome(process: "subprocess.Popen[str]") -> tuple[int, str]:
-    """Return the exit code as a shell tells it, and what is left of stderr."""
-    _, errors = process.communicate(timeout=120)
-    code = process.returncode
-    return (128 - code if code < 0 else code), errors
-
-
-def tree(directory: Path) -> dict[str, str]:
-    """Return every path below with the sha256 of the file, "" for what is none."""
-    return {
-        str(path.relative_to(directory)): ""
-        if not path.is_file()
-        else hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in directory.rglob("*")
-    }
-
-
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Lay out a small dataset, a run of one epoch of it, run, and one of all epochs, straight."""
@@ -330,17 +287,6 @@ def send(*numbers: int) -> Stop:
     return stop
 
 
-def wait_until_it_waits(process: "subprocess.Popen[str]", start: str) -> None:
-    """Read the log up to the line with this start, then no more until the pipe is full."""
-    assert process.stderr
-    next(line for line in process.stderr if line.startswith(start))
-    waiting = array("i", [0])
-    while waiting[0] < PIPE - 150:  # less than the next line
-        assert process.poll() is None
-        time.sleep(0.01)
-        fcntl.ioctl(process.stderr, termios.FIONREAD, waiting)
-
-
 def take_directory(process: "subprocess.Popen[str]", directory: Path) -> None:
     (directory / "run").rename(directory / "gone")
 
@@ -382,47 +328,3 @@ def test_stop(
     for name in (f"m_epoch{EPOCHS:03d}_final.mdl", "m_best.mdl"):
         resumed, straight = directory / "run" / name, directory / "straight" / name
         assert resumed.read_bytes() == straight.read_bytes()
-
-
-# else every core takes addresses that it never uses
-FRUGAL = "export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1"
-WIDE = "model-train --backend numpy --ext npy --model-desc C[8] A P[2] R --output-prefix run/m"
-LIMIT = 670_000 + 74_000 * (os.cpu_count() or 1)  # KB; what threads may reserve is left out
-
-
-@pytest.fixture
-def wide(tmp_path: Path) -> Path:
-    """Lay out sets of images that make batches large."""
-    rng = np.random.default_rng(0)
-    for name, number in (("many", 1024), ("few", 800)):
-        images = rng.integers(0, 256, (number, 3, 64, 64), np.uint8)
-        np.save(tmp_path / f"{name}_data.npy", images)
-        np.save(tmp_path / f"{name}_labels.npy", np.arange(number, dtype=np.int32) % 2)
-    return tmp_path
-
-
-def test_the_batch_size_that_is_advised_fits(wide: Path) -> None:
-    script = f"{FRUGAL}; ulimit -v {LIMIT}; {WIDE} --train many --epochs 1 --batch-size"
-    before = tree(wide)
-    ended, errors = outcome(shell(wide, f"{script} 1024"))
-    advice = re.search(r"try (--batch-size (\d+) --batch-size-factor (\d+)); the limit on", errors)
-    assert ended == 5 and "error: batch of 1024: training needs" in errors and advice, errors
-    assert int(advice[2]) * int(advice[3]) == 1024
-    assert tree(wide) == before
-    ended, errors = outcome(shell(wide, f"{script} 1024 {advice[1]}"))
-    assert ended == 0, errors
-
-
-def test_memory_that_runs_out_later(wide: Path) -> None:
-    large = "export MALLOC_MMAP_THRESHOLD_=65536"  # arrays come from the system, one by one
-    script = f"{FRUGAL}; {large}; {WIDE} --train few --epochs 2 --batch-size 4 --log-every 1e-9"
-    process = shell(wide, script, "exec")
-    wait_until_it_waits(process, "epoch 2/2: batch")
-    resource.prlimit(process.pid, resource.RLIMIT_AS, (1 << 20, 1 << 20))
-    ended, errors = outcome(process)
-    advice = "--batch-size 2 --batch-size-factor 2"
-    assert ended == 5, errors
-    assert told(f"out of memory: epoch 2/2, iteration ... try {advice}", errors), errors
-    assert not list(wide.rglob("*.tmp"))
-    ended, errors = outcome(shell(wide, f"{GO_ON} {advice}"))
-    assert ended == 0, errors

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -191,6 +192,30 @@ def test_options_that_no_record_tells(directory: Path, capsys: pytest.CaptureFix
         (directory / "run/m_run.yaml").unlink(missing_ok=True)
         assert run(*BEGIN, *GO_ON, *words) == code
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_while_the_data_are_read(
+    number: signal.Signals, directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The signal comes with the line that tells of the training set."""
+
+    class Interrupt(logging.Filter):
+        def filter(self, record: logging.LogRecord) -> bool:
+            signal.raise_signal(number)
+            return True
+
+    reader, interrupt = logging.getLogger("denet.dataset.directory"), Interrupt()
+    before = signal.getsignal(signal.SIGTERM)
+    reader.addFilter(interrupt)
+    try:
+        assert run(*GO_ON, "--no-quiet") == 128 + number
+    finally:
+        reader.removeFilter(interrupt)
+        signal.signal(signal.SIGTERM, before)
+    state = directory / "run" / "m.state"
+    assert f"--resume goes on from {state}\nerror: interrupted" in capsys.readouterr().err
 
 
 def test_a_run_from_a_model_names_no_network(

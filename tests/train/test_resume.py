@@ -151,6 +151,16 @@ def test_a_signal_saves_the_state_first(number, tmp_path, caplog):
     assert "--resume goes on" in caplog.text and "model.state" in caplog.text
 
 
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_trial_that_is_interrupted_keeps_nothing(tmp_path, caplog):
+    settings = replace(SETTINGS, output_prefix=str(tmp_path / "model"))
+    data = SignallingSet(signal.SIGINT, at=1)
+    trial = Trainer(tiny_model(text=TEXT), data, None, settings, NumpyBackend(), most_steps=2)
+    with pytest.raises(KeyboardInterrupt):
+        trial.run()
+    assert list(tmp_path.iterdir()) == [] and "--resume" not in caplog.text
+
+
 def test_states_are_saved_within_an_epoch(tmp_path, monkeypatch):
     positions = []
     monkeypatch.setattr(

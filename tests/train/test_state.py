@@ -72,6 +72,7 @@ def test_every_field_comes_back(tmp_path: Path) -> None:
     assert again.settings == state.settings
     assert (again.data, again.test_data) == (state.data, state.test_data)
     np.testing.assert_equal(again.history, state.history)
+    assert list(again.history[0]) == list(state.history[0])  # the columns stay in order
     assert written(again, tmp_path / "b.state") == written(again, tmp_path / "a.state")
 
 
