@@ -19,6 +19,7 @@ from denet.errors import OutOfMemoryError
 
 MEGABYTE, GIGABYTE = 1e6, 1e9
 THREAD_BYTES = 72 << 20  # of addresses
+SMALL = 1 << 24  # bytes
 REST_BYTES = 8_000_000  # compiled kernels, stacks of threads, tables
 SYSTEM = Path("/")  # above proc and sys
 
@@ -85,7 +86,8 @@ def available_bytes(system: Path = SYSTEM) -> int | None:
 def room(needed: int, what: str, mend: str) -> Iterator[None]:
     """Ask for the bytes that ``what`` needs before the block takes them.
 
-    Raises OutOfMemoryError if they are not free, or the block does not get them.
+    Raises OutOfMemoryError if they are not free, or the block does not get them. SMALL needs are
+    not asked for: what is free is told too low where addresses are kept for threads.
     """
     free = available_bytes()
     error = OutOfMemoryError(
@@ -93,7 +95,7 @@ def room(needed: int, what: str, mend: str) -> Iterator[None]:
         + ("more than there is" if free is None else f"{bytes_text(free)} free")
         + f": {mend}"
     )
-    if needed > (sys.maxsize if free is None else free):
+    if needed > (sys.maxsize if free is None else max(free, SMALL)):
         raise error
     try:
         yield

@@ -7,6 +7,7 @@
 #
 # ILSVRC holds train/<wnid>/*.JPEG and val/<wnid>/*.JPEG, and may hold class_labels.txt.
 set -euo pipefail
+case ${1:-} in -*) sed -n '2,$s/^# \{0,1\}//p' "$0"; exit ;; esac
 data=${1:?usage: bash examples/resnet34-imagenet.sh ILSVRC OUTPUT [options]}
 output=${2:?usage: bash examples/resnet34-imagenet.sh ILSVRC OUTPUT [options]}
 shift 2

@@ -5,6 +5,7 @@
 #
 # CIFAR10 holds train/<class>/*.png and test/<class>/*.png; for JPEG files add --extension jpg.
 set -euo pipefail
+case ${1:-} in -*) sed -n '2,$s/^# \{0,1\}//p' "$0"; exit ;; esac
 data=${1:?usage: bash examples/simple-cifar10.sh CIFAR10 OUTPUT [options]}
 output=${2:?usage: bash examples/simple-cifar10.sh CIFAR10 OUTPUT [options]}
 shift 2

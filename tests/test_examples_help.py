@@ -8,7 +8,7 @@ import pytest
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 DRAWING = ("make_shapes.py", "make_objects.py")
-SCRIPTS = ("quickstart.sh", "detect-quickstart.sh", "blood-cells.sh")
+SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.sh"))
 
 
 @pytest.mark.parametrize("name", [*DRAWING, *SCRIPTS])
@@ -16,7 +16,7 @@ def test_help(name: str, tmp_path: Path) -> None:
     program = sys.executable if name in DRAWING else "bash"
     words = [program, str(EXAMPLES / name), "--help"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0 and "DIR" in done.stdout and not done.stderr
+    assert done.returncode == 0 and not done.stderr
     assert name in done.stdout and "bin/env" not in done.stdout
     assert not list(tmp_path.iterdir())
 

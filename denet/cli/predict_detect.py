@@ -126,13 +126,12 @@ def detect_in_dataset(
     assert isinstance(images, DetectionDataset)
     names = images.image_names
     # what is missing or in the way is told before the work
-    prefix, pictures = results_prefix(options), []
     if "voc" in words:
         voc_files(images.class_labels)
-    if "image" in words:
-        pictures = picture_files(prefix.parent, names)
     if "mscoco" in words and len(images.boxes):
         require_evaluator()
+    prefix = results_prefix(options)
+    pictures = picture_files(prefix.parent, names) if "image" in words else []
     detector = make_detector(len(images))
     report = None
     if options.report:

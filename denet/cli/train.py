@@ -91,6 +91,8 @@ def train(options: argparse.Namespace) -> int:
     files = RunFiles(options.output_prefix)
     if options.resume and options.overwrite:
         raise UsageError("--resume: together with --overwrite: choose one of the two")
+    if options.resume and options.dry_run:
+        raise UsageError("--dry-run: it tries a new training: leave --resume out")
     if options.resume and not options.train:
         others = [path.stem for path in files.directory.glob("*.state")]
         raise UsageError(

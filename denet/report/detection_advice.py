@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 
 import numpy as np
 
@@ -68,7 +69,8 @@ def hints(survey: DetectionSurvey) -> Iterator[str]:
     if testable(survey):
         yield "(_best.mdl is chosen by these test images: expect somewhat less on others)"
     if survey.kind == "mscoco":
-        yield "(detect,mscoco,image gives the numbers of MSCOCO: pip install hotcoco)"
+        install = "" if find_spec("hotcoco") else ": pip install hotcoco"
+        yield f"(detect,mscoco,image gives the numbers of MSCOCO{install})"
 
 
 def network_size(survey: DetectionSurvey) -> tuple[int, int]:

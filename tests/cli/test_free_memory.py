@@ -70,7 +70,7 @@ def test_a_batch_that_is_too_large(folder: Path, name: str) -> None:
     assert done.returncode == 5, done.stderr
     found = re.fullmatch(
         r"error: batch of 128: [a-z ]+ needs [\d.]+ [MG]B more, [\d.]+ [MG]B are free: "
-        r"try --batch-size (\d+)",
+        r"try --batch-size (\d+); the limit on addresses .*",
         last,
     )
     assert found, last

@@ -38,6 +38,7 @@ REFUSED = {
     "skip-layer-updates": ("1", 2, "skip-layer-updates: ['1'] but the run began with []"),
     "seed": ("1", 2, "seed: 1 but the run began with 23455"),
     "skip-train": ("", 2, "--skip-train: together with --resume"),
+    "dry-run": ("", 2, "--dry-run: it tries a new training: leave --resume out"),
     "overwrite": ("", 2, "--resume: together with --overwrite"),
 }
 # Options that change what comes: what is typed, and which change is told.
@@ -77,7 +78,6 @@ USED = {
     "log-every": "1",
     "tensorboard": "",
     "resume": "",
-    "dry-run": "",
     "log-kernels": "",
     "log-level": "debug",
     "quiet": "",

@@ -110,7 +110,7 @@ def test_epochs_of_a_part_of_the_set(tmp_path, caplog, factor, monkeypatch):
         assert results(directory) == expected, at
     assert stops > 3
     monkeypatch.setattr(TinySet, "epoch_limit", 6)
-    with pytest.raises(DataError, match="other names, labels, boxes or subset_num"):
+    with pytest.raises(DataError, match="with other subset_num"):
         resume(tmp_path / "straight", **changes)
 
 
