@@ -52,7 +52,7 @@ def evaluate_coco(found: Detections, dataset: DetectionDataset, class_num: int) 
     """Compare detections, in pixels of their images, with the boxes of the dataset.
 
     The size of an object is the area that its box tells, of its outline where MSCOCO has one.
-    Detections and objects that a crowd covers do not count.
+    Crowds, and detections that one covers, do not count.
     Raises UsageError where no evaluator is installed.
     """
     result = _evaluate(_known(dataset, class_num), _rows(found))

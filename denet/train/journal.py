@@ -28,7 +28,7 @@ WAIT_SECONDS = 5.0  # less than this is not
 
 
 class Journal:
-    """The rows of metrics.csv, ``history``, and everything that is made of them."""
+    """The rows of PREFIX_metrics.csv, ``history``, and everything that is made of them."""
 
     def __init__(self, files: RunFiles, settings: TrainSettings, history: Sequence[Metrics] = ()):
         self.history = list(history)

@@ -25,7 +25,7 @@ SOLVER_THREADS = 8  # beyond these an update is bound by memory, not by cores
 
 
 class Measured(NamedTuple):
-    """Costs of a batch by path, and (sum, number) of other columns of metrics.csv, which are means.
+    """Costs of a batch by path, and (sum, number) of other metrics, which are means.
 
     The costs are times their factors: training minimises their sum. Where there are several, each
     has a column, counted by image. The ratios of the graph, in per cent, are the other columns.
@@ -177,7 +177,7 @@ class Learner:
 
 
 def cost_columns(paths: Sequence[str]) -> dict[str, str]:
-    """Return {path: column of metrics.csv} of several costs, {} of one, whose total tells all.
+    """Return {path: column of the metrics} of several costs, {} of one, whose total tells all.
 
     "13.denet-corner.corner" is cost_corner; costs of the same last name keep their whole path.
     """

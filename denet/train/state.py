@@ -30,7 +30,7 @@ from denet.train.settings import OF_THE_STATE, TrainSettings
 
 log = logging.getLogger(__name__)
 
-Metrics = dict[str, float]  # a row of metrics.csv
+Metrics = dict[str, float]  # a row of PREFIX_metrics.csv
 _NAMES = 1 << 16  # read at one go
 
 COUNT = Integer(0, 10**15)
@@ -69,7 +69,7 @@ class Position:
     """How far a training is: in ``epoch`` (from 0), after ``step`` of its updates.
 
     ``cost`` is summed over the ``samples`` of this epoch so far; then the seconds they took, the
-    learn rate of the last update, and (sum, number) of what else metrics.csv tells, by column.
+    learn rate of the last update, and (sum, number) of what else the metrics tell, by column.
     """
 
     epoch: int = 0
@@ -91,7 +91,7 @@ class State:
     iteration   updates made in the whole training
     position    in the training
     best_error  lowest test error of the epochs before this one, in per cent
-    history     rows of metrics.csv of the epochs before this one
+    history     rows of PREFIX_metrics.csv of the epochs before this one
     settings    options that the training depends on
     data        what ``dataset_record`` says of the training set
     test_data   what it says of the test set, nothing where there is none

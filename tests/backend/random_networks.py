@@ -67,8 +67,8 @@ def _draw(rng: np.random.Generator) -> RandomNetwork:
 
 def _layer(rng: np.random.Generator) -> str:
     filters, channels = rng.choice(CHANNELS, 2)
-    size, stride = rng.choice([1, 1, 2, 3, 3, 4, 5, 7]), rng.choice([1, 1, 2, 2, 3, 4])
-    other_size, other_stride = rng.choice([1, 1, 2, 3, 5]), rng.choice([1, 2, 3])
+    size, stride = rng.choice([1, 1, 2, 3, 3, 4, 5, 7]), rng.choice([1, 1, 2, 2, 3, 4, 7, 13])
+    other_size, other_stride = rng.choice([1, 1, 2, 3, 5, 8]), rng.choice([1, 2, 3, 5, 9])
     odd = rng.choice([1, 3, 3, 5])
     window = f"{size},{stride}"
     windows = f"{size},{other_size},{stride},{other_stride}"

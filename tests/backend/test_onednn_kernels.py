@@ -85,6 +85,9 @@ TREACHEROUS = [
     uneven((3, 6, 7, 2), 24, (1, 1), (2, 1)),
     uneven((2, 5, 1, 2), 3, (1, 3), (3, 3), ((0, 0), (0, 2))),
     convolution((2, 5, 1, 4), 1, (2, 2), 2, op=Deconv),
+    convolution((2, 14, 14, 16), 16, (7, 7), 7, THREE, bias=False),
+    uneven((1, 3, 24, 8), 16, (4, 10), (6, 14), ((3, 1), (7, 4))),
+    uneven((2, 2, 2, 8), 16, (2, 4), (5, 4), ((1, 2), (3, 0)), Deconv),
 ]
 
 each_precision = pytest.mark.parametrize("precision", ["f32", "bf16"] if FULL else ["f32"])

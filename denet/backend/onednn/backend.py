@@ -14,11 +14,11 @@ from denet.backend.onednn.activation import activation_kernel
 from denet.backend.onednn.add import AddKernel
 from denet.backend.onednn.batch_norm import BatchNormKernel
 from denet.backend.onednn.cast import cast_kernel
-from denet.backend.onednn.choice import check_sizes
 from denet.backend.onednn.concat import ConcatKernel
 from denet.backend.onednn.conv import ConvKernel
 from denet.backend.onednn.deconv import DeconvKernel
 from denet.backend.onednn.library import load
+from denet.backend.onednn.limits import check_sizes
 from denet.backend.onednn.pool import pool_kernel
 from denet.backend.onednn.pool_inverse import pool_inverse_kernel
 from denet.backend.onednn.primitive import Unserved
@@ -77,9 +77,9 @@ class OneDnnBackend:
 
         Raises DescriptionError where an image's map or a parameter is too large for oneDNN.
         """
-        check_sizes(node)
         make = KERNELS.get(type(node.op))
         if make:
+            check_sizes(node)
             try:
                 return make(Request(node, training, precision, layouts, wanted))
             except Unserved as reason:

@@ -14,38 +14,17 @@ maps, and processors with matrix tiles, were not compared: there oneDNN's first 
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from denet.backend.onednn.library import load
 from denet.backend.onednn.request import Request
-from denet.errors import DescriptionError
-from denet.graph.graph import Node
 from denet.graph.op.conv import Conv
-from denet.memory import bytes_text
+from denet.graph.op.deconv import Deconv
 
 NARROW = 8  # columns: from here on brgconv is at least as fast
 BLOCK = 16  # channels in a register
+WIDE_STRIDE = 4  # columns
 SMALL_MAP = 16  # elements per sample and channel: beyond, gathering costs more than it saves
-LARGEST = 1 << 31  # bytes: from here on distances within an image overflow in 3.2, and it crashes
-
-
-def check_sizes(node: Node) -> None:
-    """Raise DescriptionError where an array is too large for oneDNN: an image's map, a parameter.
-
-    How many images a batch has does not matter.
-    """
-    for tensor in [*node.inputs, *node.outputs]:
-        counted = tensor.shape if tensor.kind == "parameter" else tensor.shape[1:]
-        nbytes = 4 * math.prod(counted)
-        if nbytes >= LARGEST:
-            what = "a parameter" if tensor.kind == "parameter" else "a map of one image"
-            size = "x".join(map(str, counted))
-            raise DescriptionError(
-                f"{node.name}: {what}, {size} numbers, takes {bytes_text(nbytes)}, and oneDNN "
-                f"works with less than {bytes_text(LARGEST)}: use smaller images or fewer "
-                "channels, or --backend numpy"
-            )
 
 
 def prefers_jit(direction: str, request: Request) -> bool:
@@ -63,8 +42,8 @@ def prefers_jit(direction: str, request: Request) -> bool:
     return x[2] < NARROW and request.precision == "bf16"
 
 
-def prefers_patches(request: Request) -> bool:
-    """Say whether the gradient of weights is better computed as one product of gathered patches.
+def takes_patches(request: Request) -> bool:
+    """Say whether the gradient of weights is computed as one product of gathered patches.
 
     Always where a 1x1 window has a stride: oneDNN gathers every stride-th cell too, but books
     too little memory for it where a map has few channels and writes beyond (its issue 6035, 3.2
@@ -90,6 +69,23 @@ def needs_clean_scratch(request: Request) -> bool:
     op: Any = request.node.op
     columns = min(request.node.inputs[0].shape[2], request.node.outputs[0].shape[2])
     return request.precision == "bf16" and op.stride[1] > 1 and columns <= 2
+
+
+def overruns_rows(direction: str, request: Request) -> bool:
+    """Tell where brgconv in bf16 writes beyond the map and gets it wrong (3.2).
+
+    Seen going forward, and by data in a transposed convolution, which is the same, with a
+    horizontal stride of 4 or more and padding before the first of a few columns.
+    """
+    op: Any = request.node.op
+    gathers = direction == ("backward_data" if isinstance(op, Deconv) else "forward")
+    wide = op.stride[1] >= WIDE_STRIDE and op.padding[1][0] > 0
+    return request.precision == "bf16" and gathers and wide
+
+
+def is_not_brgconv(implementation: str) -> bool:
+    """Tell the implementations that are right where ``overruns_rows`` holds."""
+    return not implementation.startswith("ref") and "brgconv" not in implementation
 
 
 def is_wide_jit(implementation: str) -> bool:

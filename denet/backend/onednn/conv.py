@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from denet.backend.onednn.choice import (
+    is_not_brgconv,
     is_wide_jit,
     needs_clean_scratch,
+    overruns_rows,
     prefers_jit,
-    prefers_patches,
+    takes_patches,
 )
 from denet.backend.onednn.memory import ABCD, ANY, F32, Memory, MemoryDesc, Scratch
 from denet.backend.onednn.patch_product import PatchProduct
@@ -61,7 +63,8 @@ class ConvKernel(Kernel):
         # logits are float32 in every precision; products take their gradient in the plan's
         self._gy = MemoryDesc.activation(request.node.outputs[0].shape, request.real)
         self._create(request)
-        self._clean_scratch = needs_clean_scratch(request)
+        by_primitive = isinstance(self._by_weight, Primitive)
+        self._clean_scratch = by_primitive and needs_clean_scratch(request)
         self._layout = self._given_layout(request) or self._best_layout(request)
         self._lay_out_scratch()
         primitives = (self._forward, self._by_data, self._by_weight)
@@ -145,10 +148,12 @@ class ConvKernel(Kernel):
         if prefers_jit(direction, request):
             with suppress(Unserved):
                 return Primitive(kind, *operands, post_ops=post_ops, accept=is_wide_jit)
+        if overruns_rows(direction, request):
+            return Primitive(kind, *operands, post_ops=post_ops, accept=is_not_brgconv)
         return Primitive(kind, *operands, post_ops=post_ops)
 
     def _product_by_weight(self, request: Request) -> Primitive | PatchProduct:
-        if prefers_patches(request):
+        if takes_patches(request):
             return PatchProduct(request)
         gradient = MemoryDesc.of(self._shape, F32, ANY)
         operands = self._x, gradient, self._bias, self._gy, *self._window, self._forward
