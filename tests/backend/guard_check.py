@@ -35,7 +35,7 @@ FEW = 8  # numbers in a channel
 
 def faults(backend: Backend, network: RandomNetwork) -> Iterator[str]:
     """Yield a line for each memory overrun and each wrong result of a kernel of ``network``."""
-    graph = network.model().graph(network.batch_size)
+    graph = network.graph()
     for prepare, training in ((fuse.for_training, True), (fuse.for_prediction, False)):
         for node in prepare(graph, network.precision).nodes:
             types = tuple(tensor.type for tensor in node.inputs)

@@ -7,13 +7,15 @@ from typing import NamedTuple
 import numpy as np
 
 from denet.errors import DescriptionError
+from denet.graph.graph import Graph
 from denet.layer.options import LayerOptions
+from denet.model.desc import build_layers, parse_desc
 from denet.model.model import Model
 
 CHANNELS = (1, 2, 3, 4, 5, 7, 8, 12, 13, 15, 16, 17, 24, 31, 32, 33, 47, 48, 64, 65, 96)
 SIZES = (1, 2, 3, 5, 7, 8, 13, 16, 27, 32, 54, 56, 66, 97, 112, 128, 161, 224)  # pixels
 BORDERS = ("half", "valid", "full", 1)
-MOST_NUMBERS = 1_500_000  # in the tensors of a network together
+MOST_NUMBERS = 3_000_000  # in the inputs and outputs of all nodes together
 MOST_FLOP = 4e8  # of a forward pass
 
 
@@ -26,10 +28,10 @@ class RandomNetwork(NamedTuple):
     border_mode: str | int
     precision: str
 
-    def model(self) -> Model:
-        """Return the network with random weights."""
-        options = LayerOptions(border_mode=self.border_mode)
-        return Model.create(self.text, self.shape, ["a", "b", "c"], options, seed=1)
+    def graph(self) -> Graph:
+        """Return the graph of the network; raise DescriptionError where a layer does not fit."""
+        layers = build_layers(parse_desc(self.text), LayerOptions(border_mode=self.border_mode))
+        return Model(layers, self.shape, ["a", "b", "c"]).graph(self.batch_size)
 
 
 def random_network(seed: int) -> RandomNetwork:
@@ -38,10 +40,10 @@ def random_network(seed: int) -> RandomNetwork:
     while True:
         network = _draw(rng)
         try:
-            graph = network.model().graph(network.batch_size)
+            graph = network.graph()
         except DescriptionError:
             continue
-        tensors = [tensor.type for node in graph.nodes for tensor in node.outputs]
+        tensors = [tensor.type for node in graph.nodes for tensor in (*node.inputs, *node.outputs)]
         flop = sum(
             node.op.flops([t.type for t in node.inputs], [t.type for t in node.outputs])
             for node in graph.nodes
