@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MEAN, DEVIATION = Real(-1e9, 1e9), Real(1e-9, 1e9)
-
 
 def imagenet() -> Preprocessing:
     """Return mean and deviation of the pixels of ImageNet."""
@@ -31,7 +29,7 @@ def read_normalise(words: Sequence[str], channels: int) -> Preprocessing:
 
     One mean and one deviation stand for those of all channels.
     """
-    from denet.model.preprocessing import Preprocessing
+    from denet.model.preprocessing import LARGEST, SMALLEST, Preprocessing
 
     if words == ["none"]:
         return Preprocessing()
@@ -45,8 +43,8 @@ def read_normalise(words: Sequence[str], channels: int) -> Preprocessing:
             f"deviation{many}"
         )
     try:
-        mean = [MEAN.read(word) for word in words[:half]]
-        deviation = [DEVIATION.read(word) for word in words[half:]]
+        mean = [Real(-LARGEST, LARGEST).read(word) for word in words[:half]]
+        deviation = [Real(SMALLEST, LARGEST).read(word) for word in words[half:]]
     except ValueError as error:
         raise UsageError(f"--normalise: means, then deviations, each {error}") from None
     repeats = channels // half

@@ -14,6 +14,7 @@ from denet.cli.pixels import subtract_mean
 from denet.cli.train_input import model_and_training_set, open_test_set, write_bad_data
 from denet.cli.train_options import DATA, LEARNING, NETWORK, OUTPUT
 from denet.errors import UsageError, nearest_hint
+from denet.printable import printable
 
 if TYPE_CHECKING:
     from denet.train.settings import TrainSettings
@@ -117,7 +118,7 @@ def train(options: argparse.Namespace) -> int:
             log.warning("interrupted before any step: --resume goes on from %s", files.state)
         raise
     trainer.run()
-    tell(str(files.directory))
+    tell(printable(str(files.directory)))
     return 0
 
 

@@ -139,6 +139,8 @@ def _distinct(labels: np.ndarray, file: str) -> np.ndarray:
     """Return the different labels, sorted int64. Raises DataError if there are too many."""
     values: np.ndarray = np.empty(0, np.int64)
     for part in _parts(len(labels)):
+        if (high := int(labels[part].max())) > np.iinfo(np.int64).max:
+            raise _foreign_labels(0, high, file)
         some = labels[part].astype(np.int64)
         low, high = int(some.min()), int(some.max())
         narrow = high - low < _MAX_CLASSES  # counting takes a ninth of the time of sorting

@@ -10,6 +10,7 @@ import math
 import os
 import re
 from array import array
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeGuard
 
@@ -190,6 +191,9 @@ def _split(path: str, name: str, columns: _Columns) -> _Split:
         corners[:, 2:] += corners[:, :2]
     folder = _image_folder(path, name, [file for file, _, _ in columns.images])
     ids = [image_id for _, image_id, _ in columns.images]
+    names = Counter(each for each, _ in columns.categories)
+    if twice := [each for each, count in names.items() if count > 1]:
+        raise ValueError(f"two categories are called {twice[0][:80]!r}: rename one")
     numbers = [number for _, number in columns.categories]
     return _Split(
         [os.path.join(folder, file) for file, _, _ in columns.images],

@@ -18,6 +18,7 @@ from denet.model.preprocessing import Preprocessing
 
 Shape = tuple[int, int, int]
 T = TypeVar("T")
+MAX_LENGTH = 65536  # of an axis of the input
 SHOWN_FAULTS = 3  # of many tensors that do not fit
 
 
@@ -40,6 +41,13 @@ class Model:
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     parameters: list[dict[str, np.ndarray]] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)  # of its training, as JSON values
+
+    def __post_init__(self) -> None:
+        if max(self.input_shape) > MAX_LENGTH:
+            raise DescriptionError(
+                f"images of {self.input_shape} (channels, height, width): a model takes at most "
+                f"{MAX_LENGTH} of each"
+            )
 
     @classmethod
     def create(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from denet.errors import UsageError
+
+LARGEST, SMALLEST = 1e9, 1e-9  # of means and deviations: float32 divides by less than them too
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,11 @@ class Preprocessing:
         for name in ("mean", "std"):
             values: Sequence[float] = getattr(self, name)
             object.__setattr__(self, name, tuple(float(value) for value in values))
-        finite = all(math.isfinite(value) for value in self.mean + self.std)
-        if not finite or any(value <= 0 for value in self.std):
+        bounded = all(abs(value) <= LARGEST for value in self.mean + self.std)  # nan is not
+        if not bounded or any(value < SMALLEST for value in self.std):
             raise UsageError(
-                "preprocessing: mean must be finite and std above 0; "
-                f"got mean {list(self.mean)}, std {list(self.std)}"
+                f"preprocessing: mean must be at most {LARGEST:g} and std {SMALLEST:g} to "
+                f"{LARGEST:g}; got mean {list(self.mean)}, std {list(self.std)}"
             )
 
     def text(self) -> str:

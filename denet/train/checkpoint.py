@@ -238,7 +238,13 @@ class RunFiles:
     def _own(self, mark: str = "") -> list[Path]:
         """Return what lies in the directory under a name that begins with mark and prefix."""
         start = mark + self._name
-        return [path for path in self.directory.glob("*") if path.name.startswith(start)]
+        try:
+            names = os.listdir(self.directory)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:  # what cannot be seen must not be replaced
+            raise self._unwritable(error) from error
+        return [self.directory / name for name in names if name.startswith(start)]
 
     def _remove(self, paths: Iterable[Path]) -> None:
         try:

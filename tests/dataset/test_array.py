@@ -94,6 +94,7 @@ def with_nan(row):
         (DATA, LABELS[:, None], r"shape \(5, 1\): .*x_labels.npy"),
         (DATA, LABELS.astype(np.float32), "float32 labels: .*int32"),
         (DATA, LABELS[:4], "5 samples but 4 labels"),
+        (DATA, np.full(5, 1 << 63, np.uint64), "labels from 0 to 9223372036854775808"),
         (DATA, LABELS * 1_000_000, "labels from 2000000 to 5000000: .*0, 1, 2"),
         (with_nan(3), LABELS, "not a finite number: .*x_data.npy, row 3"),
         (np.full_like(DATA, np.inf), LABELS, "not a finite number: .*row 0"),

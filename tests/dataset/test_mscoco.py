@@ -298,3 +298,12 @@ def test_sizes_are_those_of_the_images_with_boxes(tmp_path):
     with pytest.raises(DataError, match="no images with boxes"):
         write_coco(tmp_path, content([image(1)]))
         opened(tmp_path, "mscoco,train,bbox_only")
+
+
+def test_categories_of_one_name_are_told(tmp_path):
+    """Their boxes would count for one of them, or for another class."""
+    twice = [{"id": 1, "name": "x"}, {"id": 2, "name": "x"}, {"id": 3, "name": "y"}]
+    write_coco(tmp_path, content([image(1)], [annotation(1, 2, [0, 0, 5, 5])], twice))
+    save_image(tmp_path / "train/1.png", (20, 10))
+    with pytest.raises(DataError, match="two categories are called 'x': rename one"):
+        opened(tmp_path)

@@ -144,7 +144,7 @@ CHANGED = {
     "labels are numbers": (dict(metadata={"class_labels": [1, 2]}), "class_labels"),
     "other number of labels": (dict(metadata={"class_labels": ["a"]}), "class-conv.weight"),
     "wrong preprocessing": (dict(metadata={"preprocessing": {"mean": [1, 2]}}), "channel"),
-    "preprocessing by 0": (dict(metadata={"preprocessing": {"std": [0]}}), "std above 0"),
+    "preprocessing by 0": (dict(metadata={"preprocessing": {"std": [0]}}), "std 1e-09 to"),
     "no metadata": (dict(drop=["layers", "class_labels", "input_shape"]), "no '"),
 }
 

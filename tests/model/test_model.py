@@ -318,9 +318,19 @@ def test_other_wrong_settings():
         create("R", seed=-1)
     with pytest.raises(UsageError, match="one value per channel; got 2 for 3 channels"):
         Model.create("R", (3, 8, 8), ["a"], preprocessing=Preprocessing(mean=(0.5, 0.5)))
-    for wrong in ({"std": (0.0,)}, {"mean": (float("nan"),)}):
-        with pytest.raises(UsageError, match="mean must be finite and std above 0"):
+    for wrong in (
+        {"std": (0.0,)},
+        {"std": (1e-40,)},
+        {"mean": (float("nan"),)},
+        {"mean": (1e308,)},
+    ):
+        with pytest.raises(UsageError, match="mean must be at most"):
             Preprocessing(**wrong)
+
+
+def test_images_that_no_model_file_can_hold():
+    with pytest.raises(DescriptionError, match="at most 65536 of each"):
+        Model.create("P.A R", (3, 1, 70000), ["a", "b"])
 
 
 def test_too_large_for_memory():

@@ -251,3 +251,14 @@ def test_a_directory_with_its_slash_holds_a_run_called_model(prefix, tmp_path, m
     (tmp_path / "here" / "run").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "here")
     assert RunFiles(prefix).state == tmp_path / "here" / prefix / "model.state"
+
+
+def test_a_directory_that_cannot_be_listed_is_not_written_to(tmp_path, monkeypatch):
+    """A run that cannot be seen must not be replaced."""
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("denet.train.checkpoint.os.listdir", refuse)
+    with pytest.raises(DataError, match="output: cannot write: .*: Permission denied"):
+        RunFiles(tmp_path / "m").check_new()

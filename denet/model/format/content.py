@@ -13,11 +13,10 @@ from denet.files import is_device
 from denet.layer.base import Layer
 from denet.layer.registry import layer_from_fields
 from denet.model.format.record import SHOWN_LENGTH, Record
-from denet.model.model import Model, Shape, misfit
+from denet.model.model import MAX_LENGTH, Model, Shape, misfit
 from denet.model.preprocessing import Preprocessing
 
 MAX_CLASSES = 1_000_000
-MAX_LENGTH = 65536  # of an axis of the input
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # a terminal obeys them
 
 
