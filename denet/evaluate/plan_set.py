@@ -26,7 +26,7 @@ class PlanSet:
         backend: Backend,
         mode: str,
         precision: str,
-        advice: str = "try a smaller --batch-size",
+        advice: str = "try a smaller --batch-size or smaller images",
     ):
         self._make_graph, self._backend = make_graph, backend
         self._mode, self._precision, self._advice = mode, precision, advice
