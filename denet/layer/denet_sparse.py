@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+from denet.detect.prior import prior_boxes
 from denet.errors import DescriptionError
 from denet.graph.graph import Graph, Tensor
 from denet.graph.op.corner_search import CornerSearch
@@ -21,7 +23,9 @@ class DenetSparse(Layer):
 
     A cell holds the features at a grid of points over its box, row by row, then the box's height
     and width. Training takes part of the boxes at random and shows the true boxes too. Where fewer
-    are found, prediction says nothing of the cells that are left over.
+    are found, prediction says nothing of the cells that are left over. With prior_levels the first
+    cells are fixed boxes of so many sizes all over the image, so that what has no corners that
+    a network could learn is found too.
     """
 
     symbol = "DNS"
@@ -39,8 +43,20 @@ class DenetSparse(Layer):
     nms_threshold: float = argument(
         Real(0.0, 1.0), "IoU above which boxes form one cluster (1: none do)", 1.0
     )
+    prior_levels: int = argument(
+        Integer(0, 8), "sizes of the fixed boxes that are samples too (4: 242 boxes)", 0
+    )
     sample_gt: bool = tag("G", "training does not add the true boxes", True)
     corner_max: int = setting(Integer(1, 65536), "corners of each type, the most likely", 1024)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        prior, places = len(prior_boxes(self.prior_levels)), self.sample_num**2
+        if prior > places:
+            raise self.error(
+                f"prior_levels: {self.prior_levels} have {prior} boxes, sample_num has {places} "
+                f"places: set sample_num to {math.ceil(math.sqrt(prior))} or more"
+            )
 
     def build(self, graph: Graph, x: Tensor) -> Tensor:
         if "corner" not in graph.marks:
@@ -52,6 +68,7 @@ class DenetSparse(Layer):
             self.nms_threshold,
             self.random_sample,
             salt(graph),
+            self.prior_levels,
             corner_max=self.corner_max,
         )
         sample, count = graph.apply(search, graph.marks["corner"])

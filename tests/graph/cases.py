@@ -304,6 +304,11 @@ SAMPLES = [
         (2, 7, 7, 5),
         training=False,
     ),
+    _corners(
+        "with prior boxes",
+        CornerSearch(6, random_sample=0.5, salt=1, prior_levels=2, corner_max=1024),
+        (2, 8, 9, 4),
+    ),
     _corners("too few", CornerSearch(4, 0.6, corner_max=1024), (2, 3, 2, 4), training=False),
     _coverage("plain", 16),
     _coverage("of one sample", 1),

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from denet.backend.numpy.backend import NumpyBackend
+from denet.detect.box import iou
 from denet.detect.corner import box_log_odds
+from denet.detect.prior import prior_boxes
 from denet.graph.op.base import Run
 from denet.graph.op.corner_cross_entropy import CornerCrossEntropy
 from denet.graph.op.corner_search import CornerSearch
@@ -156,6 +158,22 @@ def test_training_adds_random_boxes():
         for some, all_ in zip(sample, best, strict=True)
     )
     assert len(np.unique(np.array(sample)[:, 12:].reshape(-1, 4), axis=0)) == 12
+
+
+def test_prior_boxes_come_first_and_take_their_places_from_the_corners():
+    logits, prior = random_logits(), prior_boxes(1)
+    op = CornerSearch(4, random_sample=0.5, salt=1, prior_levels=1, corner_max=1024)
+    best = search(CornerSearch(4, corner_max=1024), logits)
+    for boxes, few in zip(search(op, logits), best, strict=True):
+        np.testing.assert_array_equal(boxes, np.concatenate([prior.astype(few.dtype), few[:6]]))
+    trained = search(op, logits, TRAIN)
+    for boxes, few in zip(trained, best, strict=True):
+        assert len(boxes) == 16 and iou(boxes[:10], prior).diagonal().min() > 0.4
+        assert (boxes[:10] != prior).any(axis=1).all()
+        found = [tuple(box) in set(map(tuple, few[:6])) for box in boxes[10:]]
+        assert found == [True] * 3 + [False] * 3
+    nothing = search(op, np.full((1, 4, 8, 4), 5, np.float32))
+    np.testing.assert_array_equal(nothing[0], prior)
 
 
 def test_keys_and_salt_decide_what_is_random():

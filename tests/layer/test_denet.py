@@ -134,6 +134,10 @@ def test_joint_and_independent_fitness_exclude_each_other():
         ("C[4] DND", "needs the samples of a DNS before it"),
         ("DNC[4] DND", "needs the samples of a DNS before it"),
         ("DNC[4] DNS[2,4] P[2] DND", "one position for each of 16 samples"),
+        (
+            "DNC[4] DNS[2,4,0.01,0.1,0,1,2] DND",
+            "2 have 35 boxes, sample_num has 16 places: .* 6 or",
+        ),
         ("DNC[4] DNS[2,4] DND R", "nothing may follow .* samples stands before DND"),
     ],
 )

@@ -32,7 +32,7 @@ from denet.layer.residual import Residual
 from denet.layer.skip import Skip
 from denet.layer.skip_source import SkipSource
 from denet.layer.split import Split
-from denet.model.format import load_model, mdl_gz, save_model
+from denet.model.format import load_model, mdl_gz, save_model, warn_of_2017
 from denet.model.model import Model
 from denet.model.surgery import modify_bn
 
@@ -470,3 +470,12 @@ def test_absurd_shapes_reserve_nothing(tmp_path):
     weight = {"__class__": "numpy.ndarray", "__value__": base64.b64encode(content).decode()}
     with pytest.raises(DataError, match="64 bytes follow"):
         read(tmp_path, with_layer(1, weight=weight))
+
+
+def test_what_2017_does_not_do_with_prior_boxes(tmp_path, caplog):
+    model = Model.create("DNC[4] DNS[2,6,0.01,0.1,0,1,2] DND", (3, 8, 8), ["a"])
+    path = tmp_path / "a.mdl.gz"
+    save_model(model, path)
+    warn_of_2017(model, path)
+    assert "does not know the prior boxes of DNS" in caplog.messages[0]
+    assert load_model(path).layers == model.layers  # our part of the file keeps them

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from denet.detect.prior import jittered, prior_boxes
 from denet.detect.sample import find_samples, with_random
 from denet.graph.graph import TensorType
 from denet.graph.op.base import Arrays, Op, Run, Types, image
@@ -16,11 +17,12 @@ from denet.graph.op.base import Arrays, Op, Run, Types, image
 class CornerSearch(Op):
     """Input: corner logits h (n, height, width, k) float32, k = 4 or 5, P(corner) = sigmoid(-2h).
 
-    Outputs: sample (n, N, 4) float32, N = ``sample_num`` squared, and count (n,) int32. Prediction
-    takes the N best boxes from the best down; where there are fewer, only the first ``count``
-    places of an image are boxes, and the others hold 0. Training takes a random share of them and
-    fills up with random boxes, a function of the sample's key and ``salt``: count is N. No
-    gradient: the boxes are constants.
+    Outputs: sample (n, N, 4) float32, N = ``sample_num`` squared, and count (n,) int32. The K
+    ``prior_boxes`` of ``prior_levels`` come first. Prediction takes the N - K best boxes that
+    corners span, from the best down; where there are fewer, only the first ``count`` places of an
+    image are boxes, and the others hold 0. Training moves the prior boxes a little, takes a random
+    share of the others and fills up with random boxes, functions of the sample's key and ``salt``:
+    count is N. No gradient: the boxes are constants.
     """
 
     sample_num: int
@@ -29,6 +31,7 @@ class CornerSearch(Op):
     nms_threshold: float = 1.0
     random_sample: float = 0.0
     salt: int = 0
+    prior_levels: int = 0
     corner_max: int = field(kw_only=True)
 
     gradient_inputs = ()
@@ -41,11 +44,13 @@ class CornerSearch(Op):
 
     def forward(self, run: Run, *inputs: Any) -> tuple[Arrays, Arrays]:
         log_odds = -2 * inputs[0]
-        places = self.sample_num**2
-        sample = np.zeros((len(log_odds), places, 4), log_odds.dtype)
+        prior = prior_boxes(self.prior_levels)
+        places = self.sample_num**2 - len(prior)
+        sample = np.zeros((len(log_odds), self.sample_num**2, 4), log_odds.dtype)
         count = np.zeros(len(log_odds), np.int32)
         generators = run.generators(self.salt) if run.training else []
         for index, each in enumerate(log_odds):
+            boxes = prior
             found = find_samples(
                 each,
                 places,
@@ -56,6 +61,8 @@ class CornerSearch(Op):
             )
             if run.training:
                 found = with_random(found, places, self.random_sample, generators[index])
-            sample[index, : len(found)] = found
-            count[index] = len(found)
+                boxes = jittered(prior, generators[index])
+            boxes = np.concatenate([boxes, found])
+            sample[index, : len(boxes)] = boxes
+            count[index] = len(boxes)
         return (sample, count), ()

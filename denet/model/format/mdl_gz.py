@@ -21,6 +21,7 @@ from denet.files import atomic_write
 from denet.graph.graph import Graph
 from denet.layer.base import Layer
 from denet.layer.deconvolution import Deconvolution
+from denet.layer.denet_sparse import DenetSparse
 from denet.memory import room
 from denet.model.format.content import (
     MAX_CLASSES,
@@ -246,6 +247,8 @@ def lost_in_2017(model: Model) -> list[str]:
         )
     if any(isinstance(each, Deconvolution) and each.border_mode != "half" for each in model.layers):
         lost.append("knows DC with border half only, and cannot open the file")
+    if any(isinstance(each, DenetSparse) and each.prior_levels for each in model.layers):
+        lost.append("does not know the prior boxes of DNS, and finds less without them")
     return lost
 
 
