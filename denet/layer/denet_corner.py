@@ -35,6 +35,9 @@ class DenetCorner(Layer):
     dropout: float = argument(
         Real(0.0, 1.0, below=True), "probability to leave a cell out of the cost", 0.0
     )
+    spread: float = argument(
+        Real(0.0, 1.0), "of a corner over the cells beside it, as part of a side of its box", 0.0
+    )
     use_center: bool = tag("C", "find the centres of objects too, as a 5th corner type")
     weight_init: str | float = option(WeightScheme(), "start of the weights of features", DEFAULT)
 
@@ -48,7 +51,7 @@ class DenetCorner(Layer):
             bias = graph.parameter("bias", (corner_num,), constant(START))
             corner: Tensor = graph.apply(Conv(bias=True, dtype="float32"), x, weight, bias)
         graph.marks["corner"] = corner
-        cost = CornerCrossEntropy(self.cost_factor, self.dropout, salt(graph))
+        cost = CornerCrossEntropy(self.cost_factor, self.dropout, salt(graph), self.spread)
         graph.cost(graph.apply(cost, corner, *true_boxes(graph, n), name="corner"))
         with graph.scope("sample"):
             return convolve(

@@ -64,6 +64,19 @@ def test_cost_worked_by_hand(corner_num):
     assert cost == pytest.approx(3 * (1 + 1 / (12 * corner_num)))
 
 
+def test_cost_of_softened_targets():
+    """t = exp(-1/2) beside a corner of a box of 4 cells at a spread of 1/4, P = 1/5 everywhere."""
+    box = truth([(0, 0, 1, 1 / 4)])
+    logits = np.full((1, 4, 4, 4), math.log(4) / 2)
+    cost, slope = cost_and_slope(CornerCrossEntropy(64, spread=0.25), logits, *box)
+    row = np.exp(-np.array([0, 1, 4, 9]) / 2)
+    column = np.exp(-np.array([0, 1, 4, 9]) * 16 / 2)  # of 1 cell: SHARPEST
+    target = column[:, None] * row
+    bits = target * math.log2(5) + (1 - target) * math.log2(5 / 4)
+    assert cost == pytest.approx(4 * bits.sum(), rel=1e-5)
+    np.testing.assert_allclose(slope[0, :, :, 0], 2 * (target - 1 / 5) / math.log(2), rtol=1e-5)
+
+
 def test_images_without_boxes_have_a_finite_cost():
     logits = np.full((2, 3, 3, 4), 5, np.float32)
     cost, slope = cost_and_slope(CornerCrossEntropy(100.0), logits, *truth([], []))

@@ -19,14 +19,15 @@ class CornerCrossEntropy(GradientSaving):
 
     Inputs: logits h (n, height, width, k) float32, box (n, M, 4), box class (n, M) int32, where -1
     stands for no box. P = sigmoid(-2h), the second part of the softmax of (h, -h); t is 1 at the
-    corners of boxes (corner_target), else 0. In training each term is dropped with probability
-    ``dropout``, the others are divided by 1 - dropout; the draws of a sample are a function of its
+    corners of boxes and less beside them, by ``spread`` (corner_target). In training each term is
+    dropped with probability ``dropout``, the others are divided by 1 - dropout; the draws of a sample are a function of its
     key and ``salt``. gh = g factor / (n height width k ln 2) 2 (t - P), where it is not dropped.
     """
 
     factor: float = 1.0
     dropout: float = 0.0
     salt: int = 0
+    spread: float = 0.0
 
     def __post_init__(self) -> None:
         assert 0 <= self.dropout < 1, self.dropout
@@ -42,17 +43,20 @@ class CornerCrossEntropy(GradientSaving):
         logits, box, box_class = inputs
         target = self._target(logits.shape, box, box_class)
         weight = self._weight(run, logits)
-        sign = np.where(target, logits.dtype.type(2), logits.dtype.type(-2))
-        # -log P = softplus(2h) and -log(1 - P) = softplus(-2h); softplus' is the logistic function
-        term = np.logaddexp(0, sign * logits)
-        cost = (weight * term).sum(dtype=np.float64)
-        slope = weight * sign * np.exp(sign * logits - term)
+        # -log P = softplus(2h) and -log(1 - P) = softplus(-2h)
+        without, with_ = np.logaddexp(0, -2 * logits), np.logaddexp(0, 2 * logits)
+        cost = (weight * (target * with_ + (1 - target) * without)).sum(dtype=np.float64)
+        # 2 (t - P) = 2 t (1 - P) - 2 (1 - t) P, where nothing is lost as P comes near t
+        slope = 2 * weight * (target * np.exp(-without) - (1 - target) * np.exp(-with_))
         return (cost.astype(logits.dtype),), (slope,)
 
     def _target(self, shape: tuple[int, ...], box: np.ndarray, box_class: np.ndarray) -> np.ndarray:
         known = box_class >= 0
         return np.stack(
-            [corner_target(each[here], *shape[1:]) for each, here in zip(box, known, strict=True)]
+            [
+                corner_target(each[here], *shape[1:], self.spread)
+                for each, here in zip(box, known, strict=True)
+            ]
         )
 
     def _weight(self, run: Run, logits: np.ndarray) -> np.ndarray:
