@@ -70,7 +70,7 @@ def corner_points(cell: np.ndarray, corner_num: int) -> np.ndarray:
 def corner_target(
     box: np.ndarray, height: int, width: int, corner_num: int, spread: float = 0.0
 ) -> np.ndarray:
-    """Return a map (height, width, corner_num) float32: 1 at corners of boxes (m, 4) that lie on it.
+    """Return a map (height, width, corner_num) float32: 1 at the corners of boxes (m, 4) on it.
 
     Cells beside a corner are 0, or with a ``spread`` exp(-(dx/w)^2 / 2 - (dy/h)^2 / 2) for corners
     dx and dy cells away, w and h being ``spread`` times the sides of the box, counted in cells

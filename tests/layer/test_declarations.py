@@ -68,7 +68,7 @@ PLACES = [
 @pytest.mark.parametrize(("layer_type", "per_axis", "position"), PLACES)
 def test_every_place_refuses_wrong_words(layer_type, per_axis, position):
     expected = places(layer_type, per_axis)
-    good = {"renorm_max_r": "1", "renorm_max_d": "0", "renorm_max_it": "0"}
+    good = {"renorm_max_r": "1", "renorm_max_d": "0", "renorm_max_it": "0", "dropout": "0"}
     for word in expected[position].declaration.kind.refused():
         words = [good.get(place.label, "1") for place in expected[:position]] + [word]
         with pytest.raises(TokenError) as caught:

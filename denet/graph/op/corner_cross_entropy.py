@@ -20,8 +20,9 @@ class CornerCrossEntropy(GradientSaving):
     Inputs: logits h (n, height, width, k) float32, box (n, M, 4), box class (n, M) int32, where -1
     stands for no box. P = sigmoid(-2h), the second part of the softmax of (h, -h); t is 1 at the
     corners of boxes and less beside them, by ``spread`` (corner_target). In training each term is
-    dropped with probability ``dropout``, the others are divided by 1 - dropout; the draws of a sample are a function of its
-    key and ``salt``. gh = g factor / (n height width k ln 2) 2 (t - P), where it is not dropped.
+    dropped with probability ``dropout``, the others are divided by 1 - dropout; the draws of a
+    sample are a function of its key and ``salt``.
+    gh = g factor / (n height width k ln 2) 2 (t - P), where it is not dropped.
     """
 
     factor: float = 1.0
