@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 from collections.abc import Callable, Iterator
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -138,12 +139,13 @@ def detect_in_dataset(
         report = DetectionReport(options.report, images.class_labels, options.font)
     found = detect_dataset(detector, images, options.thread_num)
     boxes = in_images(found, images, detector.params)
+    usable = images.usable_images
     if options.format:
-        pairs = zip(names, boxes.by_image(len(names)), strict=True)
+        pairs = compress(zip(names, boxes.by_image(len(names)), strict=True), usable)
         write_detections(pairs, model.class_labels, options.format)
     file = prefix.with_name("detections.json")
     write_detections_json(file, found, images, detector.params)
-    log.info("%s: what was found in %d images", file, len(names))
+    log.info("%s: what was found in %d images", file, usable.sum())
     for word in EVALUATIONS:
         if word in words:
             _EVALUATE[word](prefix, options, detector, images, boxes, report)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from denet.cli.command import Parser, log_to_file, run, tell
 from denet.cli.options import ENGINE, engine
 from denet.cli.pixels import subtract_mean
-from denet.cli.train_input import model_and_training_set, open_test_set, write_bad_data
+from denet.cli.train_input import keep_bad_data, model_and_training_set, open_test_set
 from denet.cli.train_options import DATA, LEARNING, NETWORK, OUTPUT
 from denet.errors import UsageError, nearest_hint
 from denet.printable import printable
@@ -158,9 +158,7 @@ def open_training(
     test_set = open_test_set(options, model) if options.test else None
     trainer = Trainer(model, train_set, test_set, settings, backend, precision, state, most_steps)
     warn_of_2017(model, settings.output_prefix + settings.model_suffix)
-    bad = train_set.bad + (test_set.bad if test_set else [])
-    if bad:
-        write_bad_data(options, bad)
+    keep_bad_data(options, [train_set, *filter(None, [test_set])])
     return trainer
 
 

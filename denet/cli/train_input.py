@@ -158,8 +158,23 @@ def open_set(
         raise DataError(f"{error}{more}") from error
 
 
+def keep_bad_data(options: argparse.Namespace, sets: Sequence[Dataset]) -> None:
+    """Write what is left out of these datasets, now and whenever it grows."""
+
+    def write() -> None:
+        if bad := [each for dataset in sets for each in dataset.bad]:
+            write_bad_data(options, bad)
+
+    for dataset in sets:
+        dataset.on_bad = write
+    write()
+
+
 def write_bad_data(options: argparse.Namespace, bad: Sequence[BadSample]) -> Path | None:
-    """Write what cannot be used, one file and its reason per line; return where, if it could."""
+    """Write what cannot be used, one file and its reason per line; return where, if it could.
+
+    What a run that is resumed has left out before stays.
+    """
     from denet.printable import printable
     from denet.train.checkpoint import RunFiles, is_taken, optional, write_record
 
@@ -168,6 +183,10 @@ def write_bad_data(options: argparse.Namespace, bad: Sequence[BadSample]) -> Pat
         if is_taken(path) and not options.overwrite:
             raise DataError(f"{path} is there already and not of a run")
         make_directory(path.parent)
-        write_record(path, "".join(f"{printable(name)}\t{reason}\n" for name, reason in bad))
+        lines = [f"{printable(name)}\t{reason}\n" for name, reason in bad]
+        if options.resume and path.exists():
+            with path.open(encoding="utf-8") as file:
+                lines = [*file][1:] + lines
+        write_record(path, "".join(dict.fromkeys(lines)))
         return path
     return None

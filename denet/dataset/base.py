@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, overload
 from zlib import crc32
@@ -71,6 +71,11 @@ class BadDataError(DataError):
         self.bad = list(bad)
 
 
+def none_usable(bad: Sequence[BadSample]) -> BadDataError:
+    """Return the error for images all of which are damaged."""
+    return BadDataError(f"none of the images can be read: {listed(bad)}: repair them", bad)
+
+
 def listed(bad: Sequence[BadSample]) -> str:
     """Return the first bad samples with their reasons, in one line."""
     first = ", ".join(f"{each.name} ({each.reason})" for each in bad[:5])
@@ -86,6 +91,7 @@ class Samples(NamedTuple):
 
     images: np.ndarray  # (k, h, w, c) uint8 (255 is one), or float32 as it is
     targets: dict[str, np.ndarray]  # by name of the network's input: class_index (k,) int32, ...
+    indices: np.ndarray  # (k,) what they are: in training others stand in for damaged ones
 
 
 class Names(Sequence[str]):
@@ -123,7 +129,8 @@ class Dataset:
     labels        (N,) int32 class ids
     names         N words for messages and reports: the file, or "row i" of an array
     shape         (c, h, w)
-    bad           what was left out because it cannot be used
+    bad           what was left out because it cannot be used, or was found to be damaged since
+    on_bad        called where ``bad`` has grown, by any thread
     boxed         whether the samples have boxes, which move with their pixels
     classified    whether the samples have a class of their own, their label
     view_num      samples that are views of one image, one behind the other
@@ -151,6 +158,7 @@ class Dataset:
         self.names = names
         self.shape = shape
         self.bad = list(bad)
+        self.on_bad: Callable[[], None] = _ignore
         self._stored = len(names)  # samples from here on are the mirrored ones
 
     def text(self) -> str:
@@ -171,6 +179,11 @@ class Dataset:
         """The name of each image, once however many samples are views of it."""
         return self.names[:: self.view_num]
 
+    def usable(self, samples: Iterable[int]) -> np.ndarray:
+        """Return which of the samples (k,) have not been found to be damaged, bool."""
+        damaged = {each.name for each in self.bad}
+        return np.array([self.names[sample] not in damaged for sample in samples], np.bool_)
+
     def read(self, indices: np.ndarray) -> np.ndarray:
         """Return the stored samples as a new (k, h, w, c) array: uint8, or float32 as it is."""
         raise AssertionError("abstract")
@@ -189,7 +202,7 @@ class Dataset:
 
     def load(self, indices: np.ndarray, keys: np.ndarray, training: bool) -> Samples:
         """Return samples; ``keys`` (k,) uint64 are the sources of what is random in training."""
-        return Samples(self.images(indices), {"class_index": self.labels[indices]})
+        return Samples(self.images(indices), {"class_index": self.labels[indices]}, indices)
 
     def class_counts(self) -> np.ndarray:
         """Return how often each class occurs (classes,)."""
@@ -239,12 +252,16 @@ class _Chunks:
         self._dataset, self._length = dataset, length
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        indices = self._dataset.statistics_samples()
+        indices, found = self._dataset.statistics_samples(), False
         for start in range(0, len(indices), self._length):
             part = indices[start : start + self._length]
-            pixels = self._dataset.read(part).reshape(-1, self._dataset.shape[0])
+            images = self._dataset.read(part)
+            pixels = images[self._dataset.usable(part)].reshape(-1, self._dataset.shape[0])
             for first in range(0, len(pixels), _CHUNK_BYTES):  # of a large image
+                found = True
                 yield pixels[first : first + _CHUNK_BYTES]
+        if not found:
+            raise none_usable(self._dataset.bad)
 
 
 def _count(chunks: _Chunks) -> tuple[np.ndarray, np.ndarray]:
@@ -265,6 +282,10 @@ def _sum(chunks: _Chunks) -> tuple[np.ndarray, np.ndarray]:
     mean = sum(chunk.sum(axis=0, dtype=np.float64) for chunk in chunks) / count
     square = sum(((chunk - mean) ** 2).sum(axis=0) for chunk in chunks)
     return np.asarray(mean), np.asarray(square) / count
+
+
+def _ignore() -> None:
+    pass
 
 
 def thread_count(thread_num: int | None) -> int:

@@ -6,7 +6,7 @@ import logging
 import math
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -26,6 +26,7 @@ from denet.dataset.base import (
     Dataset,
     Samples,
     choose_samples,
+    none_usable,
     repeated,
 )
 from denet.dataset.boxes import Boxes, View, fill_targets, network_boxes, seen
@@ -54,8 +55,9 @@ class DetectionDataset(Dataset):
     view_num           samples of each image: sample s is view s % view_num of image s // view_num
     bad                what was left out, and what could not be decoded since
 
-    An image that turns out to be damaged is an error, or under ``on_bad_data`` "skip" a black
-    image without boxes.
+    An image that turns out to be damaged is an error. Under ``on_bad_data`` "skip" its place is
+    taken in training by another image, which its key determines; in prediction it is black, and
+    ``usable`` and ``truth`` leave it out of what is compared.
     """
 
     def __init__(
@@ -96,6 +98,16 @@ class DetectionDataset(Dataset):
         self._skip = on_bad_data == "skip"
         self._max_image_pixels = max_image_pixels
         self._lock = threading.Lock()
+
+    @property
+    def truth(self) -> Boxes:
+        """The boxes of the images that have not been found to be damaged, of the others none."""
+        return self.boxes.keep(self.usable_images[self.boxes.image])
+
+    @property
+    def usable_images(self) -> np.ndarray:
+        """Which images have not been found to be damaged (N,) bool."""
+        return self.usable(range(0, len(self), self.view_num))
 
     @property
     def boxes_px(self) -> np.ndarray:
@@ -178,6 +190,7 @@ class DetectionDataset(Dataset):
         """
         if training and self.view_num > 1:
             raise UsageError("multicrop: --extension: ten views per image are for prediction")
+        indices = indices.copy()
         count, (_, height, width) = len(indices), self.shape
         coloured = training and (self.options.augment_photo or self.options.augment_color)
         images = np.empty((count, height, width, 3), np.float32 if coloured else np.uint8)
@@ -185,13 +198,14 @@ class DetectionDataset(Dataset):
         if self.boxed:
             targets["box"] = np.zeros((count, BOX_CAPACITY, 4), np.float32)
             targets["box_class"] = np.full((count, BOX_CAPACITY), -1, np.int32)
-        if self.classified:
-            targets["class_index"] = self.labels[indices]
         with quiet_pillow():
-            for slot, (index, key) in enumerate(zip(indices.tolist(), keys.tolist(), strict=True)):
-                rng = generator(key) if training else None
-                image, view = self._view(index, rng)
-                targets["view"][slot] = view
+            for slot, key in enumerate(keys.tolist()):
+                for index in self._candidates(int(indices[slot]), key, training):
+                    rng = generator(key) if training else None
+                    image, view = self._view(index, rng)
+                    if image is not None:
+                        break
+                indices[slot], targets["view"][slot] = index, view
                 if image is None:
                     images[slot] = 0
                     continue
@@ -202,7 +216,20 @@ class DetectionDataset(Dataset):
                 images[slot] = image
                 if self.boxed:
                     self._fill(index, view, targets["box"][slot], targets["box_class"][slot])
-        return Samples(images, targets)
+        if self.classified:
+            targets["class_index"] = self.labels[indices]
+        return Samples(images, targets, indices)
+
+    def _candidates(self, index: int, key: int, training: bool) -> Iterator[int]:
+        """Yield a sample; in training then all others, in a circle from where its key points.
+
+        Keys spread evenly, so that no other image is shown much more often than the rest.
+        Raises BadDataError behind the last.
+        """
+        yield index
+        if training:
+            yield from ((key + place) % len(self) for place in range(len(self)))
+            raise none_usable(self.bad)
 
     def _view(self, index: int, rng: np.random.Generator | None) -> tuple[np.ndarray | None, View]:
         """Return the pixels of a sample and where they lie; None for an image that is damaged."""
@@ -232,16 +259,18 @@ class DetectionDataset(Dataset):
     def _note_damage(self, index: int, error: Exception) -> None:
         """Remember an image that cannot be decoded; raise BadDataError unless it is passed over."""
         damaged = BadSample(self.names[index], reason(error))
+        with self._lock:
+            if damaged not in self.bad:
+                self.bad.append(damaged)
+                self.on_bad()
+                if self._skip:
+                    log.warning("damaged image left out: %s: %s", *damaged)
         if not self._skip:
             raise BadDataError(
                 f"cannot read the image: {damaged.name}: {damaged.reason}; repair or "
                 "remove it, or go on without it: --on-bad-data skip",
                 [damaged],
             ) from None
-        with self._lock:
-            if damaged not in self.bad:
-                self.bad.append(damaged)
-                log.warning("black instead of a damaged image: %s: %s", *damaged)
 
 
 def _file_size(name: str) -> int:

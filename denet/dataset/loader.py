@@ -136,7 +136,7 @@ class Loader:
 
     def _batch(self, epoch: int, indices: np.ndarray) -> Batch:
         keys = sample_keys(self._seed, epoch, indices)
-        images, targets = self.dataset.load(indices, keys, self._training)
+        images, targets, indices = self.dataset.load(indices, keys, self._training)
         images = distort(images, self._distortions, keys)
         return Batch(self._normalise(images), targets, keys, indices)
 

@@ -29,11 +29,13 @@ class Classifier(Predictor):
         """
         return self.outputs(data)["class_probability"]
 
-    def errors(self, batches: Iterable[Batch]) -> TopErrors:
-        """Return the top-1 and top-5 errors over these batches."""
+    def errors(self, dataset: Dataset, batches: Iterable[Batch]) -> TopErrors:
+        """Return the top-1 and top-5 errors over these batches, but for damaged images."""
         errors = TopErrors(len(self.model.class_labels))
         for batch in batches:
-            errors.add(self.probabilities(batch.data), batch.targets["class_index"])
+            good = dataset.usable(batch.indices)
+            found = self.probabilities(batch.data)
+            errors.add(found[good], batch.targets["class_index"][good])
         return errors
 
 

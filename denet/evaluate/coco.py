@@ -73,7 +73,7 @@ def _mean(values: np.ndarray) -> float:
 
 def _known(dataset: DetectionDataset, class_num: int) -> dict[str, Any]:
     """Return what the evaluators read: images, classes and objects counted from 1."""
-    truth = dataset.boxes
+    truth = dataset.truth
     box = truth.boxes_px.astype(np.float64)
     side = box[:, 2:] - box[:, :2]
     columns = zip(

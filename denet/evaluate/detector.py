@@ -169,9 +169,8 @@ def detect_batches(
     for batch, found in detector.batches(batches, dataset.names, whole):
         view[batch.indices] = batch.targets["view"]
         parts.append(replace(found, image=batch.indices[found.image]))
-    damaged = {each.name for each in dataset.bad}
-    good = np.array([name not in damaged for name in dataset.names])
     everything = joined(parts)
+    good = dataset.usable(range(len(dataset)))
     return DatasetDetections(everything.take(good[everything.image]), view)
 
 

@@ -19,7 +19,7 @@ def localisation_error(
     image, of ``match_iou`` or more. Images without objects do not count; nan without others. (DeNet
     of 2017 took the five worst detections.)
     """
-    truth = dataset.boxes
+    truth = dataset.truth
     found = found.best_first()
     place = np.arange(len(found)) - np.searchsorted(found.image, found.image)
     found = found.take(place < top)

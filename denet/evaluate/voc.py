@@ -110,7 +110,7 @@ def evaluate_voc(
     ones are wrong. Where the object is difficult or a crowd it does not count, nor does the object.
     """
     found = found.take(np.argsort(-found.score, kind="stable"))
-    truth = dataset.boxes
+    truth = dataset.truth
     image, ignored = truth.image, truth.difficult | truth.crowd
     overlap, which = best_overlap(
         found.image * class_num + found.class_index,

@@ -65,8 +65,7 @@ def classify_images(
     check_fit(classifier.model, dataset)
     loader = classifier.loader(dataset, thread_num)
     for batch, samples, means in _averaged(classifier, loader):
-        damaged = {bad.name for bad in dataset.bad}
-        good = np.array([dataset.names[sample] not in damaged for sample in samples], np.bool_)
+        good = dataset.usable(samples)
         samples, means = samples[good], means[good]
         known = "class_index" in batch.targets
         if each:

@@ -92,11 +92,15 @@ def write_detections_json(
     ``{"dets": [{"detections": [[score, class id, [x0, y0, x1, y1]], ...], "meta": {...}}, ...],
     "classLabels": {name: id}, "detectParams": {...}}``, with an element of dets for each sample;
     see ``sample_meta``.
+    Images that are damaged have none.
     """
     found, view = detections
+    usable = dataset.usable(range(len(view)))
 
     def elements() -> Iterator[str]:
         for index, each in enumerate(found.by_image(len(view))):
+            if not usable[index]:
+                continue
             element = {
                 "detections": [
                     [rounded(score), class_index, [round(side, 6) for side in box]]

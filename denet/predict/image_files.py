@@ -106,7 +106,7 @@ class CoveringFiles(Dataset):
         return images
 
     def load(self, indices: np.ndarray, keys: np.ndarray, training: bool) -> Samples:
-        return Samples(self.images(indices), {})
+        return Samples(self.images(indices), {}, indices)
 
 
 class ContainedFiles(Dataset):
@@ -144,7 +144,7 @@ class ContainedFiles(Dataset):
                     self.bad.append(BadSample(name, reason(error)))
                     continue
                 self.sizes[index], views[slot] = image.size, view
-        return Samples(images, {"view": views})
+        return Samples(images, {"view": views}, indices)
 
 
 def _listed(path: Path) -> list[str]:

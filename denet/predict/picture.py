@@ -77,20 +77,19 @@ def draw_dataset(
 
     Return how many are drawn.
     """
-    names, damaged = dataset.image_names, {bad.name for bad in dataset.bad}
-    drawn = 0
-    for number, (name, own) in enumerate(zip(names, found.by_image(len(names)), strict=True)):
-        if name in damaged:
+    names = dataset.image_names
+    usable = dataset.usable_images
+    for number, own in enumerate(found.by_image(len(names))):
+        if not usable[number]:
             continue
         with quiet_pillow():
-            image = open_image(name, max_image_pixels)
+            image = open_image(names[number], max_image_pixels)
             image, _ = decode_stored(image, *image.size)
         picture = draw_detections(
             image, own, dataset.class_labels, _known(dataset, number), font_file=font_file
         )
         _save(files[number], picture)
-        drawn += 1
-    return drawn
+    return int(usable.sum())
 
 
 def _known(dataset: DetectionDataset, number: int) -> Objects:

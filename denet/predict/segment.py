@@ -102,9 +102,9 @@ def segment_images(
         names = [dataset.names[index] for index in batch.indices]
         maps = segmenter.class_ids(batch.data, names)
         labels = batch.targets.get("class_index", [None] * len(names))
-        damaged = {bad.name for bad in dataset.bad}
-        for name, class_ids, label in zip(names, maps, labels, strict=True):
-            if name in damaged:
+        usable = dataset.usable(batch.indices)
+        for name, class_ids, label, good in zip(names, maps, labels, usable, strict=True):
+            if not good:
                 continue
             found = Segmented(name, class_ids, (height, width), label)
             file = label_file(name)

@@ -49,7 +49,7 @@ class TenViews(Dataset):
 
     def load(self, indices: np.ndarray, keys: np.ndarray, training: bool) -> Samples:
         rows, place = np.unique(indices // self.view_num, return_inverse=True)
-        images, targets = self._images.load(rows, keys[: len(rows)], training)
+        images, targets, _ = self._images.load(rows, keys[: len(rows)], training)
         channels, height, width = self.shape
         cut = np.empty((len(indices), height, width, channels), images.dtype)
         for slot, number in enumerate(indices % self.view_num):
@@ -57,4 +57,4 @@ class TenViews(Dataset):
             x, y = int(view.offset_x), int(view.offset_y)
             part = images[place[slot], y : y + height, x : x + width]
             cut[slot] = part[:, ::-1] if view.mirrored else part
-        return Samples(cut, {name: values[place] for name, values in targets.items()})
+        return Samples(cut, {name: values[place] for name, values in targets.items()}, indices)

@@ -102,7 +102,7 @@ class Tester:
     def _compare(self, batches: Iterable[Batch]) -> Result:
         labels = self._test_set.class_labels
         if isinstance(self._network, Classifier):
-            errors = self._network.errors(batches)
+            errors = self._network.errors(self._test_set, batches)
             return Result(errors.top1_error, errors.top_error, errors.report(labels))
         assert isinstance(self._test_set, DetectionDataset)
         params = self._network.params

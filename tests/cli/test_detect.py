@@ -134,3 +134,32 @@ def test_a_detector_is_measured(trained: Path) -> None:
     done = run_command(trained, *words.split())
     kinds = json.loads(done.stdout)["ms_by_kind"]
     assert {"CornerSearch forward", "SparseSample backward"} <= kinds.keys()
+
+
+def test_damaged_photos_of_training_and_test_are_listed(tmp_path: Path) -> None:
+    """Under error the first that is met; under skip all, and --resume keeps what was listed."""
+    make_set(tmp_path / "set")
+    for number in (2, 7):
+        file = tmp_path / f"set/JPEGImages/{number}.png"
+        file.write_bytes(file.read_bytes()[:-40])
+    words = [*TRAIN.split(), "--test", "set", "--test-extension", "voc,test,crop=32"]
+    words += ["--model-desc", DESC, "--epochs", "1", "--batch-size", "3", "--normalise", "none"]
+    strict = run_command(tmp_path, *words, "--output-prefix", "run/strict")
+    assert strict.returncode == 3 and "JPEGImages/2.png: " in strict.stderr
+    done = run_command(tmp_path, *words, "--on-bad-data", "skip", "--output-prefix", "run/m")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("warning: damaged image left out: set/JPEGImages/") == 2
+
+    def listed(run: str) -> list[str]:
+        lines = (tmp_path / f"run/{run}_bad_data.txt").read_text().splitlines()[1:]
+        return [line.partition("\t")[0] for line in lines]
+
+    assert listed("strict") == ["set/JPEGImages/2.png"]
+    both = ["set/JPEGImages/2.png", "set/JPEGImages/7.png"]
+    assert listed("m") == both
+    (tmp_path / "set/ImageSets/Main/test.txt").write_text("6\n")  # without 7
+    again = run_command(
+        tmp_path, "model-train", "--resume", "--output-prefix", "run/m", "--epochs", "2"
+    )
+    assert again.returncode == 0, again.stderr
+    assert "JPEGImages/7.png" not in again.stderr and listed("m") == both

@@ -101,6 +101,51 @@ def test_the_error_of_a_test_is_what_the_mean_lacks(place: Path) -> None:
     assert result.error == pytest.approx(100 * (1 - (5 / 6 + 1 / 2) / 2))
 
 
+def add_damaged(place: Path) -> None:
+    """Add an image 4 of a zebra that is cut short behind its header to both sets."""
+    write_voc(place / "voc", {"4": voc_xml(object_xml("zebra", (1, 1, *WHOLE)), size=SIZE)}, "more")
+    (place / "voc/ImageSets/Main/train.txt").write_text("1\n2\n3\n4\n")
+    annotations = place / "coco/annotations/instances_train.json"
+    content = json.loads(annotations.read_text())
+    content["images"].append({"id": 40, "file_name": "4.png", "width": 40, "height": 30})
+    content["annotations"].append({**content["annotations"][0], "id": 4, "image_id": 40})
+    annotations.write_text(json.dumps(content))
+    for file in (place / "voc/JPEGImages/4.jpg", place / "coco/train/4.png"):
+        save_image(file, SIZE)
+        file.write_bytes(file.read_bytes()[:-30])
+
+
+@pytest.mark.parametrize(("words", "kind"), [(VOC, "voc"), (COCO, "mscoco")])
+def test_a_damaged_image_changes_nothing(words, kind, place: Path, command: Command) -> None:
+    """Neither the numbers nor the files: it is as if it were not there."""
+    line = f"{PREDICT} {words} --on-bad-data skip --predict-mode detect,{kind},image --format jsonl"
+    before = command(*line.split(), "--results", "before/found")
+    add_damaged(place)
+    after = command(*line.split(), "--results", "after/found")
+    assert (before.returncode, after.returncode) == (0, 0), before.stderr + after.stderr
+    assert before.stdout == after.stdout and before.stdout.count('"image"') == 3
+    assert after.stderr.count("damaged image left out: ") == 1
+    files = [sorted((place / each).iterdir()) for each in ("before", "after")]
+    assert [len(each) for each in files][0] >= 5
+    for one, other in zip(*files, strict=True):
+        assert one.name == other.name and one.read_bytes() == other.read_bytes()
+
+
+def test_a_test_leaves_damaged_images_out(place: Path) -> None:
+    """Of objects, with the numbers of ``test_the_error_of_a_test_is_what_the_mean_lacks``."""
+    add_damaged(place)
+    model = load_model(place / "sure.mdl")
+    images = open_dataset(
+        str(place / "voc"),
+        "voc,train,crop=32,scale_mode=warp",
+        class_labels=model.class_labels,
+        on_bad_data="skip",
+    )
+    result = tester.Tester(model, images, TrainSettings(batch_size=2), NumpyBackend()).result()
+    assert result.error == pytest.approx(100 * (1 - (5 / 6 + 1 / 2) / 2))
+    assert "zebra" in result.report and "(2 objects)" in result.report
+
+
 def test_mscoco(place: Path, command: Command) -> None:
     """At 101 recalls 1 up to 1/2 and, at the IoUs .5 and .55, 2/3 behind; ants have 1/2."""
     words = f"{PREDICT} {COCO} --predict-mode detect,mscoco --results out/found"

@@ -129,7 +129,7 @@ def test_targets_of_the_centre(pictures):
     The first, (0, 4, 40, 50), lies at (0, 2.13, 21.3, 26.7), less 8 in x, of 32.
     """
     dataset = opened(pictures)
-    _, targets = dataset.load(np.arange(1), keys(1), False)
+    _, targets, _ = dataset.load(np.arange(1), keys(1), False)
     scale = 32 / 60
     expected = [
         [0, 4 * scale / 32, (40 * scale - 8) / 32, 50 * scale / 32],
@@ -147,7 +147,7 @@ def test_a_view_leads_back_to_the_image(pictures):
     dataset = opened(pictures, "crop=32,crop_mode=denet,check_onscreen=0.999")
     seen = 0
     for start in range(0, 1200, 12):
-        _, targets = dataset.load(np.arange(12), keys(12, start), True)
+        _, targets, _ = dataset.load(np.arange(12), keys(12, start), True)
         for index in range(12):
             scale_x, scale_y, offset_x, offset_y, mirrored = targets["view"][index]
             count = (targets["box_class"][index] >= 0).sum()
@@ -170,7 +170,7 @@ def test_multicrop(tmp_path):
     Image.fromarray(pixels).save(tmp_path / "JPEGImages/a.png")
     dataset = opened(tmp_path, "crop=8,scale=16,multicrop")
     assert len(dataset) == 10 == dataset.view_num and len(dataset.image_ids) == 1
-    images, targets = dataset.load(np.arange(10), keys(10), False)
+    images, targets, _ = dataset.load(np.arange(10), keys(10), False)
     for view, (y, x) in enumerate([(4, 6), (0, 0), (0, 12), (8, 0), (8, 12)]):
         np.testing.assert_array_equal(images[view], pixels[y : y + 8, x : x + 8])
         np.testing.assert_array_equal(images[view + 5], images[view][:, ::-1])
@@ -190,7 +190,7 @@ def test_a_reduced_jpeg_shows_the_same_place(tmp_path):
     image.save(tmp_path / "JPEGImages/a.jpg", quality=95)
     dataset = opened(tmp_path, "crop=32,crop_mode=lenet,area_min=0.6,check_onscreen=0.01")
     for key in range(20):
-        images, targets = dataset.load(np.arange(1), keys(1, key), True)
+        images, targets, _ = dataset.load(np.arange(1), keys(1, key), True)
         red = images[0, ..., 0] > 127
         rows, columns = np.flatnonzero(red.any(axis=1)), np.flatnonzero(red.any(axis=0))
         found = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
@@ -227,21 +227,85 @@ def test_modes(tmp_path, mode):
     assert mode == "1" or np.abs(pixels.astype(int) - 200).max() <= 2
 
 
-def test_damaged_pixels(pictures, caplog):
-    """A file cut short has a header, so it is found when it is decoded."""
+@pytest.fixture
+def damaged(pictures):
+    """Cut photo 3 short: its header is whole, so that it is found when it is decoded."""
     file = pictures / "JPEGImages/03.jpg"
     file.write_bytes(file.read_bytes()[:-600])
+    return file
+
+
+def test_damage_is_an_error(pictures, damaged):
+    dataset = opened(pictures)
     with pytest.raises(BadDataError, match="cannot read the image: .*03.jpg: .*truncated.*skip"):
-        opened(pictures).load(np.arange(12), keys(12), True)
+        dataset.load(np.arange(12), keys(12), True)
+    assert [each.name for each in dataset.bad] == [str(damaged)]
+
+
+def test_in_training_another_image_stands_in_for_a_damaged_one(pictures, damaged):
+    """It is the one that the key is the number of, as it looks under this key."""
+    dataset = opened(pictures, "crop=32,crop_mode=denet", on_bad_data="skip")
+    chosen = np.array([7, 24, 3, 12 * 10**17 + 5], np.uint64)
+    found = dataset.load(np.array([3, 1, 3, 3]), chosen, True)
+    assert found.indices.tolist() == [7, 1, 4, 5]  # behind the damaged one comes the next
+    expected = dataset.load(np.array([7, 1, 4, 5]), chosen, True)
+    np.testing.assert_array_equal(found.images, expected.images)
+    np.testing.assert_equal(found.targets, expected.targets)
+    assert found.images.any(axis=(1, 2, 3)).all()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_batches_with_damage_are_the_same_whenever_they_are_made(pictures, damaged, threads):
+    def batches(dataset, start, thread_num):
+        loader = Loader(dataset, 4, Preprocessing(), thread_num=thread_num, training=True)
+        return list(loader.epoch(2, start))
+
+    whole = batches(opened(pictures, on_bad_data="skip"), 0, 1)
+    rest = batches(opened(pictures, on_bad_data="skip"), 1, threads)
+    shown = np.concatenate([batch.indices for batch in whole])
+    assert len(shown) == 12 and 3 not in shown
+    for first, second in zip(whole[1:], rest, strict=True):
+        np.testing.assert_array_equal(first.data, second.data)
+        np.testing.assert_equal(first.targets, second.targets)
+        np.testing.assert_array_equal(first.indices, second.indices)
+
+
+def test_in_prediction_a_damaged_image_is_left_out(pictures, damaged, caplog):
+    """What computes gets it black; it and its two boxes are no longer compared."""
     for threads in (1, 3):
         caplog.clear()
         dataset = opened(pictures, on_bad_data="skip")
+        told = []
+        dataset.on_bad = lambda dataset=dataset, told=told: told.append(list(dataset.bad))
+        assert dataset.usable_images.all() and len(dataset.truth) == 24
         loader = Loader(dataset, 4, Preprocessing(), thread_num=threads, training=False)
         first, _ = (list(loader.epoch(0)) for _ in range(2))
         assert not first[0].data[3].any() and (first[0].targets["box_class"][3] == -1).all()
         assert first[0].data[2].any() and first[0].targets["box_class"][2, 0] == 0
-        assert [each.name for each in dataset.bad] == [str(file)]
-        assert caplog.text.count("black instead of a damaged image") == 1
+        assert np.flatnonzero(~dataset.usable_images).tolist() == [3]
+        assert np.flatnonzero(dataset.truth.counts != 2).tolist() == [3]
+        assert len(dataset.truth) == 22 and len(dataset.boxes) == 24
+        assert [each.name for each in dataset.bad] == [str(damaged)]
+        assert told == [dataset.bad]
+        assert caplog.text.count("damaged image left out: ") == 1
+
+
+def test_statistics_leave_out_damaged_images(pictures, damaged):
+    found = opened(pictures, on_bad_data="skip").channel_statistics()
+    names = [f"{number:02}" for number in range(12) if number != 3]
+    (pictures / "ImageSets/Main/train.txt").write_text("\n".join(names))
+    expected = opened(pictures).channel_statistics()
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_nothing_but_damage(pictures, damaged):
+    (pictures / "ImageSets/Main/train.txt").write_text("03\n")
+    dataset = opened(pictures, on_bad_data="skip")
+    message = "none of the images can be read: .*03.jpg .image file is truncated"
+    with pytest.raises(BadDataError, match=message):
+        dataset.channel_statistics()
+    with pytest.raises(BadDataError, match=message):
+        dataset.load(np.arange(1), keys(1), True)
 
 
 def test_threads_leave_warnings_as_they_were(pictures):
@@ -346,6 +410,6 @@ def test_pictures_of_any_size(tmp_path):
         for scale_mode in ("small", "large", "warp"):
             dataset = opened(tmp_path, f"crop=16,crop_mode={mode},scale_mode={scale_mode}")
             for training in (False, True):
-                images, targets = dataset.load(np.arange(4), keys(4), training)
+                images, targets, _ = dataset.load(np.arange(4), keys(4), training)
                 assert images.shape == (4, 16, 16, 3)
                 assert np.isfinite(targets["box"]).all() and (targets["box"] <= 1).all()

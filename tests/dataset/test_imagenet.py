@@ -45,7 +45,7 @@ def test_classes_are_the_sorted_folders(train):
 
 def test_targets_are_the_classes_of_the_images(train):
     dataset = opened(train)
-    images, targets = dataset.load(np.array([3, 0]), np.zeros(2, np.uint64), True)
+    images, targets, _ = dataset.load(np.array([3, 0]), np.zeros(2, np.uint64), True)
     assert sorted(targets) == ["class_index", "view"]
     assert targets["class_index"].tolist() == [2, 0] and targets["class_index"].dtype == np.int32
     assert images.shape == (2, 8, 8, 3) and images[..., 0].min() > 250 and not dataset.boxed
@@ -200,6 +200,16 @@ def test_a_damaged_image_with_boxes_is_found_when_the_set_is_opened(train):
     (train / "n2/n2_0.png").write_bytes(b"not an image")
     with pytest.raises(BadDataError, match=r"cannot use 1 of 4 images: .*n2_0\.png"):
         opened(train)
+
+
+def test_what_stands_in_for_a_damaged_image_has_its_own_class(train):
+    """A file cut short is found when it is decoded; the key 1 points to n1_1, 3 to n3_0."""
+    file = train / "n2/n2_0.png"
+    file.write_bytes(file.read_bytes()[:-30])
+    dataset = opened(train, on_bad_data="skip")
+    found = dataset.load(np.array([2, 0, 2]), np.array([1, 0, 3], np.uint64), True)
+    assert found.targets["class_index"].tolist() == [0, 0, 2]
+    assert found.indices.tolist() == [1, 0, 3]
 
 
 def test_damaged_boxes(train):

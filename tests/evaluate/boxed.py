@@ -24,7 +24,7 @@ def known(image_num, rows, areas=None):
         areas,
     )
     sizes = np.tile(np.array([640, 480], np.int32), (image_num, 1))
-    return SimpleNamespace(boxes=boxes, sizes=sizes)
+    return SimpleNamespace(truth=boxes, sizes=sizes)
 
 
 def detections(rows):

@@ -24,7 +24,7 @@ def test_short_batches_give_what_full_ones_give(batch_size):
     found = [parts.probabilities(b.data).copy() for b in batches(dataset, batch_size, model)]
     np.testing.assert_allclose(np.concatenate(found), expected, rtol=1e-5)
     np.testing.assert_allclose(expected.sum(axis=1), 1, rtol=1e-5)
-    assert parts.errors(batches(dataset, batch_size, model)).count.tolist() == [3, 3, 2]
+    assert parts.errors(dataset, batches(dataset, batch_size, model)).count.tolist() == [3, 3, 2]
 
 
 def test_load_takes_other_weights():

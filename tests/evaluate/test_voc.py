@@ -154,9 +154,9 @@ def test_flags_belong_to_their_boxes():
 def test_coverage_asks_for_no_class():
     objects = [(0, 0, A), (0, 1, B), (0, 1, C, "difficult")]
     found = detections([(0, 1, 0.1, A), (0, 0, 0.1, ELSEWHERE)])
-    assert coverage(found, known(1, objects).boxes) == 0.5
-    assert np.isnan(coverage(found, known(1, objects[2:]).boxes))
-    assert coverage(detections([]), known(1, objects).boxes) == 0
+    assert coverage(found, known(1, objects).truth) == 0.5
+    assert np.isnan(coverage(found, known(1, objects[2:]).truth))
+    assert coverage(detections([]), known(1, objects).truth) == 0
 
 
 def test_nothing_known():

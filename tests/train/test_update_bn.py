@@ -80,7 +80,7 @@ def test_the_statistics_are_those_computed_by_hand(batch_size):
 
 def error_of(model, images) -> float:
     batches = Loader(images, 8, model.preprocessing, training=False).epoch(0)
-    return Classifier(model, 8, NumpyBackend()).errors(batches).top1_error
+    return Classifier(model, 8, NumpyBackend()).errors(images, batches).top1_error
 
 
 def test_spoilt_statistics_are_mended(tmp_path):
