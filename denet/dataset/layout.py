@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from collections import Counter
+from contextlib import suppress
 
+from denet.dataset.annotation_file import read_lines
 from denet.dataset.walk import directories_in
 from denet.errors import DataError
 
@@ -13,11 +16,12 @@ from denet.errors import DataError
 _PARTS = ("images", "jpegimages", "labels", "annotations", "annots", "imagesets")
 # --extension -> where its images and their boxes or classes are
 _LAYOUTS = {
-    "voc": "JPEGImages/ID.jpg and Annotations/ID.xml",
+    "voc": "JPEGImages/ID.jpg and Annotations/ID.xml (or images/, annots/, or one folder)",
     "mscoco": "NAME/*.jpg and annotations/instances_NAME.json",
     "image": "CLASS/*.jpg",
 }
 _SHOWN_FOLDERS = 5
+_YOLO_BOX = re.compile(r"\d+( [0-9.e+-]+){4,}")  # class cx cy w h, or the corners of an outline
 
 
 def check_classes(path: str) -> None:
@@ -33,7 +37,7 @@ def check_classes(path: str) -> None:
     mend = f"give {inner[0]} if its directories are classes" if inner else ""
     raise DataError(
         f"{' and '.join(parts)} cannot be classes: {_contents(path, names)}: "
-        f"{fitting(path) or mend or _renaming(path, names) or _all_layouts()}"
+        f"{fitting(path) or mend or _all_layouts()}"
     )
 
 
@@ -45,13 +49,16 @@ def nothing_at(path: str, lacking: str) -> DataError:
         return DataError(f"{what}: {place}")
     if mend := fitting(path):
         return DataError(f"no {lacking} in {place}: {mend}")
-    names = directories_in(path)
-    mend = _renaming(path, names) or _all_layouts()
-    return DataError(f"no {lacking} in {_contents(path, names)}: {mend}")
+    return DataError(f"no {lacking} in {_contents(path, directories_in(path))}: {_all_layouts()}")
 
 
 def fitting(path: str) -> str:
     """Return how to read the layout of annotated images that there is at ``path``, or ""."""
+    if _is_yolo(path):
+        return (
+            "its labels/*.txt are boxes as YOLO has them (class cx cy w h), which cannot be read "
+            "yet: convert them to Pascal VOC or MSCOCO"
+        )
     for kind in ("voc", "mscoco"):
         layout = importlib.import_module(f"denet.dataset.{kind}")
         if names := layout.split_names(path):
@@ -61,17 +68,24 @@ def fitting(path: str) -> str:
     return ""
 
 
-def _renaming(path: str, names: list[str]) -> str:
-    """Return how folders of images and of XML become the layout of Pascal VOC, or ""."""
-    suffixes = {name: _suffixes(os.path.join(path, name)) for name in names}
-    annotations = next((name for name in names if suffixes[name][".xml"]), None)
-    images = next((name for name in names if name.lower() in ("images", "jpegimages")), None)
-    if not annotations or not images:
-        return ""
-    return (
-        f"if its XML is that of Pascal VOC, rename {images} to JPEGImages and "
-        f"{annotations} to Annotations and give --extension voc"
-    )
+def _is_yolo(path: str) -> bool:
+    """Say whether there are boxes in labels/*.txt, or in folders there, beside images/."""
+    folders = {name.lower(): os.path.join(path, name) for name in directories_in(path)}
+    if not {"images", "labels"} <= folders.keys():
+        return False
+    labels = folders["labels"]
+    places = (labels, *(os.path.join(labels, name) for name in directories_in(labels)))
+    return any(map(_holds_yolo_boxes, places))
+
+
+def _holds_yolo_boxes(place: str) -> bool:
+    """Say whether the first of the texts in a directory that are not empty is a list of boxes."""
+    for name in sorted(os.listdir(place)):
+        if name.lower().endswith(".txt"):
+            with suppress(DataError):
+                if lines := read_lines(os.path.join(place, name)):
+                    return bool(_YOLO_BOX.fullmatch(lines[0]))
+    return False
 
 
 def _all_layouts() -> str:

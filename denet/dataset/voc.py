@@ -1,7 +1,9 @@
 """Pascal VOC: ImageSets/Main/SPLIT.txt, JPEGImages/ID.jpg, Annotations/ID.xml.
 
 Below VOCdevkit there is one such folder per year, and splits are called 2007-trainval or
-2012-train; data of one's own are a single folder, with splits such as train and val.
+2012-train; data of one's own are a single folder, with splits such as train and val. They lie as
+people have them, too: photos in images/, XML in annots/, or both beside each other, and splits
+that are folders.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import logging
 import os
 import re
 from array import array
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +32,7 @@ from denet.dataset.base import ForeignClassError, class_ids
 from denet.dataset.boxes import Boxes
 from denet.dataset.decode import image_suffixes
 from denet.dataset.layout import nothing_at
+from denet.dataset.walk import directories_in
 from denet.errors import DataError, UsageError, nearest_hint
 
 log = logging.getLogger(__name__)
@@ -51,28 +54,34 @@ _YEAR_SPLITS = {
 _YEAR_SPLIT = re.compile(r"(\d{4})-?((?:train|val|test)+)")
 _FLAG = re.compile(r"\s+-?[01]$")  # of the splits of one class: 1 if the image shows it
 _LONGEST_SIDE = 1 << 31
+# folders of photos and of annotations, in any case of letters; the published name first
+_PHOTOS = ("JPEGImages", "images")
+_ANNOTATIONS = ("Annotations", "annots")
+_SPLIT_FOLDERS = {"train", "training", "val", "valid", "validation", "test", "testing"}
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 class _Item(NamedTuple):
-    """An image of a split; ``name`` is "" if there is no such file."""
+    """An image of a split; ``photo`` and ``annotation`` are files, "" if there is none."""
 
-    folder: str
+    folder: str  # where the photo is or should be
     image_id: str
-    name: str
+    photo: str
     annotation: str
 
 
 def is_at(path: str) -> bool:
     """Say whether there are annotations of this layout at ``path``, or in a folder of a year."""
     folders = (Path(path), *Path(path).glob("VOC[0-9][0-9][0-9][0-9]"))
-    return any(_annotations(str(folder)) for folder in folders)
+    return any(_is_annotated(str(folder)) for folder in folders) or bool(_split_folders(path))
 
 
 def split_names(path: str) -> list[str]:
     """Return the splits that are at ``path``, as ``--extension`` names them."""
     if own := _sets(path):
         return sorted(own)
+    if split_folders := _split_folders(path):
+        return split_folders
     folders = map(_YEAR_FOLDER.fullmatch, _stems(path, {""}))
     years = {match[1]: match[0] for match in folders if match}
     return [
@@ -93,6 +102,8 @@ def read(path: str, splits: Sequence[str]) -> Annotated:
     those of labels.txt, else the published twenty for splits of a year, else those found. A split
     that the folder itself lists is its own, whatever its name. An image whose annotation is missing
     is bad; of a split without any, as in published test sets, all images are taken, without boxes.
+    An image belongs to the annotation of its name; where there is none of that name, to the one
+    that tells its name and has no other.
     """
     years = [_YEAR_SPLIT.fullmatch(split) for split in splits]
     published = bool(splits) and all(years) and not set(splits) <= _sets(path).keys()
@@ -101,7 +112,7 @@ def read(path: str, splits: Sequence[str]) -> Annotated:
         items = [each for folder, words in parts for each in _year_items(path, folder, words)]
     else:
         items = _own_items(path, splits)
-    items = sorted(set(items), key=lambda item: (item.name or item.image_id, item.folder))
+    items = sorted(set(items), key=lambda item: (item.photo or item.image_id, item.folder))
     return _read_items(path, items, CLASSES if published else None)
 
 
@@ -123,17 +134,58 @@ def _year_sets(known: Set[str], split: str) -> set[str]:
 
 def _own_items(path: str, splits: Sequence[str]) -> list[_Item]:
     """Return the images of splits of one folder; without splits, all that are annotated."""
-    known = _sets(path)
-    if not splits and not known:
-        if not (annotations := _annotations(path)):
-            raise nothing_at(path, "Annotations/*.xml")
-        return list(_items(path, sorted(annotations)))
+    known, folders = _sets(path), _split_folders(path)
+    if not splits and not known and not folders:
+        return list(_annotated_items(path))
     if not splits:
+        place = _sets_folder(path) if known else os.path.abspath(path)
+        names = sorted(known) or folders
         raise UsageError(
-            f"voc: --extension: name the splits to use, such as voc,{min(known)}: "
-            f"{_sets_folder(path)} has {', '.join(sorted(known)[:10])}"
+            f"voc: --extension: name the splits to use, such as voc,{names[0]}: "
+            f"{place} has {', '.join(names[:10])}"
         )
-    return [item for split in splits for item in _items(path, _split_ids(path, split))]
+    if set(splits) <= set(folders):
+        parts = [_annotated_items(os.path.join(path, split)) for split in splits]
+    else:
+        parts = [_items(path, _split_ids(path, split)) for split in splits]
+    return [item for part in parts for item in part]
+
+
+def _annotated_items(folder: str) -> Iterator[_Item]:
+    """Return all images of a folder that are annotated."""
+    _, annotations = _part(folder, _ANNOTATIONS)
+    if not annotations:
+        raise nothing_at(folder, "Annotations/*.xml")
+    return _items(folder, sorted(annotations))
+
+
+def _split_folders(path: str) -> list[str]:
+    """Return the splits that are folders of their own, where no file lists splits."""
+    if _sets(path):
+        return []
+    names = [name for name in directories_in(path) if name.lower() in _SPLIT_FOLDERS]
+    return [name for name in names if _is_annotated(os.path.join(path, name))]
+
+
+def _is_annotated(folder: str) -> bool:
+    """Say whether there are photos and annotations in a folder, as pairs if beside each other."""
+    (_, photos), (place, annotations) = _part(folder, _PHOTOS), _part(folder, _ANNOTATIONS)
+    return bool(photos.keys() & annotations.keys() if place == folder else photos and annotations)
+
+
+def _part(folder: str, usual: tuple[str, ...]) -> tuple[str, dict[str, str]]:
+    """Return where the photos or annotations of a folder are, and their files by image id.
+
+    That is the first of the usual places in any case of letters, or else the folder itself; where
+    none holds any, the published place.
+    """
+    suffixes = {".xml"} if usual is _ANNOTATIONS else set(image_suffixes())
+    there = directories_in(folder)
+    places = [name for each in usual for name in there if name.lower() == each.lower()]
+    for place in (*(os.path.join(folder, name) for name in places), folder):
+        if files := _stems(place, suffixes):
+            return place, files
+    return os.path.join(folder, *(places or usual)[:1]), {}
 
 
 def _sets_folder(folder: str) -> str:
@@ -143,11 +195,6 @@ def _sets_folder(folder: str) -> str:
 def _sets(folder: str) -> dict[str, str]:
     """Return split -> its file."""
     return _stems(_sets_folder(folder), {".txt"})
-
-
-def _annotations(folder: str) -> dict[str, str]:
-    """Return image id -> its file."""
-    return _stems(os.path.join(folder, "Annotations"), {".xml"})
 
 
 def _split_ids(folder: str, split: str) -> list[str]:
@@ -167,21 +214,30 @@ def _split_ids(folder: str, split: str) -> list[str]:
 
 
 def _items(folder: str, ids: Sequence[str]) -> Iterator[_Item]:
-    images = _stems(os.path.join(folder, "JPEGImages"), set(image_suffixes()))
-    annotations = _annotations(folder)
-    image_ids = [line if line in images else _FLAG.sub("", line) for line in ids]
+    (place, photos), (marks, annotations) = _part(folder, _PHOTOS), _part(folder, _ANNOTATIONS)
+    if not os.path.isdir(place):
+        raise nothing_at(folder, "JPEGImages or images with the photos")
+    image_ids = [line if line in photos else _FLAG.sub("", line) for line in ids]
     known = any(image_id in annotations for image_id in image_ids)
     if image_ids and not known:
         log.warning("%s: no annotations of this split: its images are taken to be empty", folder)
     for image_id in image_ids:
-        name = images.get(image_id, "")
-        annotation = annotations.get(image_id, f"{image_id}.xml")
-        yield _Item(
-            folder,
-            image_id,
-            os.path.join(folder, "JPEGImages", name) if name else "",
-            os.path.join(folder, "Annotations", annotation) if known else "",
-        )
+        file = os.path.join(marks, annotations.get(image_id, f"{image_id}.xml")) if known else ""
+        photo = photos.get(image_id) or _told_photo(file, photos, annotations)
+        yield _Item(place, image_id, os.path.join(place, photo) if photo else "", file)
+
+
+def _told_photo(file: str, photos: Mapping[str, str], annotations: Mapping[str, str]) -> str:
+    """Return the photo that an annotation names, if it is one of these and no other's, or ""."""
+    told = ""
+    with suppress(DataError):  # told where the annotation is read
+        told = _told_name(read_xml(file)) if file else ""
+    return "" if _stem(told) in annotations else photos.get(_stem(told), "")
+
+
+def _told_name(root: Element) -> str:
+    """Return the name of the photo in its annotation, without the folders before it, or ""."""
+    return (root.findtext("filename") or "").replace("\\", "/").rpartition("/")[2].strip()
 
 
 def _stems(folder: str, suffixes: set[str]) -> dict[str, str]:
@@ -194,14 +250,18 @@ def _stems(folder: str, suffixes: set[str]) -> dict[str, str]:
     return {stem: name for (stem, suffix), name in parts if suffix.lower() in suffixes}
 
 
+def _stem(file: str) -> str:
+    return os.path.splitext(os.path.basename(file))[0]
+
+
 def _missing_image(item: _Item) -> str:
     """Return why there is no image for an id, where its annotation tells."""
     told = ""
     if item.annotation:
         with suppress(DataError):  # without its image nothing hangs on it
-            told = os.path.basename((read_xml(item.annotation).findtext("filename") or "").strip())
+            told = _told_name(read_xml(item.annotation))
     other = f"; its <filename> is {told[:80]}: give both one name" if told else ""
-    return f"no JPEGImages/{item.image_id}.jpg or the like{other}"
+    return f"no {os.path.basename(item.folder)}/{item.image_id}.jpg or the like{other}"
 
 
 class _Object(NamedTuple):
@@ -210,8 +270,16 @@ class _Object(NamedTuple):
     difficult: bool
 
 
-def read_annotation(file: str) -> tuple[tuple[int, int], list[_Object]]:
-    """Return (width, height), 0 if not told, and the objects of one image. Raises DataError."""
+class Annotation(NamedTuple):
+    """What is told of one image: (width, height), 0 if not told, its objects, and its name."""
+
+    size: tuple[int, int]
+    objects: list[_Object]
+    photo: str = ""
+
+
+def read_annotation(file: str) -> Annotation:
+    """Return what an annotation tells of its image. Raises DataError."""
     root, objects, place = read_xml(file), [], ""
     try:
         for number, element in enumerate(root.iterfind("object"), 1):
@@ -219,7 +287,7 @@ def read_annotation(file: str) -> tuple[tuple[int, int], list[_Object]]:
             objects.append(_object(element))
     except ValueError as error:
         raise DataError(f"{file}: {place}{error}") from None
-    return _size(root), objects
+    return Annotation(_size(root), objects, _told_name(root))
 
 
 def _object(element: Element) -> _Object:
@@ -245,20 +313,28 @@ def _read_items(path: str, items: list[_Item], published: list[str] | None) -> A
     image, corners, class_number, difficult = array("q"), array("d"), array("q"), array("b")
     numbers: dict[str, int] = {}
     faults: dict[int, str] = {}
+    renamed: list[str] = []
     for row, item in enumerate(items):
         try:
-            if not item.name:
+            if not item.photo:
                 raise DataError(_missing_image(item))
-            size, objects = read_annotation(item.annotation) if item.annotation else ((0, 0), [])
+            told = read_annotation(item.annotation) if item.annotation else Annotation((0, 0), [])
         except DataError as error:
             faults[row] = str(error)
             continue
-        sizes[row] = size
-        for each in objects:
+        sizes[row] = told.size
+        if told.photo and _stem(told.photo) != _stem(item.photo):
+            renamed.append(f"{item.annotation} (its <filename> is {told.photo[:80]})")
+        for each in told.objects:
             image.append(row)
             corners.extend(each.box)
             class_number.append(numbers.setdefault(each.class_name, len(numbers)))
             difficult.append(each.difficult)
+    if renamed:
+        log.warning(
+            "%s: %d annotations name another photo: the photo called as the annotation counts: %s",
+            *(path, len(renamed), renamed[0]),
+        )
     labels_file, listed = read_class_labels(path)
     if listed is None:
         known, where, owner = published, path, "Pascal VOC"
@@ -274,7 +350,7 @@ def _read_items(path: str, items: list[_Item], published: list[str] | None) -> A
         len(items), image, corners, order[np.asarray(class_number, np.int64)], difficult
     )
     return Annotated(
-        [item.name or os.path.join(item.folder, "JPEGImages", item.image_id) for item in items],
+        [item.photo or os.path.join(item.folder, item.image_id) for item in items],
         [item.image_id for item in items],
         boxes,
         list(ids),

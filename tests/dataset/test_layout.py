@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from annotated_files import object_xml, save_image, voc_xml, write_voc
+from annotated_files import object_xml, save_image, voc_xml, write_split, write_voc
 
-from denet.dataset import BadDataError, open_dataset
+from denet.dataset import BadDataError, open_dataset, voc
 from denet.dataset.survey import survey
-from denet.errors import DataError
+from denet.errors import DataError, UsageError
 
 
 def as_photos(root):
@@ -51,8 +51,9 @@ def as_wrapped_classes(root):
 
 LAYOUTS = {
     as_photos: "annots and images cannot be classes: .*annots \\(2 .xml\\), images \\(2 .jpg\\).*"
-    "rename images to JPEGImages and annots to Annotations and give --extension voc",
-    as_yolo: "Images and Labels cannot be classes: .*voc JPEGImages/ID.jpg.*, mscoco NAME/.*CLASS",
+    "give this directory with --extension voc to take all annotated images",
+    as_yolo: "Images and Labels cannot be classes: .*boxes as YOLO has them .class cx cy w h., "
+    "which cannot be read yet: convert them to Pascal VOC or MSCOCO",
     as_voc: "Annotations and ImageSets and JPEGImages cannot .*give --extension voc,NAME with NAME "
     "one of train",
     as_voc_of_a_year: "no .ppm images in 1 class directories: .*give --extension voc,NAME",
@@ -76,14 +77,69 @@ def test_a_survey_takes_no_annotations_for_classes(tmp_path, make):
         survey(str(tmp_path), progress=False)
 
 
-def test_renamed_as_told_they_are_read(tmp_path):
-    as_photos(tmp_path)
-    for kind in ("voc", "mscoco,train"):
-        with pytest.raises(DataError, match="rename images to JPEGImages and annots to Annota"):
-            open_dataset(tmp_path, kind, progress=False)
-    (tmp_path / "images").rename(tmp_path / "JPEGImages")
-    (tmp_path / "annots").rename(tmp_path / "Annotations")
-    assert len(open_dataset(tmp_path, "voc,crop=8", progress=False)) == 2
+def put(folder, name, photos="", annotations="", label="cat"):
+    """Write a photo and its annotation into these folders."""
+    save_image(folder / photos / name)
+    file = (folder / annotations / name).with_suffix(".xml")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(voc_xml(object_xml(label)))
+
+
+@pytest.mark.parametrize(
+    ("photos", "annotations"),
+    [
+        *[("images", each) for each in ("annots", "annotations", "Annotations")],
+        *[("JPEGImages", each) for each in ("annots", "Annotations")],
+        *[("Images", ""), ("", "annots"), ("", "")],
+    ],
+)
+def test_photos_and_annotations_as_they_lie(tmp_path, photos, annotations):
+    files = ["1.jpg", "2.jpeg", "3.JPG", "4.png", "5.bmp", "6.webp", "7.rf.0.jpg"]
+    for name in files:
+        put(tmp_path, name, photos, annotations)
+    (tmp_path / "README.txt").write_text("What it is")
+    found = open_dataset(tmp_path, "voc,crop=8", progress=False)
+    assert found.names == [str(tmp_path / photos / name) for name in files]
+    assert found.boxes.counts.tolist() == [1] * 7 and found.class_labels == ["cat"]
+
+
+def test_empty_folders_are_passed_over(tmp_path):
+    put(tmp_path, "1.jpg", "images", "annots")
+    (tmp_path / "JPEGImages").mkdir()
+    (tmp_path / "Annotations").mkdir()
+    assert open_dataset(tmp_path, "voc,crop=8", progress=False).image_ids == ["1"]
+
+
+def test_folders_that_are_splits(tmp_path):
+    """As sites for annotation give them: photos and XML beside each other in each."""
+    for number, split in enumerate(("train", "valid", "test")):
+        for name in ("a.jpg", f"{number}.jpg"):
+            put(tmp_path / split, name)
+    put(tmp_path / "Test", "x.jpg", "images", "annotations")
+    (tmp_path / "extra").mkdir()
+    assert voc.split_names(str(tmp_path)) == ["Test", "test", "train", "valid"]
+
+    def ids(extension):
+        return open_dataset(tmp_path, f"{extension},crop=8", progress=False).image_ids
+
+    assert ids("voc,train") == ["0", "a"] and ids("voc,Test") == ["x"]
+    assert ids("voc,valid,test") == ["2", "a", "1", "a"]  # by file: test comes first
+    with pytest.raises(
+        UsageError, match="name the splits to use, such as voc,Test: .*train, valid"
+    ):
+        ids("voc")
+    with pytest.raises(DataError, match="give --extension voc,NAME with NAME one of Test, test"):
+        ids("voc,val")
+    write_split(tmp_path, "own", ["x"])  # what is listed comes before folders
+    assert voc.split_names(str(tmp_path)) == ["own"]
+
+
+def test_an_xml_among_classes_is_no_annotation(tmp_path):
+    for name in ("train/cat/1.jpg", "train/dog/1.jpg", "test/cat/1.jpg", "test/dog/2.jpg"):
+        save_image(tmp_path / name)
+    for name in ("notes.xml", "train/notes.xml", "train/cat/notes.xml"):
+        (tmp_path / name).write_text("<notes/>")
+    assert not voc.is_at(str(tmp_path)) and not voc.split_names(str(tmp_path))
 
 
 @pytest.mark.parametrize("kind", ["voc", "mscoco,train"])
@@ -94,11 +150,66 @@ def test_every_layout_is_named_where_none_fits(tmp_path, kind):
         assert words in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda path: (path / "annots/1.xml", voc_xml(object_xml())),
+            "no JPEGImages or images with the photos in .*annots .1 .xml.*voc JPEGImages/ID.jpg",
+        ),
+        (lambda path: (path / "images/1.xml", ""), "no Annotations/.*images .1 .xml"),
+    ],
+)
+def test_what_is_missing_is_named(tmp_path, make, message):
+    file, text = make(tmp_path)
+    file.parent.mkdir()
+    file.write_text(text)
+    with pytest.raises(DataError, match=message):
+        open_dataset(tmp_path, "voc,crop=8", progress=False)
+
+
+@pytest.mark.parametrize("place", ["", "/train"])
+def test_boxes_of_yolo_are_known(tmp_path, place):
+    save_image(tmp_path / f"images{place}/1.jpg")
+    (tmp_path / f"labels{place}").mkdir(parents=True)
+    (tmp_path / f"labels{place}/0.txt").write_text("")
+    (tmp_path / f"labels{place}/1.txt").write_text("3 0.5 0.5 0.1 1e-2\n")
+    with pytest.raises(DataError, match="boxes as YOLO has them .*cannot be read yet"):
+        open_dataset(tmp_path, "voc,crop=8", progress=False)
+    (tmp_path / f"labels{place}/1.txt").write_text("a cat on 5 sofas\n")
+    with pytest.raises(DataError) as caught:
+        open_dataset(tmp_path, "voc,crop=8", progress=False)
+    assert "YOLO" not in str(caught.value)
+
+
+def test_the_photo_of_the_annotations_own_name_counts(tmp_path, caplog):
+    """2.xml names photo 1, as copies do; 3.xml names one that is not there."""
+    for name, told in (
+        ("1", "1.jpg"),
+        ("2", "1.jpg"),
+        ("3", "kangaroo.jpg"),
+        ("4", "C:\\x\\4.png"),
+    ):
+        put(tmp_path, f"{name}.jpg")
+        xml = voc_xml(f"<filename>{told}</filename>", object_xml())
+        (tmp_path / f"{name}.xml").write_text(xml)
+    found = open_dataset(tmp_path, "voc,crop=8", progress=False)
+    assert found.image_ids == ["1", "2", "3", "4"]
+    assert found.names == [str(tmp_path / f"{name}.jpg") for name in "1234"]
+    assert "2 annotations name another photo: the photo called as the annotation" in caplog.text
+
+
 def test_the_photo_has_another_name_than_its_annotation(tmp_path):
+    def write(name, told):
+        xml = voc_xml(f"<filename>{told}</filename>", object_xml())
+        (tmp_path / f"Annotations/{name}.xml").write_text(xml)
+
     save_image(tmp_path / "JPEGImages/raccoon-1.jpg")
     (tmp_path / "Annotations").mkdir()
-    xml = voc_xml("<filename>photos/raccoon-1.jpg</filename>", object_xml())
-    (tmp_path / "Annotations/000.xml").write_text(xml)
+    write("000", "photos/raccoon-1.jpg")
+    found = open_dataset(tmp_path, "voc,crop=8", progress=False)
+    assert found.names == [str(tmp_path / "JPEGImages/raccoon-1.jpg")]
+    write("raccoon-1", "raccoon-1.jpg")  # now it has an annotation of its own
     with pytest.raises(BadDataError, match="no JPEGImages/000.jpg .*<filename> is raccoon-1.jpg: "):
         open_dataset(tmp_path, "voc,crop=8", progress=False)
     (tmp_path / "Annotations/000.xml").write_text("<damaged")

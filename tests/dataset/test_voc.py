@@ -303,7 +303,7 @@ def test_annotations_are_bounded(tmp_path):
 )
 def test_deep_and_long_annotations_do_no_harm(tmp_path, text):
     (tmp_path / "a.xml").write_text(text)
-    assert read_annotation(str(tmp_path / "a.xml")) == ((0, 0), [])
+    assert read_annotation(str(tmp_path / "a.xml")) == ((0, 0), [], "")
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,27 @@ def test_damaged_voc(voc: Path, content: bytes) -> None:
     check(voc, "voc,train", "a.xml")
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        *["../outside.jpg", "/etc/hostname", "..\\outside.jpg", "..", ".", "/", "\0", "x" * 9999],
+        *["../../outside.jpg", "a.jpg/..", "JPEGImages/../../outside.jpg", "~/outside.jpg"],
+    ],
+)
+def test_names_in_annotations_lead_nowhere(tmp_path: Path, told: str) -> None:
+    """The photo of annotation b is missing: what it names is only looked for among the photos."""
+    root = tmp_path / "set"
+    write_voc(root, {"a": VOC, "b": VOC})
+    (root / "JPEGImages/b.jpg").unlink()
+    save_image(tmp_path / "outside.jpg")
+    text = VOC.replace("<annotation>", f"<annotation><filename>{told}</filename>")
+    (root / "Annotations/b.xml").write_text(text)
+    with pytest.raises(DataError, match="no JPEGImages/b.jpg or the like"):
+        open_dataset(root, "voc,train", progress=False)
+    found = open_dataset(root, "voc,train", progress=False, on_bad_data="skip")
+    assert list(found.names) == [str(root / "JPEGImages/a.jpg")]
+
+
 @pytest.fixture(scope="module")
 def coco(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("coco")
