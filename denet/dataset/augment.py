@@ -35,9 +35,9 @@ _SALT = 1 << 32  # apart from those of the network's own random ops
 Choose = Callable[[ImageOptions, Size, np.ndarray, np.random.Generator], View]
 
 
-def generator(key: int) -> np.random.Generator:
+def generator(key: int, salt: int = _SALT) -> np.random.Generator:
     """Return the source of all that is random about one sample, which its key determines."""
-    return np.random.Generator(np.random.Philox(key=np.array([key, _SALT], np.uint64)))
+    return np.random.Generator(np.random.Philox(key=np.array([key, salt], np.uint64)))
 
 
 def scaled_size(size: Size, scale: Size, mode: str) -> Size:

@@ -306,11 +306,22 @@ def decode_stored(image: PillowImage, width: float, height: float) -> tuple[Pill
     A JPEG that is to be scaled to this size, in pixels, is decoded at 1/2, 1/4 or 1/8 of its own
     where that keeps it sharp; the second value is by how much its sides have shrunk.
     """
+    shrink = shrunk(image, width, height)
+    return decode_shrunk(image), shrink
+
+
+def shrunk(image: PillowImage, width: float, height: float) -> float:
+    """Have an opened image decoded as small as ``decode_stored`` does; return by how much."""
     stored = image.width
     found = image.draft(None, (math.ceil(_DRAFT * width), math.ceil(_DRAFT * height)))
+    return stored / found[1][2] if found else 1.0
+
+
+def decode_shrunk(image: PillowImage) -> PillowImage:
+    """Decode an image that ``shrunk`` has seen."""
     with _room.decoding(image):
         image.load()
-        return _converted(image), stored / found[1][2] if found else 1.0
+        return _converted(image)
 
 
 def _converted(image: PillowImage) -> PillowImage:

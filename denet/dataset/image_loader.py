@@ -6,7 +6,9 @@ import logging
 import math
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -32,6 +34,8 @@ from denet.dataset.base import (
 from denet.dataset.boxes import Boxes, View, fill_targets, network_boxes, seen
 from denet.dataset.decode import decode_stored, open_image, quiet_pillow, reason
 from denet.dataset.image_options import IMAGENET_MEAN, IMAGENET_STD, ImageOptions, Size
+from denet.dataset.kept_images import KeptImages
+from denet.dataset.mosaic import MOSAIC_SALT, Shown, joined, tiles
 from denet.detect.box import BOX_CAPACITY
 from denet.errors import UsageError
 
@@ -40,6 +44,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+Decode = Callable[["PillowImage", float, float], tuple["PillowImage", float]]
+
+NOWHERE = View(1, 1, 0, 0)
 _STATISTICS_IMAGES = 500
 _REDUCING_GAP = 2.0  # a large image is first averaged over blocks, to twice its new size or more
 _TOLERANCE = 1e-6  # network pixels
@@ -98,6 +105,12 @@ class DetectionDataset(Dataset):
         self._skip = on_bad_data == "skip"
         self._max_image_pixels = max_image_pixels
         self._lock = threading.Lock()
+        self._kept = KeptImages()
+        if options.mosaic and (self.classified or min(options.crop) < 2):
+            raise UsageError(
+                "mosaic: --extension: it is for images with boxes and without a class of their "
+                "own, and crops of 2x2 pixels or more: leave it out"
+            )
 
     @property
     def truth(self) -> Boxes:
@@ -193,32 +206,59 @@ class DetectionDataset(Dataset):
         indices = indices.copy()
         count, (_, height, width) = len(indices), self.shape
         coloured = training and (self.options.augment_photo or self.options.augment_color)
-        images = np.empty((count, height, width, 3), np.float32 if coloured else np.uint8)
+        images = np.zeros((count, height, width, 3), np.float32 if coloured else np.uint8)
         targets: dict[str, np.ndarray] = {"view": np.zeros((count, 5), np.float32)}
         if self.boxed:
             targets["box"] = np.zeros((count, BOX_CAPACITY, 4), np.float32)
             targets["box_class"] = np.full((count, BOX_CAPACITY), -1, np.int32)
         with quiet_pillow():
-            for slot, key in enumerate(keys.tolist()):
-                for index in self._candidates(int(indices[slot]), key, training):
-                    rng = generator(key) if training else None
-                    image, view = self._view(index, rng)
-                    if image is not None:
-                        break
-                indices[slot], targets["view"][slot] = index, view
-                if image is None:
-                    images[slot] = 0
+            for slot, (index, key) in enumerate(zip(indices.tolist(), keys.tolist(), strict=True)):
+                sample = self._sample(index, key, training)
+                indices[slot], targets["view"][slot], shown = sample
+                if not shown:
                     continue
-                if coloured and rng:
-                    image = change_colours(
-                        image, self.options.augment_photo, self.options.augment_color, rng
-                    )
-                images[slot] = image
+                images[slot] = shown.pixels
                 if self.boxed:
-                    self._fill(index, view, targets["box"][slot], targets["box_class"][slot])
+                    places = targets["box"][slot], targets["box_class"][slot]
+                    fill_targets(shown.box, shown.box_class, *places)
         if self.classified:
             targets["class_index"] = self.labels[indices]
         return Samples(images, targets, indices)
+
+    def _sample(self, index: int, key: int, training: bool) -> tuple[int, View, Shown | None]:
+        """Return what ``_usable`` does, or in training a mosaic, which lies nowhere."""
+        if training and self.options.mosaic:
+            rng = generator(key, MOSAIC_SALT)
+            if rng.random() < self.options.mosaic:
+                return index, NOWHERE, self._mosaic(index, rng)
+        return self._usable(index, key, training, self.options)
+
+    def _mosaic(self, index: int, rng: np.random.Generator) -> Shown:
+        """Return an input whose tiles are samples of four images, this one among them."""
+        images = rng.permutation([index, *rng.integers(len(self), size=3)]).tolist()
+        keys = rng.integers(1 << 63, size=4).tolist()
+        crop, scale = np.array(self.options.crop), np.array(self.options.scale)
+        parts = []
+        for tile, image, key in zip(tiles(self.options.crop, rng), images, keys, strict=True):
+            width, height = np.maximum(np.rint(scale * tile.size / crop), 1).astype(int).tolist()
+            options = replace(self.options, crop=tile.size, scale=(width, height))
+            _, _, shown = self._usable(image, key, True, options)
+            assert shown, "training ends before it shows what is damaged"
+            parts.append((tile, shown))
+        return joined(parts)
+
+    def _usable(
+        self, index: int, key: int, training: bool, options: ImageOptions
+    ) -> tuple[int, View, Shown | None]:
+        """Return a sample, or in training the first candidate in its place that is not damaged.
+
+        That is: its index, where it lies in its image, and what it shows, None if it is damaged.
+        """
+        for candidate in self._candidates(index, key, training):
+            view, shown = self._show(candidate, generator(key) if training else None, options)
+            if shown:
+                break
+        return candidate, view, shown
 
     def _candidates(self, index: int, key: int, training: bool) -> Iterator[int]:
         """Yield a sample; in training then all others, in a circle from where its key points.
@@ -231,30 +271,32 @@ class DetectionDataset(Dataset):
             yield from ((key + place) % len(self) for place in range(len(self)))
             raise none_usable(self.bad)
 
-    def _view(self, index: int, rng: np.random.Generator | None) -> tuple[np.ndarray | None, View]:
-        """Return the pixels of a sample and where they lie; None for an image that is damaged."""
-        options, (image_index, view_index) = self.options, divmod(index, self.view_num)
-        resample = "LANCZOS"
+    def _show(
+        self, index: int, rng: np.random.Generator | None, options: ImageOptions
+    ) -> tuple[View, Shown | None]:
+        """Return where a sample lies in its image, and what it shows; None if that is damaged."""
+        image_index, view_index = divmod(index, self.view_num)
+        own = self._targets.of(image_index)
+        boxes_px, resample = self._targets.boxes_px[own], "LANCZOS"
+        decode: Decode = decode_stored
         try:
             image = open_image(self.names[index], self._max_image_pixels)
             if rng:
-                boxes_px = self._targets.boxes_px[self._targets.of(image_index)]
                 view, resample = random_view(options, image.size, boxes_px, rng)
+                decode = partial(self._kept.decode, self.names[index])
             elif options.multicrop:
                 view = ten_views(options, image.size)[view_index]
             else:
                 view = centre_view(options, image.size)
-            return render(image, view, options.crop, resample), view
+            pixels = render(image, view, options.crop, resample, decode)
         except Exception as error:  # a damaged file can make a decoder raise anything
             self._note_damage(index, error)
-            return None, View(1, 1, 0, 0)
-
-    def _fill(self, index: int, view: View, box: np.ndarray, box_class: np.ndarray) -> None:
-        """Write the boxes that a sample shows to its targets."""
-        own = self._targets.of(index // self.view_num)
-        boxes = network_boxes(self._targets.boxes_px[own], view, *self.options.crop)
-        kept = seen(boxes, self.options.check_onscreen, self.options.check_center)
-        fill_targets(boxes[kept], self._targets.box_class[own][kept], box, box_class)
+            return NOWHERE, None
+        if rng and (options.augment_photo or options.augment_color):
+            pixels = change_colours(pixels, options.augment_photo, options.augment_color, rng)
+        boxes = network_boxes(boxes_px, view, *options.crop)
+        kept = seen(boxes, options.check_onscreen, options.check_center)
+        return view, Shown(pixels, boxes[kept], self._targets.box_class[own][kept])
 
     def _note_damage(self, index: int, error: Exception) -> None:
         """Remember an image that cannot be decoded; raise BadDataError unless it is passed over."""
@@ -280,11 +322,13 @@ def _file_size(name: str) -> int:
         return -1
 
 
-def render(image: PillowImage, view: View, crop: Size, resample: str) -> np.ndarray:
+def render(
+    image: PillowImage, view: View, crop: Size, resample: str, decode: Decode = decode_stored
+) -> np.ndarray:
     """Return the pixels (h, w, 3) uint8 that an opened image shows in a view, black outside.
 
     A network pixel that the border of the image crosses is black too. ``resample`` names a filter
-    of Pillow.
+    of Pillow; ``decode`` does what ``decode_stored`` does.
     """
     from PIL import Image
 
@@ -295,7 +339,7 @@ def render(image: PillowImage, view: View, crop: Size, resample: str) -> np.ndar
     )
     if x0 >= x1 or y0 >= y1:
         return np.zeros((crop[1], crop[0], 3), np.uint8)
-    stored, shrink = decode_stored(image, size[0] * view.scale_x, size[1] * view.scale_y)
+    stored, shrink = decode(image, size[0] * view.scale_x, size[1] * view.scale_y)
     part = [
         min(max((place + offset) / scale, 0), length) / shrink
         for place, offset, scale, length in (

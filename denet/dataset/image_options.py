@@ -31,6 +31,7 @@ class ImageOptions:
     aspect_factor      largest change of shape of a random crop: aspects a to 1 / a
     subtract_mean      normalise by the constants of ImageNet, whatever the data, in networks that
                        are new or know no normalisation
+    mosaic             share of training samples that show four images, each in a part of the input
     augment_photo      vary contrast, brightness and saturation in training
     augment_color      shift colours along the principal components of ImageNet in training
     check_onscreen     a box is a target if this part of its area is in the crop
@@ -50,6 +51,7 @@ class ImageOptions:
     max_trials: int = 10
     area_min: float = 0.08
     aspect_factor: float = 0.75
+    mosaic: float = 0.0
     subtract_mean: bool = False
     augment_photo: bool = False
     augment_color: bool = False
@@ -90,6 +92,7 @@ _KINDS: dict[str, Kind] = {
     "max_trials": _COUNT,
     "area_min": _SHARE,
     "aspect_factor": _SHARE,
+    "mosaic": Real(0, 1),
     "subtract_mean": Flag(),
     "augment_photo": Flag(),
     "augment_color": Flag(),

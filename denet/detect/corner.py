@@ -79,7 +79,7 @@ def corner_target(
     """
     target = np.zeros((height, width, corner_num), np.float32)
     points = corner_points(box_cells(box, height, width), corner_num)
-    on_map = ((points >= 0) & (points < [width, height])).all(axis=2)
+    on_map = np.asarray(((points >= 0) & (points < [width, height])).all(axis=2))
     x, y = points[on_map].T
     target[y, x, np.nonzero(on_map)[1]] = 1
     if spread:

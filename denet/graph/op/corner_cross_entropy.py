@@ -52,10 +52,11 @@ class CornerCrossEntropy(GradientSaving):
         return (cost.astype(logits.dtype),), (slope,)
 
     def _target(self, shape: tuple[int, ...], box: np.ndarray, box_class: np.ndarray) -> np.ndarray:
+        _, height, width, corner_num = shape
         known = box_class >= 0
         return np.stack(
             [
-                corner_target(each[here], *shape[1:], self.spread)
+                corner_target(each[here], height, width, corner_num, self.spread)
                 for each, here in zip(box, known, strict=True)
             ]
         )

@@ -1,0 +1,48 @@
+"""Decoded images that stay in memory from one epoch to the next."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from denet.dataset.decode import decode_shrunk, shrunk
+from denet.memory import available_bytes
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+
+MOST_BYTES = 256_000_000
+SHARE = 8  # of the memory that is free, at most one part in so many
+PIXEL_BYTES = {"L": 1, "RGB": 4}  # what Pillow takes for a pixel
+
+
+class KeptImages:
+    """Decodes images, and keeps the first ones that fit into MOST_BYTES for the next time.
+
+    What is kept changes no pixel: it is what decoding gave at the same size. As all images are
+    asked for equally often, none makes room for another.
+    """
+
+    def __init__(self) -> None:
+        free = available_bytes()
+        self.most_bytes = MOST_BYTES if free is None else min(MOST_BYTES, free // SHARE)
+        self._room = self.most_bytes
+        self._kept: dict[tuple[str, tuple[int, int]], PillowImage] = {}
+        self._lock = threading.Lock()
+
+    def decode(
+        self, name: str, image: PillowImage, width: float, height: float
+    ) -> tuple[PillowImage, float]:
+        """Return what ``decode_stored`` does of an opened image, which has this name."""
+        shrink = shrunk(image, width, height)
+        place = name, image.size
+        kept = self._kept.get(place)
+        if kept is not None:
+            return kept, shrink
+        decoded = decode_shrunk(image)
+        size = decoded.width * decoded.height * PIXEL_BYTES[decoded.mode]
+        with self._lock:
+            if place not in self._kept and size <= self._room:
+                self._kept[place] = decoded
+                self._room -= size
+        return decoded, shrink
