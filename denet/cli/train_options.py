@@ -108,6 +108,14 @@ LEARNING = (
     Option("learn-decay", "L2 decay of the weights", NOT_NEGATIVE, 0.0),
     Option("learn-decay-all", "let biases and scales decay too", Flag(), False),
     Option(
+        "average",
+        "what is tested and saved: the weights of the last step (none), or the exponential moving "
+        "average of weights and running statistics (ema), over a tenth of the steps so far, 5,000 "
+        "at most",
+        Choice(("none", "ema")),
+        "none",
+    ),
+    Option(
         "gradient-clip",
         "largest norm of the whole gradient, 0 for any",
         NOT_NEGATIVE,

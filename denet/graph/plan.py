@@ -95,6 +95,10 @@ class Plan:
         """Return new plain float32 arrays, by name, of an array that is laid out as ``weights``."""
         return self._store.unpack(flat)
 
+    def unpack_states(self, flat: np.ndarray) -> dict[str, np.ndarray]:
+        """Return views, by name, of an array that is laid out as ``states``."""
+        return self._store.unpack_states(flat)
+
     def pack(self, values: Mapping[str, np.ndarray], flat: np.ndarray) -> None:
         """Write plain float32 arrays into an array that is laid out as ``weights``."""
         self._store.pack(values, flat)

@@ -111,6 +111,13 @@ class ParameterStore:
         """Return new plain float32 arrays, by name, of an array that is laid out as ``weights``."""
         return {name: self.layouts[name].unpack(flat[part]) for name, part in self.part_of.items()}
 
+    def unpack_states(self, flat: np.ndarray) -> dict[str, np.ndarray]:
+        """Return views, by name, of an array that is laid out as ``all_states``."""
+        return {
+            name: flat[part].reshape(self.states[name].shape)
+            for name, part in self.state_part.items()
+        }
+
     def pack(self, values: Mapping[str, np.ndarray], flat: np.ndarray) -> None:
         """Write plain float32 arrays into an array that is laid out as ``weights``."""
         for name, part in self.part_of.items():

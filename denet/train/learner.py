@@ -18,8 +18,9 @@ from denet.memory import advice
 from denet.model.model import Model
 from denet.model.selection import layer_numbers
 from denet.report.metrics import COST_PART
+from denet.train.average import blend, newest_share
 from denet.train.settings import TrainSettings
-from denet.train.solver import Solver, make_solver
+from denet.train.solver import AVERAGE, Solver, make_solver
 
 SOLVER_THREADS = 8  # beyond these an update is bound by memory, not by cores
 
@@ -64,6 +65,9 @@ class Learner:
         self.solver = self._make_solver()
         # of the batches of one step, weighted
         self._sum = np.zeros_like(self.plan.weights) if self.factor > 1 else None
+        # of the running statistics, as the solver keeps one of the weights
+        averaged = AVERAGE in self.solver.kept
+        self._state_average = np.zeros_like(self.plan.states) if averaged else None
 
     @property
     def trained_count(self) -> int:
@@ -101,7 +105,11 @@ class Learner:
         finite = self.solver.update(self.plan.weights, gradients, learn_rate)
         if self._sum is not None:
             self._sum[...] = 0
-        return finite and bool(np.isfinite(self.plan.states).all())
+        states = self.plan.states
+        if self._state_average is not None:
+            newest = newest_share(self.solver.iteration - 1)
+            blend(self._state_average, states, newest, np.empty_like(states))
+        return finite and bool(np.isfinite(states).all())
 
     def first_not_finite(self, batch_size: int) -> str:
         """Say where the last batch, of this size, first came upon a number that is not finite."""
@@ -117,12 +125,28 @@ class Learner:
         return f"first not finite: the {what} of {layer}"
 
     def averages(self) -> dict[str, np.ndarray]:
-        """Return the running averages of the solver as plain arrays, {average/path: array}."""
-        return {
+        """Return what is averaged over the steps as plain arrays, {average/path: array}."""
+        found = {
             f"{average}/{path}": value
             for average, flat in self.solver.kept.items()
             for path, value in self.plan.unpack(flat).items()
         }
+        states = self._averaged_states().items()
+        return found | {f"{AVERAGE}/{path}": value.copy() for path, value in states}
+
+    def averaged(self) -> dict[str, np.ndarray]:
+        """Return, by path, what the models to test and save hold in the place of the last values.
+
+        Nothing where no average is kept.
+        """
+        if AVERAGE not in self.solver.kept:
+            return {}
+        return self.plan.unpack(self.solver.kept[AVERAGE]) | self._averaged_states()
+
+    def _averaged_states(self) -> dict[str, np.ndarray]:
+        """Return views, by path, of the average of the running statistics, if there is one."""
+        flat = self._state_average
+        return {} if flat is None else self.plan.unpack_states(flat)
 
     def resume(self, averages: Mapping[str, np.ndarray], iteration: int) -> None:
         """Take over what ``averages`` returned. Raises DataError if it is another network's."""
@@ -139,6 +163,8 @@ class Learner:
                 n.removeprefix(prefix): v for n, v in averages.items() if n.startswith(prefix)
             }
             self.plan.pack(values, flat)
+        for path, state in self._averaged_states().items():
+            state[...] = averages[f"{AVERAGE}/{path}"]
         self.solver.iteration = iteration
 
     def _graph(self, batch_size: int) -> Graph:
@@ -173,6 +199,7 @@ class Learner:
             decay_all=settings.learn_decay_all,
             clip=settings.gradient_clip,
             threads=min(thread_count(None), SOLVER_THREADS),
+            average=settings.average == "ema",
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from denet.dataset.distort import parse_distortions
 from denet.errors import UsageError
 from denet.model.format.record import Record
+from denet.train.average import AVERAGES
 from denet.train.schedule import Schedule
 from denet.train.solver import check_solver
 
@@ -25,7 +26,7 @@ OF_THE_RUN = {
     "tensorboard",
 }
 # what a resumed run cannot change: the order of the images, and what the solver averages
-OF_THE_STATE = ("seed", "solver", "skip_layer_updates")
+OF_THE_STATE = ("seed", "solver", "average", "skip_layer_updates")
 # how ``TrainSettings.record`` is read back, by the type of a field
 READERS: dict[str, Callable[[Record, str], Any]] = {
     "bool": Record.flag,
@@ -49,6 +50,8 @@ class TrainSettings:
     test_epochs                                 test after every so many epochs, and at the end
     solver, learn_momentum, learn_decay         see solver.py
     learn_decay_all                             L2 decay of biases and scales too
+    average                                     ema: the models that are tested and saved hold the
+                                                moving average of average.py; none: the last weights
     gradient_clip                               largest global norm of the gradient, 0 = no limit
     learn_rate ... learn_warmup                 see schedule.py
     label_smoothing                             share of the target spread over all classes
@@ -76,6 +79,7 @@ class TrainSettings:
     learn_momentum: Sequence[float] = (0.0, 0.0)
     learn_decay: float = 0.0
     learn_decay_all: bool = False
+    average: str = "none"
     gradient_clip: float = 0.0
     learn_rate: float = 0.1
     learn_anneal: float = 1.0
@@ -99,6 +103,8 @@ class TrainSettings:
                 raise UsageError(f"{name}: {getattr(self, option)}: give at least 1")
         if not 0 <= self.label_smoothing < 1:
             raise UsageError(f"label-smoothing: {self.label_smoothing}: give 0 to below 1")
+        if self.average not in AVERAGES:
+            raise UsageError(f"average: {self.average!r}: use one of {', '.join(AVERAGES)}")
         self.schedule()
         check_solver(self.solver, self.learn_momentum, self.learn_decay, self.gradient_clip)
         parse_distortions(self.distort_mode)

@@ -20,12 +20,14 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from denet.errors import UsageError, nearest_hint
+from denet.train.average import blend, newest_share
 
 log = logging.getLogger(__name__)
 
 CHUNK = 1 << 17  # elements: four arrays of it about fill a level 2 cache, and calls stay few
 
 
+AVERAGE = "average"  # of the weights, among what a solver keeps
 MOST_MOMENTA = 2  # any rule may be given as many: the default of 2017 is two zeros
 
 
@@ -57,6 +59,7 @@ class Solver:
     decay_size  leading elements that decay (weights; biases and scales come after them)
     momentum    the rule's averaging factors, each in [0, 1)
     clip        largest global norm of the gradient, 0 = no limit (longer ones are scaled in place)
+    average     keep a moving average of the weights too, see average.py
     """
 
     averages: ClassVar[tuple[str, ...]] = ()  # running averages that the rule keeps, by name
@@ -70,10 +73,12 @@ class Solver:
         decay: float,
         clip: float,
         threads: int,
+        average: bool,
     ):
         self.size, self.momentum, self.clip = size, tuple(momentum), clip
         self.iteration = 0  # updates made so far
-        self.kept = {average: np.zeros(size, np.float32) for average in self.averages}
+        names = (*self.averages, *(AVERAGE,) * average)
+        self.kept = {name: np.zeros(size, np.float32) for name in names}
         chunks = [(part, decay) for part in _chunks(0, decay_size)]
         chunks += [(part, 0.0) for part in _chunks(decay_size, size)]
         threads = max(1, min(threads, len(chunks)))
@@ -88,6 +93,7 @@ class Solver:
         """
         assert weights.shape == gradients.shape == (self.size,)
         scale = self._clip_scale(gradients)
+        average = self.kept.get(AVERAGE)
 
         def work(thread: int) -> bool:
             finite = True
@@ -100,7 +106,10 @@ class Solver:
                     averages = [self.kept[name][part] for name in self.averages]
                     scratch = self._scratch[thread, :, : p.size]
                     self.step(Chunk(p, g, averages, scratch, decay, learn_rate))
-                    finite &= math.isfinite(p.sum())  # the chunk is in cache still
+                    # the chunk is in cache still
+                    finite &= math.isfinite(p.sum())
+                    if average is not None:
+                        blend(average[part], p, newest_share(self.iteration), scratch[0])
             return finite
 
         shares = list((self._pool.map if self._pool else map)(work, range(len(self._shares))))
@@ -231,10 +240,12 @@ def make_solver(
     decay_all: bool = False,
     clip: float = 0.0,
     threads: int = 2,
+    average: bool = False,
 ) -> Solver:
     """Return the solver called ``name`` for flat arrays of ``size`` elements.
 
-    ``decay_all`` lets every parameter decay, not only the first ``decay_size``. Raises UsageError.
+    ``decay_all`` lets every parameter decay, not only the first ``decay_size``; ``average`` keeps
+    a moving average of the weights. Raises UsageError.
     """
     check_solver(name, momentum, decay, clip)
     kind = SOLVERS[name]
@@ -242,7 +253,8 @@ def make_solver(
         kind = GradientDescent
     if issubclass(kind, Adam) and not any(momentum):
         log.warning("%s without momenta sees signs only: usual is --learn-momentum 0.9 0.999", name)
-    return kind(size, size if decay_all else decay_size, momentum, decay, clip, threads)
+    decay_size = size if decay_all else decay_size
+    return kind(size, decay_size, momentum, decay, clip, threads, average)
 
 
 def check_solver(name: str, momentum: Sequence[float], decay: float, clip: float) -> None:

@@ -196,6 +196,8 @@ class Trainer:
     def _finish_epoch(self, held: HeldSignal) -> None:
         """Save the state; then test, record and save the models, all of which it can repeat."""
         self._save_state()
+        if averaged := self._learner.averaged():
+            self.model.set_values(self.model.values() | averaged)
         epoch = self._at.epoch + 1
         metrics = self._metrics() | self._test_if_due(epoch, held)
         self._journal.record(metrics)

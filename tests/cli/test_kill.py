@@ -22,7 +22,7 @@ EPOCHS = 4
 OPTIONS = (
     "--train train --test test --ext npy --border-mode half --model-desc C.B[16,3] BN A D P[2] "
     f"C.B[32,3] BN A P.A R --learn-momentum 0.9 --learn-rate 0.05 --learn-cosine --epochs {EPOCHS} "
-    "--distort-mode r180 m50 --thread-num 2 --model-save-dt 0.002 --log-every 1e-9"
+    "--distort-mode r180 m50 --thread-num 2 --average ema --model-save-dt 0.002 --log-every 1e-9"
 ).split()
 # a line of the log -> what the training does when it has said so
 DOING = {

@@ -18,6 +18,7 @@ CIFAR = "C[128,3] BN A P[2] C[256,3] BN A P[2] C[512,3] BN A P.A R"
 TRAININGS = [
     (32, CIFAR, 64, ""),  # activations
     (16, "C[512,3] P[4] C[1024,4] P.A R", 8, "--solver adam --learn-momentum 0.9 0.9"),  # weights
+    (16, "C[512,3] P[4] C[1024,4] P.A R", 8, "--average ema --learn-momentum 0.9"),
     (64, "C.B[32,3] BN A C.B[32,3] BN A P.A R", 16, "--batch-size-factor 3 --thread-num 2"),
     (64, "C.B[32,3] BN A SPLIT C.B[32,3] BN A SPLIT P.A R", 64, "--distort-mode r10 m50"),
     (32, "C.B[8,3] BN A P.A R", 32, "--backend numpy"),  # the program itself

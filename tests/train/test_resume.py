@@ -36,6 +36,8 @@ KINDS = [
     {"solver": "adam"},
     {"solver": "sgd", "batch_size": 2, "batch_size_factor": 3},
     {"learn_momentum": (0.0,), "skip_layer_updates": ("2",)},
+    {"average": "ema"},
+    {"average": "ema", "solver": "adam", "batch_size": 1, "batch_size_factor": 3},
 ]
 
 
