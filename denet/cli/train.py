@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DRY_STEPS = 2
+DRY_SECONDS = 2.0  # of steps that are timed
+LENGTHS = ("epochs", "minutes")  # of a training, in either
 
 
 class TrainParser(Parser):
@@ -36,7 +38,19 @@ class TrainParser(Parser):
         values = super().parse(arguments)
         began = self._options_of_run(values.output_prefix) if values.resume else None
         values.recorded = super().parse(["--config", began]) if began else None
+        self._choose_length(values, vars(self._parse(arguments, argparse.Namespace())))
         return values
+
+    def _choose_length(self, values: argparse.Namespace, typed: Container[str]) -> None:
+        """Leave --epochs or --minutes; those ``typed`` win over those of a file. UsageError."""
+        given = [name for name in LENGTHS if name in typed]
+        given = given or [name for name in LENGTHS if name in values.typed]
+        if len(given) == 2:
+            raise UsageError("--minutes: together with --epochs: choose one of the two")
+        if given == ["epochs"]:
+            values.minutes = None
+        elif values.minutes:
+            values.epochs = None
 
     def config_file(self, values: argparse.Namespace) -> str | None:
         if values.config or not values.resume:
@@ -128,12 +142,17 @@ def rehearse(options: argparse.Namespace) -> int:
     from denet.train.checkpoint import RunFiles
 
     with RunFiles(options.output_prefix).temporary() as prefix:
-        settings = replace(train_settings(options), output_prefix=str(prefix), epochs=1)
-        open_training(options, settings, None, DRY_STEPS).run()
+        wanted = train_settings(options)
+        settings = replace(wanted, output_prefix=str(prefix), epochs=1, minutes=None)
+        trainer = open_training(options, settings, None, DRY_STEPS)
+        pace = trainer.measure(DRY_SECONDS)
+        trainer.run()
     log.info(
         "dry run: %d steps, %sa save went well, %s of memory at most",
         *(DRY_STEPS, "a test and " if options.test else "and ", bytes_text(peak_bytes())),
     )
+    budget = wanted.minutes and 60 * wanted.minutes
+    log.info("%s", pace.text(pace.epochs_within(budget) if budget else wanted.epochs))
     return 0
 
 
@@ -192,6 +211,8 @@ def train_settings(options: argparse.Namespace) -> TrainSettings:
         for each in fields(TrainSettings)
         if each.name != "model_suffix"
     }
+    if options.minutes:
+        del values["epochs"]  # to be settled
     return TrainSettings(model_suffix=f".{options.model_format}", **values)
 
 

@@ -69,6 +69,13 @@ DATA = (
 )
 LEARNING = (
     Option("epochs", "passes over the training set", COUNT, 30, metavar="N"),
+    Option(
+        "minutes",
+        "instead of --epochs: as many epochs as fit into so much time, tests and saves included; "
+        "the speed is measured once, at the start",
+        POSITIVE,
+        metavar="M",
+    ),
     Option("batch-size", "images computed together", COUNT, 32, metavar="N"),
     Option(
         "batch-size-factor",
@@ -181,7 +188,8 @@ OUTPUT = (
     ),
     Option(
         "dry-run",
-        "try everything on two steps, a short test and a save; leave PREFIX_bad_data.txt at most",
+        "try everything on a few steps, a short test and a save, and tell how long all of it will "
+        "take; leave PREFIX_bad_data.txt at most",
         Flag(),
         False,
         recorded=False,

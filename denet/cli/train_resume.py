@@ -33,6 +33,8 @@ def check_resumed(options: argparse.Namespace, state: State) -> None:
     if options.recorded:
         for name in SHAPING:
             _refuse(name, getattr(options.recorded, name), getattr(options, name))
+        if options.minutes:  # else epochs were typed in their place
+            _refuse("minutes", options.recorded.minutes, options.minutes)
         for name in CHANGING:
             before, value = getattr(options.recorded, name), getattr(options, name)
             if value != before:

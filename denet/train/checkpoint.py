@@ -166,16 +166,22 @@ class RunFiles:
             lock = self.lock()
             try:
                 self._clear_unfinished()
-                with tempfile.TemporaryDirectory(
-                    prefix=f".{self._name}{TRIAL}.", suffix=".tmp", dir=self.directory
-                ) as directory:
-                    yield Path(directory, self._name)
+                with self.scratch() as prefix:
+                    yield prefix
             finally:
                 lock.release()
         finally:
             for each in made:
                 with suppress(OSError):
                     each.rmdir()
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Yield a prefix in a new directory beside this one, whose lock must be held."""
+        with tempfile.TemporaryDirectory(
+            prefix=f".{self._name}{TRIAL}.", suffix=".tmp", dir=self.directory
+        ) as directory:
+            yield Path(directory, self._name)
 
     def read_state(self) -> State | None:
         """Return where the run stopped; None if it never came to save anything.

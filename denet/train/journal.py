@@ -28,11 +28,14 @@ WAIT_SECONDS = 5.0  # less than this is not
 
 
 class Journal:
-    """The rows of PREFIX_metrics.csv, ``history``, and everything that is made of them."""
+    """The rows of PREFIX_metrics.csv, ``history``, and everything that is made of them.
+
+    ``settings`` may get other epochs before the first row.
+    """
 
     def __init__(self, files: RunFiles, settings: TrainSettings, history: Sequence[Metrics] = ()):
         self.history = list(history)
-        self._files, self._settings = files, settings
+        self.settings, self._files = settings, files
         self._drawn, self._warned = -math.inf, False
         self._events = EventWriter(files.events) if settings.tensorboard else None
         if not can_draw():
@@ -47,7 +50,7 @@ class Journal:
         if self._events:
             with optional(self._files.events):
                 self._events.add(metrics)
-        last = metrics["epoch"] == self._settings.epochs
+        last = metrics["epoch"] == self.settings.epochs
         if can_draw() and (last or time.monotonic() - self._drawn > CURVE_SECONDS):
             self._draw()
 
@@ -57,7 +60,7 @@ class Journal:
             self._events.close()
 
     def _log(self, metrics: Metrics) -> None:
-        epoch, epochs = int(metrics["epoch"]), self._settings.epochs
+        epoch, epochs = int(metrics["epoch"]), self.settings.epochs
         costs = [
             f"{name} {metrics[column]:.4f}"
             for column, name in cost_parts(metrics).items()
@@ -79,7 +82,7 @@ class Journal:
         if share > WAIT_SHARE and waited > WAIT_SECONDS and not self._warned:
             self._warned = True
             more = "use fewer distortions or smaller images"
-            mend = f"raise --thread-num, or {more}" if self._settings.thread_num else more
+            mend = f"raise --thread-num, or {more}" if self.settings.thread_num else more
             log.warning("%.0f%% of the time went into waiting for data: %s", 100 * share, mend)
 
     def _draw(self) -> None:
@@ -90,7 +93,7 @@ class Journal:
     def _seconds_left(self, epochs: int) -> float:
         """Return the time that so many more epochs take if they are like the last one."""
         tests = [row["test_seconds"] for row in self.history if not math.isnan(row["test_seconds"])]
-        test = tests[-1] / self._settings.test_epochs if tests else 0.0
+        test = tests[-1] / self.settings.test_epochs if tests else 0.0
         return epochs * (self.history[-1]["train_seconds"] + test)
 
 

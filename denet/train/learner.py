@@ -148,6 +148,13 @@ class Learner:
         flat = self._state_average
         return {} if flat is None else self.plan.unpack_states(flat)
 
+    def restart(self) -> None:
+        """Forget all steps: the weights are those of the model again."""
+        self.plan.load(self._model.values())
+        self.solver.restart()
+        if self._state_average is not None:
+            self._state_average[...] = 0
+
     def resume(self, averages: Mapping[str, np.ndarray], iteration: int) -> None:
         """Take over what ``averages`` returned. Raises DataError if it is another network's."""
         own = self.averages()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -15,6 +16,7 @@ from denet.train.solver import check_solver
 
 # what tells where a run leaves its files and how fast it is, but does not change its model
 OF_THE_RUN = {
+    "minutes",
     "output_prefix",
     "model_suffix",
     "overwrite",
@@ -46,6 +48,8 @@ class TrainSettings:
     output_prefix, model_suffix, overwrite      files of the run, see RunFiles
     disable_intermediate                        save no model but the best and the final one
     epochs, batch_size                          the last batch of an epoch may be shorter
+    minutes                                     choose the epochs of a new run so that it takes
+                                                about so long; None = epochs as they are
     batch_size_factor                           batches whose gradients make one step
     test_epochs                                 test after every so many epochs, and at the end
     solver, learn_momentum, learn_decay         see solver.py
@@ -72,6 +76,7 @@ class TrainSettings:
     overwrite: bool = False
     disable_intermediate: bool = False
     epochs: int = 30
+    minutes: float | None = None
     batch_size: int = 32
     batch_size_factor: int = 1
     test_epochs: int = 1
@@ -101,6 +106,8 @@ class TrainSettings:
             if getattr(self, option) < 1:
                 name = option.replace("_", "-")
                 raise UsageError(f"{name}: {getattr(self, option)}: give at least 1")
+        if self.minutes is not None:
+            self._check_minutes()
         if not 0 <= self.label_smoothing < 1:
             raise UsageError(f"label-smoothing: {self.label_smoothing}: give 0 to below 1")
         if self.average not in AVERAGES:
@@ -108,6 +115,16 @@ class TrainSettings:
         self.schedule()
         check_solver(self.solver, self.learn_momentum, self.learn_decay, self.gradient_clip)
         parse_distortions(self.distort_mode)
+
+    def _check_minutes(self) -> None:
+        assert self.minutes is not None
+        if not 0 < self.minutes < math.inf:
+            raise UsageError(f"minutes: {self.minutes}: give a positive number")
+        if self.learn_anneal_epochs:
+            raise UsageError(
+                "learn-anneal-epochs: together with --minutes: nobody knows yet how many epochs "
+                "there will be: give --learn-cosine, or --epochs"
+            )
 
     def schedule(self) -> Schedule:
         """Return the learn rate's course; raise UsageError where it makes no sense."""

@@ -116,6 +116,12 @@ class Solver:
         self.iteration += 1
         return all(shares)
 
+    def restart(self) -> None:
+        """Forget all updates."""
+        self.iteration = 0
+        for average in self.kept.values():
+            average[...] = 0
+
     def step(self, chunk: Chunk) -> None:
         """Apply the rule: change weights and averages of the chunk, leave its gradient alone."""
         raise AssertionError("abstract")

@@ -87,7 +87,7 @@ class State:
     """A training that can go on as if it had never stopped.
 
     model       with its weights and running statistics
-    averages    running averages of the solver, {average/path: array}
+    averages    what is averaged over the steps, {average/path: array}
     iteration   updates made in the whole training
     position    in the training
     best_error  lowest test error of the epochs before this one, in per cent

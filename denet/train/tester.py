@@ -67,6 +67,11 @@ class Tester:
         """Bytes of the activations of a test."""
         return self._network.arena_bytes
 
+    @property
+    def batch_num(self) -> int:
+        """Batches in a test."""
+        return len(self._loader)
+
     def load(self, values: Mapping[str, np.ndarray]) -> None:
         """Take over the weights to test, plain float32 arrays by path."""
         self._network.load(values)

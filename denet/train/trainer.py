@@ -8,7 +8,9 @@ from __future__ import annotations
 import logging
 import math
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
 
 import numpy as np
 
@@ -28,7 +30,8 @@ from denet.train.interrupt import HeldSignal, hold_signals
 from denet.train.journal import Journal
 from denet.train.learner import Learner
 from denet.train.memory import estimate
-from denet.train.progress import follow
+from denet.train.pace import Pace, measure, measuring_seconds
+from denet.train.progress import duration, follow
 from denet.train.settings import TrainSettings
 from denet.train.state import Metrics, Position, State, dataset_record, write_state
 from denet.train.tester import Tester, check_targets
@@ -49,7 +52,8 @@ class Trainer:
     ``state`` is that of an interrupted run, whose model this must be: training goes on from there.
     ``most_steps`` cuts every epoch and test short, to try a training.
     Raises UsageError for settings that do not fit the network, DataError for datasets that do not
-    fit and an output that cannot be written or holds another run, OutOfMemoryError.
+    fit and an output that cannot be written or holds another run, OutOfMemoryError. Settings in
+    minutes are settled by ``run``; a resumed run keeps the epochs that it was settled on.
     """
 
     def __init__(
@@ -63,18 +67,21 @@ class Trainer:
         state: State | None = None,
         most_steps: int | None = None,
     ):
+        self._began = time.monotonic()
         model.check_trainable()
         check_targets(model, train_set)
         check_labels(model.class_labels, "training set")
         if len(model.class_labels) == 1 and not detects(model):
             log.warning("there is one class only: the model will call everything that")
-        self.model, self.settings = model, settings
+        self.model = model
         self.files = RunFiles(settings.output_prefix, settings.model_suffix)
         self._data = dataset_record(train_set)
         self._test_data = dataset_record(test_set) if test_set else {}
         if state:
+            if settings.minutes:
+                settings = replace(settings, epochs=state.settings.epochs)
             state.check(settings, self._data, self._test_data)
-        self._schedule = settings.schedule()
+        self.settings, self._schedule = settings, settings.schedule()
         self._loader = Loader(
             train_set,
             min(settings.batch_size, train_set.epoch_samples),
@@ -131,22 +138,49 @@ class Trainer:
         Raises DivergedError where a number is not finite, OutOfMemoryError. SIGINT and SIGTERM
         take effect after the step in hand, when the state has been saved.
         """
-        # what overflows is told by its cost or its weights
-        quiet = np.errstate(over="ignore", invalid="ignore")
         try:
-            with hold_signals(before=self._save_interrupted) as held, quiet:
+            if self.settings.minutes and not self._resumed:
+                self._settle_epochs(60 * self.settings.minutes)
+            with hold_signals(before=self._save_interrupted) as held, self._careful():
                 while self._at.epoch < self.settings.epochs and not self._is_finished():
                     self._train_epoch(held)
                     self._finish_epoch(held)
+        finally:
+            self._journal.close()
+            self._lock.release()
+        return self._journal.history
+
+    def measure(self, seconds: float) -> Pace:
+        """Return the pace of a training that has not begun, see pace.py; nothing changes by it."""
+        with self._careful():
+            return measure(
+                *(self._learner, self._loader, self._tester, self._save_aside),
+                *(self.settings.test_epochs, seconds),
+            )
+
+    @contextmanager
+    def _careful(self) -> Iterator[None]:
+        """Tell memory that is short with its mend; what overflows is told by cost or weights."""
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):
+                yield
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             mend = advice(self._loader.batch_size, self.settings.batch_size_factor)
             raise OutOfMemoryError(f"out of memory: {self._place()}: {mend}") from error
-        finally:
-            self._journal.close()
-            self._lock.release()
-        return self._journal.history
+
+    def _settle_epochs(self, budget: float) -> None:
+        """Take as many epochs as fit into so many seconds since the beginning."""
+        pace = self.measure(measuring_seconds(budget))
+        left = budget - (time.monotonic() - self._began)
+        epochs = pace.epochs_within(left)
+        log.info("%s: %s", duration(budget), pace.text(epochs))
+        if pace.seconds(1) > left:
+            log.warning("%s are too short for a single epoch: training one", duration(budget))
+        self.settings = replace(self.settings, epochs=epochs)
+        self._journal.settings, self._schedule = self.settings, self.settings.schedule()
+        self._ends = {epochs}
 
     def _train_epoch(self, held: HeldSignal) -> None:
         """Take the steps that the epoch in hand still lacks."""
@@ -255,7 +289,18 @@ class Trainer:
                 )
         self.model.set_values(values)
         del values
-        state = State(
+        write_state(self._state(), self.files.state)
+        self._saved = time.monotonic()
+
+    def _save_aside(self) -> None:
+        """Write what is written after an epoch, and drop it."""
+        with self.files.scratch() as prefix:
+            aside = RunFiles(prefix, self.settings.model_suffix)
+            write_state(self._state(), aside.state)
+            save_model(self.model, aside.epoch(1))
+
+    def _state(self) -> State:
+        return State(
             self.model,
             self._learner.averages(),
             self._learner.solver.iteration,
@@ -266,8 +311,6 @@ class Trainer:
             self._data,
             self._test_data,
         )
-        write_state(state, self.files.state)
-        self._saved = time.monotonic()
 
     def _is_save_due(self) -> bool:
         minutes = self.settings.model_save_dt

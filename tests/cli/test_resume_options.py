@@ -35,6 +35,7 @@ REFUSED = {
     "max-samples": ("5", 2, "max-samples: 5 but the run began with None"),
     "augment-mirror": ("", 2, "augment-mirror: True but the run began with False"),
     "solver": ("sgd", 2, "solver: sgd but the run began with nesterov"),
+    "minutes": ("5", 2, "minutes: 5.0 but the run began with None"),
     "average": ("ema", 2, "average: ema but the run began with none"),
     "skip-layer-updates": ("1", 2, "skip-layer-updates: ['1'] but the run began with []"),
     "seed": ("1", 2, "seed: 1 but the run began with 23455"),

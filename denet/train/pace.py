@@ -1,0 +1,124 @@
+"""How long a training takes, from a few steps, a part of a test and a save that are not kept.
+
+pace = measure(learner, loader, tester, save, test_epochs=1, seconds=5.0)
+pace.seconds(30), pace.epochs_within(600)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import closing
+from itertools import count
+from typing import NamedTuple
+
+from denet.dataset.loader import Batch, Loader
+from denet.train.learner import Learner
+from denet.train.progress import duration, speed_text
+from denet.train.tester import Tester
+
+UNTIMED_STEPS = 2  # in which kernels are prepared and memory is touched for the first time
+FEWEST_STEPS = 3  # that are timed
+BUDGET_SHARE = 0.03  # of a training's time, to measure its pace
+MOST_SECONDS = 30.0  # more of it would not make the measure better
+
+
+class Pace(NamedTuple):
+    """What one epoch, one test and one save take.
+
+    samples      images in an epoch
+    speed        images trained in a second, loading included
+    test         seconds of a test, after every ``test_epochs`` epochs and the last; 0 = none
+    save         seconds of the saves after an epoch
+    """
+
+    samples: int
+    speed: float
+    test: float
+    save: float
+    test_epochs: int
+
+    def seconds(self, epochs: int) -> float:
+        """Return how long a training of so many epochs takes."""
+        tests = -(-epochs // self.test_epochs)
+        return epochs * (self.samples / self.speed + self.save) + tests * self.test
+
+    def epochs_within(self, seconds: float) -> int:
+        """Return the most epochs that take at most so long, and 1 where not even one does."""
+        epochs = max(1, int(seconds / self.seconds(self.test_epochs) * self.test_epochs))
+        while epochs > 1 and self.seconds(epochs) > seconds:  # a last test may be one more
+            epochs -= 1
+        return epochs
+
+    def text(self, epochs: int) -> str:
+        """Return the time of so many epochs in words."""
+        other = 1 - epochs * self.samples / self.speed / self.seconds(epochs)
+        unit = "epoch takes" if epochs == 1 else "epochs take"
+        return (
+            f"{epochs} {unit} about {duration(self.seconds(epochs))} at {speed_text(self.speed)}, "
+            f"{other:.0%} of it for tests and saves"
+        )
+
+
+def measure(
+    learner: Learner,
+    loader: Loader,
+    tester: Tester | None,
+    save: Callable[[], None],
+    test_epochs: int,
+    seconds: float,
+) -> Pace:
+    """Return the pace of a training that has not begun, and leave it as it was.
+
+    ``save`` writes somewhere what is written after an epoch. Steps are timed for ``seconds``, and
+    a test for half of it; all of this takes longer where steps or tests are slow.
+    """
+    try:
+        speed = _training_speed(learner, loader, seconds)
+    finally:
+        learner.restart()
+    test = _test_seconds(tester, seconds / 2) if tester else 0.0
+    start = time.perf_counter()
+    save()
+    return Pace(loader.epoch_samples, speed, test, time.perf_counter() - start, test_epochs)
+
+
+def measuring_seconds(budget: float) -> float:
+    """Return for how long to time the steps of a training that has so many seconds."""
+    return min(BUDGET_SHARE * budget, MOST_SECONDS)
+
+
+def _training_speed(learner: Learner, loader: Loader, seconds: float) -> float:
+    """Return the images per second of steps of no length, whose batches are loaded as ever."""
+    images, start = 0, 0.0
+    with closing(_endless(loader)) as batches:
+        for number, batch in enumerate(batches, 1):
+            learner.add(batch, 1 / learner.factor)
+            images += len(batch.data)
+            if number % learner.factor:
+                continue
+            learner.update(0.0)
+            step, now = number // learner.factor, time.perf_counter()
+            if step <= UNTIMED_STEPS:
+                images, start = 0, now
+            elif step >= UNTIMED_STEPS + FEWEST_STEPS and now - start >= seconds:
+                return images / (now - start)
+    raise AssertionError("endless")
+
+
+def _endless(loader: Loader) -> Generator[Batch, None, None]:
+    for epoch in count():
+        yield from loader.epoch(epoch)
+
+
+def _test_seconds(tester: Tester, seconds: float) -> float:
+    """Return how long a test takes, from as many batches of it as fill ``seconds``."""
+    tester.result(most_batches=1)  # kernels are prepared
+    most = 1
+    while True:
+        start = time.perf_counter()
+        tester.result(most_batches=most)
+        taken = time.perf_counter() - start
+        if most >= tester.batch_num or taken >= seconds:
+            return taken * tester.batch_num / min(most, tester.batch_num)
+        most *= 4
