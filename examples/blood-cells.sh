@@ -42,5 +42,5 @@ model-predict --predict-mode detect,voc,image --model "$model" \
 say "Done. Look at
    $dir/found/*_dets.png            what was found in each photo, beside what is there
    $dir/report/                     precision-recall curves, average precision per class
-   $dir/run/cells_curves.png        training cost, test error (100 % - mean average precision)
+   $dir/run/cells_curves.png        parts of the cost, average precision (training, test), learning rate
    $model"

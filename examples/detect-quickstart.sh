@@ -45,7 +45,7 @@ say "Done. Look at
    $dir/found/*_dets.png            what was found in each test picture, beside what is there
    $dir/report/                     precision-recall curves, average precision per class
    $dir/found/comp4_det_test_*.txt  the answers in the form of Pascal VOC; detections.json: all of them
-   $dir/run/objects_curves.png      training cost, test error (100 % - mean average precision), learning rate
+   $dir/run/objects_curves.png      parts of the cost, average precision (training, test), learning rate
    $dir/run/objects_metrics.csv     the same as numbers
    $dir/test_0000.png               one picture with its objects
    $model

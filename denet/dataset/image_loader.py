@@ -162,6 +162,23 @@ class DetectionDataset(Dataset):
             f"class{'es' * (class_num != 1)}"
         )
 
+    def part(self, images: np.ndarray) -> DetectionDataset:
+        """Return the set of these images (ascending indices) alone."""
+        names, every = self.image_names, self.labels[:: self.view_num]
+        return DetectionDataset(
+            self.class_labels,
+            [names[index] for index in images],
+            [self.image_ids[index] for index in images],
+            self.boxes.take(images),
+            self.sizes[images],
+            self.options,
+            labels=every[images] if self.classified else None,
+            category_ids=self.category_ids,
+            published=self._published,
+            on_bad_data="skip" if self._skip else "error",
+            max_image_pixels=self._max_image_pixels,
+        )
+
     def read(self, indices: np.ndarray) -> np.ndarray:
         return self.load(indices, np.zeros(len(indices), np.uint64), training=False).images
 

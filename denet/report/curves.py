@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -35,16 +35,19 @@ class Panel:
     spikes: bool = False  # may have values far above all others
 
 
-PANELS = (
-    Panel("Training cost", {"cost": "sum"}, spikes=True),
-    Panel("Sample coverage (%)", {"sample_coverage": ""}, from_zero=True),
-    Panel("Test error (%)", {"test_error": "top-1", "test_top5_error": "top-5"}, from_zero=True),
-    Panel("Learn rate", {"learn_rate": ""}),
-)
+CLASSIFIER_LINES = {"test_error": "top-1", "test_top5_error": "top-5"}
+# The sum of a detector's costs is no guide: more samples that hit raise the cost of their boxes.
+# What samples miss cannot be found, and what is not learned cannot be known of other photos: the
+# first gap between these curves is what to mend.
+DETECTOR_LINES = {
+    "sample_coverage": "samples hit",
+    "train_precision": "AP, training photos",
+    "test_precision": "AP, test",
+}
 
 
 def draw_curves(metrics: str | os.PathLike[str], picture: str | os.PathLike[str]) -> None:
-    """Draw the metrics file as a PNG: costs, coverage, test errors and learn rate by epoch.
+    """Draw the metrics file as a PNG: costs, what is found or the errors, learn rate, by epoch.
 
     Raises UsageError where matplotlib is missing, DataError for a file that is no metrics table.
     """
@@ -61,8 +64,8 @@ def curves_figure(columns: Mapping[str, Sequence[float]]) -> Figure:
     require_matplotlib("curves")
     from matplotlib.ticker import MaxNLocator
 
-    cost, *others = PANELS
-    panels = [replace(cost, lines=cost.lines | cost_parts(columns)), *others]
+    columns = {**columns, **precisions(columns)}
+    panels = panels_of(columns)
     panels = [panel for panel in panels if any(points(columns, name)[1] for name in panel.lines)]
     count = max(1, len(panels))
     figure = new_figure(4.8 * count, 3.6, dpi=120, layout="constrained")
@@ -75,6 +78,27 @@ def curves_figure(columns: Mapping[str, Sequence[float]]) -> Figure:
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def panels_of(columns: Collection[str]) -> list[Panel]:
+    """Return the panels of the run that these columns are of: a detector, or a classifier."""
+    parts = cost_parts(columns)
+    if "sample_coverage" in columns:
+        cost = Panel("Parts of the training cost", parts, spikes=True)
+        quality = Panel("Objects found (%)", DETECTOR_LINES, from_zero=True)
+    else:
+        cost = Panel("Training cost", {"cost": "sum"} | parts, spikes=True)
+        quality = Panel("Test error (%)", CLASSIFIER_LINES, from_zero=True)
+    return [cost, quality, Panel("Learn rate", {"learn_rate": ""})]
+
+
+def precisions(columns: Mapping[str, Sequence[float]]) -> dict[str, Sequence[float]]:
+    """Return the average precisions (%) that the errors of a detector lack to 100 %."""
+    return {
+        f"{name}_precision": [100 - error for error in columns[f"{name}_error"]]
+        for name in ("train", "test")
+        if f"{name}_error" in columns
+    }
 
 
 def points(

@@ -11,6 +11,7 @@ from pathlib import Path
 from denet.errors import DataError
 from denet.files import atomic_text
 
+CORNER_CELLS = "corner_cells"  # column: per cent of the cells of a map of corners that are some
 COST_PART = "cost_"  # begins the names of the columns that add up to the column cost
 
 

@@ -15,6 +15,7 @@ from denet.report.curves import draw_curves
 from denet.report.metrics import cost_parts, write_metrics
 from denet.report.plotting import MISSING, can_draw
 from denet.report.tensorboard import EventWriter
+from denet.train.advice import RULES, Rule
 from denet.train.checkpoint import RunFiles, optional
 from denet.train.progress import duration, speed_text
 from denet.train.settings import TrainSettings
@@ -33,8 +34,16 @@ class Journal:
     ``settings`` may get other epochs before the first row.
     """
 
-    def __init__(self, files: RunFiles, settings: TrainSettings, history: Sequence[Metrics] = ()):
+    def __init__(
+        self,
+        files: RunFiles,
+        settings: TrainSettings,
+        history: Sequence[Metrics] = (),
+        corner_factor: float = 0.0,
+    ):
         self.history = list(history)
+        self._corner_factor = corner_factor
+        self._advised: set[Rule] = set()
         self.settings, self._files = settings, files
         self._drawn, self._warned = -math.inf, False
         self._events = EventWriter(files.events) if settings.tensorboard else None
@@ -45,6 +54,7 @@ class Journal:
         """Add an epoch's row."""
         self.history.append(metrics)
         self._log(metrics)
+        self._advise()
         with optional(self._files.metrics):
             write_metrics(self._files.metrics, self.history)
         if self._events:
@@ -70,7 +80,9 @@ class Journal:
         if not math.isnan(coverage := metrics.get("sample_coverage", math.nan)):
             parts.append(f"samples cover {coverage:.2f}%")
         if not math.isnan(metrics["test_error"]):
-            parts.append(f"test error {metrics['test_error']:.2f}%")
+            photos = f" (training photos {metrics['train_error']:.2f}%)"
+            known = not math.isnan(metrics["train_error"])
+            parts.append(f"test error {metrics['test_error']:.2f}%{photos * known}")
         parts.append(f"learn rate {metrics['learn_rate']:.4g}")
         parts.append(speed_text(metrics["images_per_second"]))
         parts.append(f"data {_wait_share([metrics]):.0%}")
@@ -84,6 +96,14 @@ class Journal:
             more = "use fewer distortions or smaller images"
             mend = f"raise --thread-num, or {more}" if self.settings.thread_num else more
             log.warning("%.0f%% of the time went into waiting for data: %s", 100 * share, mend)
+
+    def _advise(self) -> None:
+        """Warn of what goes wrong, of each kind once."""
+        for rule in RULES:
+            text = rule(self.history, self.settings.epochs, self._corner_factor)
+            if text and rule not in self._advised:
+                self._advised.add(rule)
+                log.warning("%s", text)
 
     def _draw(self) -> None:
         with optional(self._files.curves), atomic_write(self._files.curves) as temporary:

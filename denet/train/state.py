@@ -51,7 +51,7 @@ POSITION: dict[str, Kind] = {
 TIMES = ("train_seconds", "wait_seconds")  # that every row of the history has
 ROW: dict[str, Kind] = {
     **dict.fromkeys((*TIMES, "test_seconds"), SECONDS),
-    **dict.fromkeys(("test_error", "test_top5_error"), PERCENT),
+    **dict.fromkeys(("test_error", "test_top5_error", "train_error"), PERCENT),
 }  # other columns: FINITE
 COLUMN = re.compile(r"[\w.:-]{1,200}", re.ASCII)  # what one may be called
 # what tells datasets from each other, in words

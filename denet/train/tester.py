@@ -12,7 +12,8 @@ import numpy as np
 
 from denet.dataset import Dataset
 from denet.dataset.image_loader import DetectionDataset
-from denet.dataset.loader import Batch
+from denet.dataset.loader import Batch, Loader
+from denet.dataset.sample_key import first_shuffled
 from denet.errors import DataError
 from denet.evaluate.classifier import Classifier, check_fit
 from denet.evaluate.detector import Detector, detect_batches, detects, in_images
@@ -24,6 +25,8 @@ from denet.train.progress import follow
 from denet.train.settings import TrainSettings
 
 log = logging.getLogger(__name__)
+
+TRAINING_PHOTOS = 100  # at most, that a detector is tested on beside the test set
 
 
 class Result(NamedTuple):
@@ -40,7 +43,8 @@ class Result(NamedTuple):
 class Tester:
     """Holds the prediction plans of ``model`` and the loader of the test set.
 
-    Raises DataError for a dataset that does not fit the model.
+    A detector is also tested on images of ``train_set``, drawn once by the seed: as many as the
+    test set has, TRAINING_PHOTOS at most. Raises DataError for a dataset that does not fit.
     """
 
     def __init__(
@@ -50,17 +54,22 @@ class Tester:
         settings: TrainSettings,
         backend: Backend,
         precision: str = "f32",
+        train_set: Dataset | None = None,
     ):
         check_targets(model, test_set)
         self._log_seconds = settings.log_every
         self._files = RunFiles(settings.output_prefix, settings.model_suffix)
-        self._test_set = test_set
         batch_size = min(settings.batch_size, len(test_set))
         kind = Detector if detects(model) else Classifier
         self._network: Detector | Classifier = kind(model, batch_size, backend, precision)
         if isinstance(test_set, DetectionDataset) and detects(model) and not len(test_set.boxes):
             log.warning("the test set has no objects: no test error, and no best model")
         self._loader = self._network.loader(test_set, settings.thread_num)
+        self._training_photos: Loader | None = None
+        if isinstance(train_set, DetectionDataset) and detects(model):
+            count = min(len(test_set), len(train_set), TRAINING_PHOTOS)
+            photos = train_set.part(first_shuffled(settings.seed, len(train_set), count))
+            self._training_photos = self._network.loader(photos, settings.thread_num)
 
     @property
     def arena_bytes(self) -> int:
@@ -95,25 +104,37 @@ class Tester:
 
         ``each`` is called after every batch; ``most_batches`` cuts the test short.
         """
+        return self._result(self._loader, "test", each, most_batches)
 
+    def train_error(
+        self, each: Callable[[], None] = lambda: None, most_batches: int | None = None
+    ) -> float:
+        """Return the error over training photos as prediction sees them, nan if none is tested."""
+        if self._training_photos is None:
+            return math.nan
+        return self._result(self._training_photos, "training photos", each, most_batches).error
+
+    def _result(
+        self, loader: Loader, title: str, each: Callable[[], None], most_batches: int | None
+    ) -> Result:
         def batches() -> Iterator[Batch]:
-            followed = follow(self._loader, 0, "test", self._log_seconds)
+            followed = follow(loader, 0, title, self._log_seconds)
             for batch, _ in islice(followed, most_batches):
                 yield batch
                 each()
 
-        return self._compare(batches())
+        return self._compare(loader.dataset, batches())
 
-    def _compare(self, batches: Iterable[Batch]) -> Result:
-        labels = self._test_set.class_labels
+    def _compare(self, dataset: Dataset, batches: Iterable[Batch]) -> Result:
+        labels = dataset.class_labels
         if isinstance(self._network, Classifier):
             errors = self._network.errors(self._test_set, batches)
             return Result(errors.top1_error, errors.top_error, errors.report(labels))
-        assert isinstance(self._test_set, DetectionDataset)
+        assert isinstance(dataset, DetectionDataset)
         params = self._network.params
-        found = detect_batches(self._network, self._test_set, batches)
-        boxes = in_images(found, self._test_set, params)
-        precision = evaluate_voc(boxes, self._test_set, len(labels), params.match_iou)
+        found = detect_batches(self._network, dataset, batches)
+        boxes = in_images(found, dataset, params)
+        precision = evaluate_voc(boxes, dataset, len(labels), params.match_iou)
         error = 100 * (1 - precision.mean_ap_area)
         return Result(error, math.nan, f"{precision.report(labels)}\n")
 

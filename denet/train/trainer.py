@@ -43,6 +43,7 @@ EARLIER = ", or start from an earlier model with --model"  # a state may be ruin
 NAMED_IMAGES = 3  # of a batch, in an error of one line
 # metrics that go into the model: no times, so that the same training gives the same file
 SUMMARY = ("epoch", "learn_rate", "cost", "test_error", "test_top5_error")
+TESTED = ("test_error", "test_top5_error", "train_error")  # columns that are empty else
 NOTHING = (0.0, 0.0)  # sum and number of a column
 
 
@@ -98,7 +99,9 @@ class Trainer:
         self._learner = Learner(model, self._loader.batch_size, settings, backend, precision)
         self._tell(backend.name, precision)
         self._tester = (
-            None if test_set is None else Tester(model, test_set, settings, backend, precision)
+            None
+            if test_set is None
+            else Tester(model, test_set, settings, backend, precision, train_set)
         )
         self._at, self._resumed = Position(), state is not None
         self._costs: dict[str, float] = {}  # of the last batch
@@ -113,7 +116,8 @@ class Trainer:
         self._lock = self.files.lock()
         if not state:
             self.files.check_new(settings.overwrite)
-        self._journal = Journal(self.files, settings, state.history if state else ())
+        history, factor = state.history if state else (), self._learner.corner_factor
+        self._journal = Journal(self.files, settings, history, factor)
         (self.files.clear_leftovers if state else self.files.clear)()
         if state:
             log.info("resume: after %s, learn rate %.4g", self._place(), self._rate())
@@ -248,7 +252,7 @@ class Trainer:
             "learn_rate": at.learn_rate,
             "cost": at.cost / at.samples,
             **{name: _mean(*at.columns.get(name, NOTHING)) for name in self._learner.columns},
-            **dict.fromkeys(("test_error", "test_top5_error"), math.nan),
+            **dict.fromkeys(TESTED, math.nan),
             "images_per_second": at.samples / max(at.train_seconds, 1e-9),
             "train_seconds": at.train_seconds,
             "wait_seconds": at.wait_seconds,
@@ -266,6 +270,7 @@ class Trainer:
         return {
             "test_error": result.error,
             "test_top5_error": result.top5_error,
+            "train_error": self._tester.train_error(held.check, self._most_steps),
             "test_seconds": time.perf_counter() - start,
         }
 

@@ -92,22 +92,39 @@ def test_epochs_without_a_test_are_joined_and_all_panels_show_the_same_epochs():
     assert axes["Test error (%)"].get_ylim()[0] == 0
 
 
-def test_several_costs_are_drawn_with_their_sum_and_the_coverage_beside_them():
+def test_a_detector_has_the_parts_of_its_cost_and_what_is_found_of_its_objects():
+    """Not the sum of the parts; 100 % is what error and precision add up to."""
+    nan = math.nan
     parts = {"cost_corner": [0.5, 0.25], "cost_class": [1.0, 0.75], "cost_box": [0.0, 0.0]}
-    axes = panels_of(cost=[1.5, 1.0], sample_coverage=[20.0, 60.0], **parts)
+    tested = {"test_error": [nan, 40.0], "test_top5_error": [nan, nan], "train_error": [nan, 25.0]}
+    panels = panels_of(cost=[1.5, 1.0], sample_coverage=[20.0, 90.0], **parts, **tested)
+    assert list(panels) == ["Parts of the training cost", "Objects found (%)"]
+    cost, found = (
+        {line.get_label(): list(line.get_ydata()) for line in axes.get_lines()}
+        for axes in panels.values()
+    )
+    assert cost == {"corner 0.2500": [0.5, 0.25], "class 0.7500": [1.0, 0.75]}
+    assert found == {
+        "samples hit 90.00": [20.0, 90.0],
+        "AP, training photos 75.00": [75.0],
+        "AP, test 60.00": [60.0],
+    }
+
+
+def test_several_costs_are_drawn_with_their_sum():
+    parts = {"cost_corner": [0.5, 0.25], "cost_class": [1.0, 0.75], "cost_box": [0.0, 0.0]}
+    axes = panels_of(cost=[1.5, 1.0], **parts)
     lines = {line.get_label(): list(line.get_ydata()) for line in axes["Training cost"].get_lines()}
     assert lines == {
         "sum 1.000": [1.5, 1.0],
         "corner 0.2500": [0.5, 0.25],
         "class 0.7500": [1.0, 0.75],
     }
-    title = "Sample coverage (%)"
-    assert axes[title].get_title() == f"{title}: 60"
     (alone,) = panels_of(cost=[1.5, 1.0]).values()
     assert alone.get_title() == "Training cost: 1" and alone.get_legend() is None
 
 
-def test_the_one_error_of_a_detector_is_named_by_the_title():
+def test_a_single_error_is_named_by_the_title():
     axes = panels_of(test_error=[30.0, 20.0], cost=[1.0] * 2)["Test error (%)"]
     assert axes.get_title() == "Test error (%): 20" and axes.get_legend() is None
 

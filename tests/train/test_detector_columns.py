@@ -26,7 +26,8 @@ from denet.layer.options import LayerOptions
 from denet.model.format.mdl import Attachment, write
 from denet.model.model import Model
 from denet.report.metrics import read_metrics
-from denet.train.learner import cost_columns
+from denet.train import tester
+from denet.train.learner import Learner, cost_columns
 from denet.train.settings import TrainSettings
 from denet.train.state import read_state
 from denet.train.trainer import Trainer
@@ -107,6 +108,59 @@ def test_each_cost_is_weighted_and_all_add_up_to_the_total(
     ]
 
 
+def test_share_of_the_cells_that_are_corners(data: Path, tmp_path: Path) -> None:
+    """Each object has one of each corner on the map of 8x8; in 5 images are 6 objects."""
+    whole = open_dataset(str(data), "voc,train,crop=16,scale_mode=warp")
+    assert isinstance(whole, DetectionDataset)
+    (row,) = begin(tmp_path / "run", whole, epochs=1).run()
+    assert row["corner_cells"] == pytest.approx(100 * 6 / (5 * 64))
+
+
+def test_factor_of_the_cost_of_corners(data: Path, tmp_path: Path) -> None:
+    """That of DNC times that of --cost-factors."""
+    text = NETWORK.replace("DNC[6,2]", "DNC[6,7]")
+    settings = settings_of(tmp_path, cost_factors=(3.0, 0.5))
+    learner = Learner(detector(text), 2, settings, NumpyBackend(), "f32")
+    assert learner.corner_factor == 21
+    assert Learner(tiny_model(), 2, TrainSettings(), NumpyBackend(), "f32").corner_factor == 0
+
+
+def test_training_photos_are_tested_as_prediction_sees_them(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those of a training set that varies them are the same photos as in a test set."""
+    varied = open_dataset(
+        str(data), "voc,train,crop=16,crop_mode=denet,area_min=0.1,augment_photo", training=True
+    )
+    settings = settings_of(tmp_path / "run", test_epochs=2, epochs=3)
+    made = tester.Tester(detector(), opened(data), settings, NumpyBackend(), "f32", varied)
+    assert made._training_photos
+    for photos, test in zip(made._training_photos.epoch(0), made._loader.epoch(0), strict=True):
+        assert np.array_equal(photos.data, test.data)
+        assert np.array_equal(photos.targets["box"], test.targets["box"])
+    with caplog.at_level(logging.INFO):
+        rows = Trainer(detector(), varied, opened(data), settings, NumpyBackend()).run()
+    assert math.isnan(rows[0]["train_error"])
+    for row in rows[1:]:
+        assert row["train_error"] == row["test_error"]
+        error = f"{row['test_error']:.2f}%"
+        assert f"test error {error} (training photos {error})" in caplog.text
+
+
+def test_as_many_training_photos_as_the_test_has(data: Path, tmp_path: Path) -> None:
+    few = opened(data).part(np.array([0, 3]))
+
+    def photos(seed: int) -> list[str]:
+        settings = settings_of(tmp_path, seed=seed)
+        made = tester.Tester(detector(), few, settings, NumpyBackend(), "f32", opened(data))
+        assert made._training_photos
+        return list(made._training_photos.dataset.names)
+
+    drawn = [photos(seed) for seed in range(6)]
+    assert {len(set(names)) for names in drawn} == {2}
+    assert photos(3) == drawn[3] and len(set(map(tuple, drawn))) > 1
+
+
 def test_one_class_is_enough_for_a_detector(
     data: Path, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
@@ -154,7 +208,8 @@ def test_a_resumed_run_tells_the_same(data: Path, tmp_path: Path) -> None:
 
     def columns(directory: Path) -> str:
         found = read_metrics(directory / "m_metrics.csv")
-        return json.dumps({n: found[n] for n in ["cost", *COSTS, "sample_coverage"]})
+        told = ["cost", *COSTS, "sample_coverage", "corner_cells"]
+        return json.dumps({name: found[name] for name in told})
 
     begin(tmp_path / "straight", opened(data)).run()
     for at in range(2, 5):
@@ -163,7 +218,7 @@ def test_a_resumed_run_tells_the_same(data: Path, tmp_path: Path) -> None:
         with pytest.raises(KeyboardInterrupt):
             begin(directory, dataset).run()
         position = read_state(directory / "m.state").position
-        assert set(position.columns) == {*COSTS, "sample_coverage"}
+        assert set(position.columns) == {*COSTS, "sample_coverage", "corner_cells"}
         resume(directory, opened(data)).run()
         assert columns(directory) == columns(tmp_path / "straight"), at
 

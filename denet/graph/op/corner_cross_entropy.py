@@ -42,7 +42,7 @@ class CornerCrossEntropy(GradientSaving):
 
     def forward(self, run: Run, *inputs: Any) -> tuple[Arrays, Arrays]:
         logits, box, box_class = inputs
-        target = self._target(logits.shape, box, box_class)
+        target = self.target(logits.shape, box, box_class)
         weight = self._weight(run, logits)
         # -log P = softplus(2h) and -log(1 - P) = softplus(-2h)
         without, with_ = np.logaddexp(0, -2 * logits), np.logaddexp(0, 2 * logits)
@@ -51,7 +51,8 @@ class CornerCrossEntropy(GradientSaving):
         slope = 2 * weight * (target * np.exp(-without) - (1 - target) * np.exp(-with_))
         return (cost.astype(logits.dtype),), (slope,)
 
-    def _target(self, shape: tuple[int, ...], box: np.ndarray, box_class: np.ndarray) -> np.ndarray:
+    def target(self, shape: tuple[int, ...], box: np.ndarray, box_class: np.ndarray) -> np.ndarray:
+        """Return t (n, height, width, k) of a map of this shape."""
         _, height, width, corner_num = shape
         known = box_class >= 0
         return np.stack(

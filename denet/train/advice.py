@@ -1,0 +1,134 @@
+"""What the metrics of a detector's training say that goes wrong, with a remedy.
+
+Pure functions of the rows of PREFIX_metrics.csv so far: each returns a sentence, or "".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from denet.report.metrics import CORNER_CELLS
+from denet.train.state import Metrics
+
+FEWEST_EPOCHS = 3  # one or two tell nothing, those of a trial least of all
+FAIR_PART = 1 / 3  # of a run: warm-up is over, and most of the time is still to be saved
+# A corner that is known to lie in one of A cells costs A H(1/A), about log2(A) + log2(e) bits. To
+# pay a tenth less leaves much of the map: of 3072 cells with one corner some 1200.
+CORNERS_KNOWN = 0.1
+# The average precision can hardly be above the coverage of the samples: half is a low ceiling.
+# Coverage grows for as long as corners get sharper: 5 points in half the epochs are growth.
+COVERAGE, COVERAGE_GROWTH = 50.0, 5.0
+NOTHING = 0.05  # per cent of average precision: what is told as 0.0 or 0.1
+TRAIN_PRECISION = 50.0  # per cent; networks that suit their data have 70 and more at the end
+# Of a test set of some dozen photos the average precision sways by 2 points from test to test.
+FALL, TESTS_IN_A_ROW = 3.0, 3
+GAP = 30.0  # points at the end; 15 are usual where photos are few
+
+Rule = Callable[[Sequence[Metrics], int, float], str]
+
+
+def finds_little(rows: Sequence[Metrics], epochs: int, corner_factor: float) -> str:
+    """Say which of the three steps of detection fails first: corners, samples or answers."""
+    if len(rows) < max(FEWEST_EPOCHS, epochs * FAIR_PART):
+        return ""
+    return _corners_unknown(rows[-1], corner_factor) or _samples_miss(rows) or _all_wrong(rows[-1])
+
+
+def fits_badly(rows: Sequence[Metrics], epochs: int, corner_factor: float) -> str:
+    """Say at the end that not even the training photos are understood."""
+    precision = 100 - _value(rows[-1], "train_error")
+    if len(rows) < max(FEWEST_EPOCHS, epochs) or not precision < TRAIN_PRECISION:
+        return ""
+    return (
+        f"the network has not learned its own training photos: their average precision is "
+        f"{precision:.0f}%: train longer (--resume with more --epochs), with a larger "
+        "--learn-rate, with more channels, or on larger images (crop=)"
+    )
+
+
+def overfits(rows: Sequence[Metrics], epochs: int, corner_factor: float) -> str:
+    """Say that the training photos are learned by heart, as soon as the test shows it."""
+    tests = [row for row in rows if not math.isnan(_value(row, "test_error"))]
+    what = _falls(tests) or (
+        _gap(tests) if tests and len(rows) >= max(FEWEST_EPOCHS, epochs) else ""
+    )
+    return what and (
+        f"the network learns its training photos by heart: {what}: more photos, more augmentation "
+        "(crop_mode=denet, augment_photo) or fewer --epochs help; the best model is kept"
+    )
+
+
+RULES: tuple[Rule, ...] = (finds_little, fits_badly, overfits)
+
+
+def prior_cost(share: float, factor: float) -> float:
+    """Return the cost of corners for one who knows only the share of cells that are corners.
+
+    The cost is the cross entropy in bits of a cell. Whoever says P(corner) = p everywhere pays
+    -s log2 p - (1 - s) log2(1 - p), least for p = s: the entropy H(s).
+    """
+    if not 0 < share < 1:
+        return 0.0
+    return -factor * (share * math.log2(share) + (1 - share) * math.log2(1 - share))
+
+
+def _corners_unknown(row: Metrics, corner_factor: float) -> str:
+    cost = _value(row, "cost_corner")
+    prior = prior_cost(_value(row, CORNER_CELLS) / 100, corner_factor)
+    if not cost > (1 - CORNERS_KNOWN) * prior > 0:
+        return ""
+    return (
+        f"the network hardly learns where corners are: they cost {cost:.3g}, and would cost "
+        f"{prior:.3g} if it knew their number alone: try another --learn-rate, a larger cost "
+        "factor of DNC (its second argument), or larger images (crop=)"
+    )
+
+
+def _samples_miss(rows: Sequence[Metrics]) -> str:
+    coverage = [_value(row, "sample_coverage") for row in rows]
+    before = coverage[(len(coverage) - 1) // 2]  # half the epochs ago
+    if not (coverage[-1] < COVERAGE and coverage[-1] < before + COVERAGE_GROWTH):
+        return ""
+    return (
+        f"samples hit {coverage[-1]:.0f}% of the objects, hardly more than before, and what no "
+        "sample hits cannot be found: raise the number of samples of DNS (its second argument), "
+        "lower its corner threshold, or find corners on a finer map"
+    )
+
+
+def _all_wrong(row: Metrics) -> str:
+    if not _value(row, "test_error") >= 100 - NOTHING:
+        return ""
+    return (
+        "no object of the test is found: its average precision is 0: compare its photos and "
+        "classes with those of training (model-info --data), try another --learn-rate"
+    )
+
+
+def _falls(tests: Sequence[Metrics]) -> str:
+    """Say that each of the last tests is worse than the best one, the training photos better."""
+    best = min(tests, key=lambda row: row["test_error"], default={})
+    last = tests[-TESTS_IN_A_ROW:]
+    if len(last) < TESTS_IN_A_ROW or any(
+        row["test_error"] < best["test_error"] + FALL for row in last
+    ):
+        return ""
+    gain = _value(best, "train_error") - _value(last[-1], "train_error")
+    fall = last[-1]["test_error"] - best["test_error"]
+    return (gain > 0) * (
+        f"since epoch {best['epoch']:.0f} their average precision rose by {gain:.1f} points, that "
+        f"of the test fell by {fall:.1f}"
+    )
+
+
+def _gap(tests: Sequence[Metrics]) -> str:
+    """Say how far apart training photos and test are."""
+    test, train = (100 - _value(tests[-1], f"{name}_error") for name in ("test", "train"))
+    return (train - test >= GAP) * (
+        f"their average precision is {train:.0f}%, that of the test {test:.0f}%"
+    )
+
+
+def _value(row: Metrics, name: str) -> float:
+    return row.get(name, math.nan)
