@@ -11,12 +11,18 @@ from typing import TYPE_CHECKING
 from denet.cli.command import Parser, log_to_file, run, tell
 from denet.cli.options import ENGINE, engine
 from denet.cli.pixels import subtract_mean
-from denet.cli.train_input import keep_bad_data, model_and_training_set, open_test_set
+from denet.cli.train_input import (
+    keep_bad_data,
+    model_and_training_set,
+    open_held_out,
+    open_test_set,
+)
 from denet.cli.train_options import DATA, LEARNING, NETWORK, OUTPUT
 from denet.errors import UsageError, nearest_hint
 from denet.printable import printable
 
 if TYPE_CHECKING:
+    from denet.dataset import Dataset
     from denet.train.settings import TrainSettings
     from denet.train.state import State
     from denet.train.trainer import Trainer
@@ -121,7 +127,7 @@ def train(options: argparse.Namespace) -> int:
     if not state:
         files.check_new(options.overwrite)  # before all data is read
     try:
-        trainer = open_training(options, train_settings(options), state)
+        trainer, last_test = open_training(options, train_settings(options), state)
         write_text(files.options, built.config_text(options) + versions())
         with optional(files.log):
             if not files.log.exists():
@@ -132,6 +138,8 @@ def train(options: argparse.Namespace) -> int:
             log.warning("interrupted before any step: --resume goes on from %s", files.state)
         raise
     trainer.run()
+    if last_test:
+        test_at_end(options, settings, last_test)
     tell(printable(str(files.directory)))
     return 0
 
@@ -144,12 +152,13 @@ def rehearse(options: argparse.Namespace) -> int:
     with RunFiles(options.output_prefix).temporary() as prefix:
         wanted = train_settings(options)
         settings = replace(wanted, output_prefix=str(prefix), epochs=1, minutes=None)
-        trainer = open_training(options, settings, None, DRY_STEPS)
+        trainer, _ = open_training(options, settings, None, DRY_STEPS)
         pace = trainer.measure(DRY_SECONDS)
         trainer.run()
+    tested = options.test or options.val_split
     log.info(
         "dry run: %d steps, %sa save went well, %s of memory at most",
-        *(DRY_STEPS, "a test and " if options.test else "and ", bytes_text(peak_bytes())),
+        *(DRY_STEPS, "a test and " if tested else "and ", bytes_text(peak_bytes())),
     )
     budget = wanted.minutes and 60 * wanted.minutes
     log.info("%s", pace.text(pace.epochs_within(budget) if budget else wanted.epochs))
@@ -161,9 +170,13 @@ def open_training(
     settings: TrainSettings,
     state: State | None,
     most_steps: int | None = None,
-) -> Trainer:
-    """Return the trainer that the options ask for, its model and data opened."""
+) -> tuple[Trainer, Dataset | None]:
+    """Return the trainer that the options ask for, its model and data opened.
+
+    With it comes the set to test when training has ended, if there is one.
+    """
     from denet.model.format import warn_of_2017
+    from denet.train.tester import check_targets
     from denet.train.trainer import Trainer
 
     backend, precision = engine(options)
@@ -175,10 +188,35 @@ def open_training(
     model, train_set = model_and_training_set(options, state)
     subtract_mean(model, options.test_extension, settled=True)
     test_set = open_test_set(options, model) if options.test else None
-    trainer = Trainer(model, train_set, test_set, settings, backend, precision, state, most_steps)
+    held_out = open_held_out(options, model) if options.val_split else None
+    chooser = held_out or test_set  # chooses the best model
+    trainer = Trainer(model, train_set, chooser, settings, backend, precision, state, most_steps)
+    if held_out and test_set:
+        check_targets(model, test_set)
     warn_of_2017(model, settings.output_prefix + settings.model_suffix)
-    keep_bad_data(options, [train_set, *filter(None, [test_set])])
-    return trainer
+    keep_bad_data(options, [*filter(None, [train_set, held_out, test_set])])
+    return trainer, test_set if held_out else None
+
+
+def test_at_end(
+    options: argparse.Namespace, settings: TrainSettings, test_set: Dataset
+) -> None:
+    """Test the last and the best model of a run on a set that has chosen neither."""
+    from denet.model.format import load_model
+    from denet.train.checkpoint import RunFiles, optional, write_text
+    from denet.train.tester import Tester
+
+    backend, precision = engine(options)
+    files = RunFiles(settings.output_prefix, settings.model_suffix)
+    for which, path in (("last", files.final(settings.epochs)), ("best", files.best)):
+        if path.exists():
+            tester = Tester(load_model(path), test_set, settings, backend, precision)
+            result = tester.result()
+            log.info(
+                "--test, which no model was chosen by: %s model: error %.2f%%", which, result.error
+            )
+            with optional(files.tested(path)):
+                write_text(files.tested(path), result.report)
 
 
 def versions() -> str:

@@ -128,17 +128,53 @@ def partial_model(options: argparse.Namespace, source: Model) -> tuple[Model, Da
 
 
 def open_training_set(options: argparse.Namespace, model: Model | None = None) -> Dataset:
-    """Open --train; with a model, for that model's classes and image shape."""
-    settings = {"max_samples": options.max_samples, "mirror": options.augment_mirror}
-    return open_set(options, options.train, model, training=True, **settings)
+    """Open --train but what is held out; with a model, for its classes and image shape."""
+    return open_set(
+        options, options.train, model, mirror=options.augment_mirror, **training_samples(options)
+    )
+
+
+def open_held_out(options: argparse.Namespace, model: Model) -> Dataset:
+    """Open the share of --train that --val-split holds out, for a model's classes and shape.
+
+    It lies in files of the training set: --extension holds, not --test-extension.
+    """
+    held_out = open_set(
+        options,
+        options.train,
+        model,
+        class_owner=class_owner(options),
+        held_out=True,
+        **training_samples(options),
+    )
+    log.info("%d images are held out of training, to test on", len(held_out))
+    return held_out
+
+
+def training_samples(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what tells the samples of --train that are trained on from those held out."""
+    return {
+        "training": True,
+        "max_samples": options.max_samples,
+        "val_split": options.val_split,
+    }
 
 
 def open_test_set(options: argparse.Namespace, model: Model) -> Dataset:
     """Open --test for a model's classes and image shape."""
+    return open_set(
+        options,
+        options.test,
+        model,
+        class_owner=class_owner(options),
+        extension=options.test_extension,
+    )
+
+
+def class_owner(options: argparse.Namespace) -> str:
+    """Return in words what has the classes that other sets than --train must have."""
     has_own_classes = options.model and not options.init_partial
-    owner = "the model" if has_own_classes else "the training set"
-    extension = options.test_extension
-    return open_set(options, options.test, model, class_owner=owner, extension=extension)
+    return "the model" if has_own_classes else "the training set"
 
 
 def open_set(

@@ -53,6 +53,14 @@ DATA = (
     Option("test", "test set", metavar="PATH"),
     replace(EXTENSION, default="ppm"),
     Option("test-extension", "extension of the test set, where it is another", metavar="EXTENSION"),
+    Option(
+        "val-split",
+        "share of the training images, such as 0.1, that is held out, drawn by --seed: the tests "
+        "of a run and the choice of its best model are on them, and --test is tested at its end",
+        BELOW_ONE,
+        0.0,
+        metavar="SHARE",
+    ),
     Option("max-samples", "train on at most N samples, chosen at random", COUNT, metavar="N"),
     Option("augment-mirror", "append a mirrored copy of every training image", Flag(), False),
     Option(

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 SHAPING = (
     *("model", "init_partial", "border_mode", "activation", "weight_init", "normalise"),
-    *("max_samples", "augment_mirror"),
+    *("val_split", "max_samples", "augment_mirror"),
 )
 CHANGING = ("train", "extension", "test", "test_extension", "backend", "precision")
 

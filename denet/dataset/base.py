@@ -33,6 +33,8 @@ class Opening:
                   out, see Dataset.bad
     max_image_pixels  images with more are bad and never decoded
     training     the set is trained on: what limits its epochs does not make it smaller
+    val_split    share of the samples that is held out of training, drawn by ``seed``
+    held_out     take that share, else what it leaves
     """
 
     class_labels: Sequence[str] | None = None
@@ -44,6 +46,8 @@ class Opening:
     on_bad_data: str = "error"
     max_image_pixels: int = MAX_IMAGE_PIXELS
     training: bool = False
+    val_split: float = 0.0
+    held_out: bool = False
 
     def choose(self, count: int, where: str) -> np.ndarray:
         """Return the sorted indices of the samples to take of so many.
@@ -53,7 +57,20 @@ class Opening:
         taken = min(count, self.max_samples or count)
         mend = "save fewer together, or take some of them with --max-samples"
         with room(SAMPLE_BYTES * taken, f"labels and order of {taken} samples: {where}", mend):
-            return choose_samples(count, self.max_samples, self.seed)
+            return self._part(choose_samples(count, self.max_samples, self.seed), where)
+
+    def _part(self, samples: np.ndarray, where: str) -> np.ndarray:
+        """Return those that are held out, or those that are left; UsageError if there are none."""
+        if not self.val_split:
+            return samples
+        number = round(self.val_split * len(samples))
+        if not 0 < number < len(samples):
+            raise UsageError(
+                f"val-split: {self.val_split:g}: it holds out {number} of {len(samples)} images: "
+                f"{where}: give a share that leaves some to train on and some to test on"
+            )
+        held_out = first_shuffled(self.seed, len(samples), number)
+        return samples[held_out] if self.held_out else np.delete(samples, held_out)
 
 
 class BadSample(NamedTuple):

@@ -27,7 +27,7 @@ BEST, STATE, METRICS, CURVES = "_best", ".state", "_metrics.csv", "_curves.png"
 EVENTS = "_tensorboard"  # a directory: TensorBoard takes each for one run
 TRIAL = "_dry-run"  # likewise, for as long as a dry run takes
 NAMES = re.compile(
-    rf"(_epoch\d+(_final)?|{BEST})\.(mdl|mdl\.gz)|_epoch\d+\.test|"
+    rf"(_epoch\d+(_final)?|{BEST})\.(mdl|mdl\.gz|test)|"
     + "|".join(map(re.escape, (STATE, METRICS, CURVES, *RECORDS)))
 )
 EVENT_FILE = re.compile(r"events\.out\.tfevents\.\d+")
@@ -83,6 +83,10 @@ class RunFiles:
     def best(self) -> Path:
         """The model with the lowest test error so far."""
         return self._file(f"{BEST}{self._suffix}")
+
+    def tested(self, model: Path) -> Path:
+        """Return the file of the errors of the best or final model on a test set of its own."""
+        return model.with_name(model.name.removesuffix(self._suffix) + ".test")
 
     @property
     def state(self) -> Path:

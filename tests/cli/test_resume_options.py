@@ -32,6 +32,7 @@ REFUSED = {
     "activation": ("tanh", 2, "activation: tanh but the run began with relu"),
     "weight-init": ("0.01", 2, "weight-init: ['0.01'] but the run began with ['he-backward']"),
     "normalise": ("none", 2, "normalise: none but the run began with dataset"),
+    "val-split": ("0.3", 2, "val-split: 0.3 but the run began with 0.0"),
     "max-samples": ("5", 2, "max-samples: 5 but the run began with None"),
     "augment-mirror": ("", 2, "augment-mirror: True but the run began with False"),
     "solver": ("sgd", 2, "solver: sgd but the run began with nesterov"),
