@@ -138,6 +138,7 @@ def train(options: argparse.Namespace) -> int:
             log.warning("interrupted before any step: --resume goes on from %s", files.state)
         raise
     trainer.run()
+    del trainer  # and the memory of its plans
     if last_test:
         test_at_end(options, settings, last_test)
     tell(printable(str(files.directory)))
