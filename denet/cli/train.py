@@ -138,6 +138,7 @@ def train(options: argparse.Namespace) -> int:
             log.warning("interrupted before any step: --resume goes on from %s", files.state)
         raise
     trainer.run()
+    settings = trainer.settings
     del trainer  # and the memory of its plans
     if last_test:
         test_at_end(options, settings, last_test)
@@ -199,9 +200,7 @@ def open_training(
     return trainer, test_set if held_out else None
 
 
-def test_at_end(
-    options: argparse.Namespace, settings: TrainSettings, test_set: Dataset
-) -> None:
+def test_at_end(options: argparse.Namespace, settings: TrainSettings, test_set: Dataset) -> None:
     """Test the last and the best model of a run on a set that has chosen neither."""
     from denet.model.format import load_model
     from denet.train.checkpoint import RunFiles, optional, write_text

@@ -128,7 +128,7 @@ class Tester:
     def _compare(self, dataset: Dataset, batches: Iterable[Batch]) -> Result:
         labels = dataset.class_labels
         if isinstance(self._network, Classifier):
-            errors = self._network.errors(self._test_set, batches)
+            errors = self._network.errors(dataset, batches)
             return Result(errors.top1_error, errors.top_error, errors.report(labels))
         assert isinstance(dataset, DetectionDataset)
         params = self._network.params
