@@ -38,6 +38,19 @@ def environment() -> list[tuple[str, str]]:
     ]
 
 
+def computes_bf16() -> bool:
+    """Say whether the processor has instructions for bf16, which oneDNN uses."""
+    try:
+        backend = choose_backend()
+    except DenetError:
+        return False
+    if backend.name != "onednn":
+        return False
+    from denet.backend.onednn.library import load
+
+    return load().isa & BF16 == BF16
+
+
 def _engine() -> list[tuple[str, str]]:
     """Return what computes here and with which instructions."""
     try:
@@ -54,11 +67,12 @@ def _engine() -> list[tuple[str, str]]:
     return rows
 
 
+BF16 = 0xE7
 # bits of dnnl_cpu_isa_t, the richest set first
 INSTRUCTION_SETS = (
     (0xFEF, "AMX with bf16 and int8"),
     (0x1EF, "AVX-512 with fp16"),
-    (0xE7, "AVX-512 with bf16"),
+    (BF16, "AVX-512 with bf16"),
     (0x67, "AVX-512 with VNNI"),
     (0x27, "AVX-512"),
     (0xF, "AVX2 with VNNI"),

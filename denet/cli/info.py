@@ -89,6 +89,7 @@ def line_width() -> int:
 
 def data_report(options: argparse.Namespace) -> str:
     """Return what is in a set of images: classes, or objects where it has the layout of those."""
+    from denet.backend.environment import computes_bf16
     from denet.dataset.detection_survey import detection_kind, survey_detection
     from denet.dataset.survey import survey
     from denet.report.detection_survey import detection_report
@@ -101,7 +102,9 @@ def data_report(options: argparse.Namespace) -> str:
     }
     if kind := detection_kind(options.data, options.extension):
         extension = options.extension or kind
-        return detection_report(survey_detection(options.data, extension, **settings))
+        return detection_report(
+            survey_detection(options.data, extension, **settings), computes_bf16()
+        )
     return survey_report(survey(options.data, options.extension, **settings))
 
 

@@ -13,37 +13,51 @@ from denet.dataset.augment import scaled_size
 from denet.dataset.decode import size_text
 from denet.dataset.detection_survey import DetectionSurvey
 from denet.detect.box import BOX_CAPACITY, area
+from denet.detect.prior import prior_boxes
 from denet.report.survey_text import word
 
-# Corners are looked for at 1/4 of the input, after going down to 1/16 and up again.
-_NETWORK = """C.B[24,3,2] BN A RSN.O[32,3,2] SKIPSRC[0] RSN.O[64,3,2] nRSN.O[3,128,3,2]
-        DC.B[64,3,2] BNA C.B[64,3] BNA DC.B[32,3,2] BNA SKIP[0] C.B[64,3] BNA
-        DNC[48,50] DNS[5,{},0.01,0.1,1] C.B[128,1] BNA C.B[128,1] BNA DND[0.5,3,3]"""
-_STRIDE = 16  # pixels of the input for one of the coarsest map: sides are multiples of it
-_LONGER = 320  # pixels of the longer side of the input, where images are not smaller
+# A trunk down to 1/32 of the input and up again to 1/8, where the corners of large objects are
+# looked for; or down to 1/16 and up to 1/4, for small ones. Channels are multiples of 16, which the
+# processor's bf16 instructions like.
+_NETWORKS = {
+    8: """C.B[32,3,2] BN A RSN.O[32,3,2] RSN.O[64,3,2] SKIPSRC[0] nRSN.O[2,128,3,2]
+        SKIPSRC[1] nRSN.O[2,256,3,2] DC.B[128,3,2] BNA SKIP[1] C.B[128,3] BNA
+        DC.B[64,3,2] BNA SKIP[0] C.B[64,3] BNA""",
+    4: """C.B[32,3,2] BN A RSN.O[32,3,2] SKIPSRC[0] RSN.O[64,3,2] SKIPSRC[1]
+        nRSN.O[3,128,3,2] DC.B[64,3,2] BNA SKIP[1] C.B[64,3] BNA
+        DC.B[32,3,2] BNA SKIP[0] C.B[64,3] BNA""",
+}
+_DETECTOR = """DNC.C[48,10] DNS[5,{},0.01,0.5,0,1,{}] C.B[128,1] BNA C.B[128,1] BNA
+        DND[0.5,1,10]"""
+_STRIDE = {8: 32, 4: 16}  # pixels of the input for one of the coarsest map: sides are multiples
+_LARGE_OBJECT = 64  # pixels of the input: a side of the median object that suits corners at 1/8
+_LONGER = {8: 256, 4: 320}  # pixels of the longer side of the input, where images are not smaller
 _LARGEST = 640  # pixels of it at most, where small objects ask for more
 SMALL_OBJECT = 16  # pixels of the input: a side of the median object, at least
-_SAMPLES = 8  # for each object of the most crowded image
-_SAMPLE_NUM = (12, 24)  # along each side of the samples, at least and at most
-# images of all epochs together that are wanted, and the most epochs for them
-_FEWEST, _MOST = (10_000, 500), (60_000, 200)
+_PRIOR_LEVELS = 4
+_SAMPLES = 8  # by corners, for each object of the most crowded image
+_SAMPLE_NUM = (18, 28)  # along each side of the samples, at least and at most
+_SEEN = 60_000  # images of all epochs together that are wanted
+_EPOCHS = (12, 500)  # at least and at most
 _SMALL_INPUT = 160 * 160  # pixels, up to which batches are larger
 
 
-def train_command(survey: DetectionSurvey) -> str:
+def train_command(survey: DetectionSurvey, bf16: bool = False) -> str:
     """Return a model-train command line that runs as it stands, in several lines."""
-    path, size = word(survey.path), network_size(survey)
-    epochs = _epochs(survey)
-    batch = 16 if math.prod(size) <= _SMALL_INPUT else 8
-    shown = _extension(survey, survey.train) + ",crop_mode=denet,area_min=0.4,augment_photo"
+    path, epochs = word(survey.path), _epochs(survey)
+    batch = 16 if math.prod(network_size(survey)) <= _SMALL_INPUT else 8
+    shown = f"{_extension(survey, survey.train)},crop_mode=denet,area_min=0.25"
     test = f"--test {path} --test-extension {_test_extension(survey)}"
+    detector = _DETECTOR.format(_sample_num(survey), _PRIOR_LEVELS)
+    network = f"{_NETWORKS[_corner_stride(survey)]}\n        {detector}"
     lines = [
-        f"model-train --train {path} --extension {shown}",
+        f"model-train --train {path} --extension {shown},augment_photo,mosaic=0.5",
         *[f"{test} --test-epochs {max(1, epochs // 10)}"] * testable(survey),
-        f"--border-mode half --model-desc '{_NETWORK.format(_sample_num(survey))}'",
-        "--solver nesterov --learn-rate 0.05 --learn-momentum 0.9 --learn-decay 1e-4",
-        f"--learn-warmup {min(1, epochs / 10):g} --learn-cosine",
-        f"--epochs {epochs} --batch-size {batch} --thread-num 0{_skip(survey)}",
+        f"--border-mode half --model-desc '{network}'",
+        "--solver adamw --learn-rate 0.001 --learn-momentum 0.9 0.999 --learn-decay 0.05",
+        f"--learn-warmup {min(2, epochs / 10):g} --learn-cosine --average ema",
+        f"--epochs {epochs} --batch-size {batch} --thread-num 0{_skip(survey)}"
+        + " --precision bf16" * bf16,
         f"--disable-intermediate --output-prefix {word(_prefix(survey))}",
     ]
     return " \\\n    ".join(lines)
@@ -52,22 +66,40 @@ def train_command(survey: DetectionSurvey) -> str:
 def predict_command(survey: DetectionSurvey) -> str:
     """Return the model-predict command line that evaluates what was trained, and draws."""
     prefix = _prefix(survey)
-    ending = "best" if testable(survey) else f"epoch{_epochs(survey):03d}_final"
+    model = f"{prefix}_epoch{_epochs(survey):03d}_final.mdl"
     lines = [
-        f"model-predict --predict-mode detect,voc,image --model {word(f'{prefix}_{ending}.mdl')}",
+        f"model-predict --predict-mode detect,voc,image --model {word(model)}",
         f"--input {word(survey.path)} --extension {_test_extension(survey)}{_skip(survey)}",
         f"--results {word(f'{prefix}_found/{os.path.basename(prefix)}')}",
     ]
     return " \\\n    ".join(lines)
 
 
-def hints(survey: DetectionSurvey) -> Iterator[str]:
-    """Yield in what the command lines follow the data, and what to change."""
-    side = float(np.median(sides_in_network(survey)))
-    size = size_text(network_size(survey))
+def hints(survey: DetectionSurvey, bf16: bool = False) -> Iterator[str]:
+    """Yield how the command lines follow from the data, and what to change."""
+    side, size = float(np.median(sides_in_network(survey))), size_text(network_size(survey))
+    stride, samples = _corner_stride(survey), _sample_num(survey)
+    prior = len(prior_boxes(_PRIOR_LEVELS))
+    images = sum(map(len, survey.named(survey.train)))
     yield f"(at {size} the median object has sides of {side:.0f} pixels; a larger crop shows more)"
+    yield (
+        f"(so corners are looked for on a map of 1/{stride} of the input, as objects are "
+        f"{'large' if stride == max(_NETWORKS) else 'small'})"
+    )
+    yield (
+        f"({samples}x{samples} samples: {prior} fixed boxes of all sizes, {samples**2 - prior} "
+        "boxes between corners)"
+    )
+    yield (
+        f"({_epochs(survey)} epochs of {images} images; more fit better; --minutes 10 instead of "
+        "--epochs takes that time)"
+    )
+    if bf16:
+        yield "(this processor computes in bf16, in little more than half the time)"
     if testable(survey):
-        yield "(_best.mdl is chosen by these test images: expect somewhat less on others)"
+        yield "(the last model is the one to use: _best.mdl is chosen by the test images)"
+    else:
+        yield "(--val-split 0.1 holds images out of training, to see what it is worth)"
     if survey.kind == "mscoco":
         install = "" if find_spec("hotcoco") else ": pip install hotcoco"
         yield f"(detect,mscoco,image gives the numbers of MSCOCO{install})"
@@ -75,12 +107,24 @@ def hints(survey: DetectionSurvey) -> Iterator[str]:
 
 def network_size(survey: DetectionSurvey) -> tuple[int, int]:
     """Return (width, height) of the network's input: the median image, made smaller."""
+    stride = _STRIDE[_corner_stride(survey)]
     if survey.crop:
-        return _rounded(survey.crop)
-    median = np.median(survey.sizes(), axis=0)
-    longer = float(median.max())
-    scale = max(min(1, _LONGER / longer), SMALL_OBJECT / float(np.median(_sides(survey))))
-    return _rounded(min(scale, _LARGEST / longer) * median)
+        wanted = np.array(survey.crop)
+    else:
+        median, side = np.median(survey.sizes(), axis=0), float(np.median(_sides(survey)))
+        longer = float(median.max())
+        scale = max(min(1, _LONGER[_corner_stride(survey)] / longer), SMALL_OBJECT / side)
+        wanted = min(scale, _LARGEST / longer) * median
+    width, height = (max(2, round(float(side) / stride)) * stride for side in wanted)
+    return width, height
+
+
+def _corner_stride(survey: DetectionSurvey) -> int:
+    """Return the pixels of the input for one of the map that corners are looked for on."""
+    longer = float(np.median(survey.sizes(), axis=0).max())
+    wanted = max(survey.crop) if survey.crop else min(_LONGER[8], longer)
+    side = float(np.median(_sides(survey))) * wanted / longer
+    return 8 if side >= _LARGE_OBJECT else 4
 
 
 def sides_in_network(survey: DetectionSurvey) -> np.ndarray:
@@ -101,11 +145,6 @@ def only_in(survey: DetectionSurvey, here: Sequence[str], there: Sequence[str]) 
     return [name for name, count in survey.class_objects(here).items() if count and not other[name]]
 
 
-def _rounded(size: Sequence[float] | np.ndarray) -> tuple[int, int]:
-    width, height = (max(2, round(float(side) / _STRIDE)) * _STRIDE for side in size)
-    return width, height
-
-
 def _sides(survey: DetectionSurvey) -> np.ndarray:
     """Return the sides of squares as large as the objects, in pixels of their images."""
     sides: np.ndarray = np.sqrt(area(survey.objects()[0]))
@@ -114,14 +153,13 @@ def _sides(survey: DetectionSurvey) -> np.ndarray:
 
 def _epochs(survey: DetectionSurvey) -> int:
     count = sum(map(len, survey.named(survey.train)))
-    fewest, most = (min(images // count, epochs) for images, epochs in (_FEWEST, _MOST))
-    return max(1, fewest, most)
+    return min(max(_SEEN // count, _EPOCHS[0]), _EPOCHS[1])
 
 
 def _sample_num(survey: DetectionSurvey) -> int:
     most = max(int(split.objects.counts.max()) for split in survey.named(survey.train))
-    wanted = math.ceil(math.sqrt(_SAMPLES * min(most, BOX_CAPACITY)))
-    return min(max(wanted, _SAMPLE_NUM[0]), _SAMPLE_NUM[1])
+    places = len(prior_boxes(_PRIOR_LEVELS)) + _SAMPLES * min(most, BOX_CAPACITY)
+    return min(max(math.ceil(math.sqrt(places)), _SAMPLE_NUM[0]), _SAMPLE_NUM[1])
 
 
 def _extension(survey: DetectionSurvey, names: Sequence[str]) -> str:

@@ -39,8 +39,11 @@ _BOXES_SHOWN = 5
 _Found = TypeVar("_Found", str, NamedBox)
 
 
-def detection_report(survey: DetectionSurvey) -> str:
-    """Return all that is to be told of the data, with the command lines to start with."""
+def detection_report(survey: DetectionSurvey, bf16: bool = False) -> str:
+    """Return all that is to be told of the data, with the command lines to start with.
+
+    ``bf16``: whether the processor computes in it.
+    """
     problems = [line for check in _CHECKS for line in check(survey)]
     images, objects = len(survey.sizes()), len(survey.objects()[0])
     parts = [
@@ -51,8 +54,8 @@ def detection_report(survey: DetectionSurvey) -> str:
         "\n".join(_size_table(survey)),
         "\n".join(_image_lines(survey)),
         "\n  ".join(["problems:", *problems]) if problems else "no problems found",
-        "\n".join(["start with:", *hints(survey)]),
-        train_command(survey),
+        "\n".join(["start with:", *hints(survey, bf16)]),
+        train_command(survey, bf16),
         predict_command(survey),
     ]
     return "\n\n".join(parts)

@@ -129,7 +129,7 @@ def test_whole_report():
 
 def test_commands_for_photos():
     train, predict = train_command(PHOTOS), predict_command(PHOTOS)
-    view = "crop_mode=denet,area_min=0.4,augment_photo"
+    view = "crop_mode=denet,area_min=0.25,augment_photo,mosaic=0.5"
     assert words(train)[:3] == ["model-train", "--train", "my photos"]
     assert value(train, "--extension") == f"voc,train,crop=320x240,{view}"
     assert value(train, "--test-extension") == "voc,test,crop=320x240"
@@ -137,7 +137,7 @@ def test_commands_for_photos():
     for command in (train, predict):
         assert value(command, "--on-bad-data") == "skip"
     assert value(predict, "--predict-mode") == "detect,voc,image"
-    assert value(predict, "--model") == "run/my photos_best.mdl"
+    assert value(predict, "--model") == "run/my photos_epoch500_final.mdl"
     assert value(predict, "--extension") == "voc,test,crop=320x240"
     options = parser().parse_args(words(train)[1:])
     assert options.learn_cosine and options.test_epochs == options.epochs // 10 == 50
@@ -148,9 +148,12 @@ def test_commands_for_photos():
 @pytest.mark.parametrize(
     "size, side, wanted",
     [
-        ((640, 480), 100, (320, 240)),
+        ((640, 480), 200, (256, 192)),  # large objects: sides are multiples of 32
+        ((640, 480), 100, (320, 240)),  # of 16
         ((128, 128), 30, (128, 128)),  # small images keep their size
         ((4000, 3000), 800, (320, 240)),
+        ((4000, 3000), 1000, (256, 192)),
+        ((800, 533), 300, (256, 160)),
         ((500, 375), 100, (320, 240)),
         ((480, 640), 100, (240, 320)),
         ((1280, 720), 40, (512, 288)),  # at 2/5 the objects have 16 pixels
@@ -179,7 +182,7 @@ def test_images_of_other_shapes_are_tested_whole():
     assert "scale_mode" not in value(command, "--extension")
 
 
-@pytest.mark.parametrize("most, samples", [(1, 12), (30, 16), (50, 20), (72, 24), (500, 24)])
+@pytest.mark.parametrize("most, samples", [(1, 18), (30, 22), (50, 26), (68, 28), (500, 28)])
 def test_samples_follow_the_most_crowded_image(most, samples):
     command = train_command(one(50, most=most))
     assert int(re.search(r"DNS\[5,(\d+),", command)[1]) == samples
@@ -187,12 +190,17 @@ def test_samples_follow_the_most_crowded_image(most, samples):
 
 @pytest.mark.parametrize(
     "images, epochs, warmup",
-    [(3, 500, "1"), (50, 200, "1"), (292, 200, "1"), (4000, 15, "1"), (30_000, 2, "0.2")],
+    [(3, 500, "2"), (132, 454, "2"), (292, 205, "2"), (4000, 15, "1.5"), (30_000, 12, "1.2")],
 )
 def test_epochs(images, epochs, warmup):
     command = train_command(one(50, images))
     assert value(command, "--epochs") == str(epochs)
     assert value(command, "--learn-warmup") == warmup
+
+
+def test_bf16_where_the_processor_has_it():
+    assert value(train_command(one(50)), "--precision") is None
+    assert value(train_command(one(50), bf16=True), "--precision") == "bf16"
 
 
 def test_small_inputs_have_larger_batches():
