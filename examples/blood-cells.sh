@@ -23,14 +23,17 @@ model-info --env
 
 say "2. Train on the photos of train and val for $epochs epochs, half size, random parts of them"
 model-train --border-mode half \
-    --model-desc 'C.B[24,3,2] BN A RSN.O[32,3,2] SKIPSRC[0] RSN.O[64,3,2] nRSN.O[3,128,3,2]
-        DC.B[64,3,2] BNA C.B[64,3] BNA DC.B[32,3,2] BNA SKIP[0] C.B[64,3] BNA
-        DNC[48,50] DNS[5,16,0.01,0.1,1] C.B[128,1] BNA C.B[128,1] BNA DND[0.5,3,3]' \
+    --model-desc 'C.B[32,3,2] BN A RSN.O[32,3,2] SKIPSRC[0] RSN.O[64,3,2] SKIPSRC[1]
+        nRSN.O[3,128,3,2] DC.B[64,3,2] BNA SKIP[1] C.B[64,3] BNA
+        DC.B[32,3,2] BNA SKIP[0] C.B[64,3] BNA
+        DNC.C[48,10] DNS[5,22,0.01,0.5,0,1,4] C.B[128,1] BNA C.B[128,1] BNA
+        DND[0.5,1,10]' \
     --train "$cells" \
-    --extension voc,trainval,crop=320x240,crop_mode=denet,area_min=0.4,augment_photo \
+    --extension voc,trainval,crop=320x240,crop_mode=denet,area_min=0.25,augment_photo,mosaic=0.5 \
     --test "$cells" --test-extension voc,test,crop=320x240 --test-epochs 20 \
-    --solver nesterov --learn-rate 0.05 --learn-momentum 0.9 --learn-decay 1e-4 \
-    --learn-warmup 1 --learn-cosine --epochs "$epochs" --batch-size 8 --thread-num 2 \
+    --solver adamw --learn-rate 0.001 --learn-momentum 0.9 0.999 --learn-decay 0.05 \
+    --learn-warmup 2 --learn-cosine --average ema \
+    --epochs "$epochs" --batch-size 8 --thread-num 2 \
     --disable-intermediate --output-prefix "$dir/run/cells" --overwrite
 
 model=$(ls "$dir"/run/cells_epoch*_final.mdl)

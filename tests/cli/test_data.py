@@ -141,9 +141,10 @@ def test_images_with_boxes(
     assert told.returncode == 0, told.stderr
     assert "dog's" in told.stdout and "4 in 4" in told.stdout
     train, predict = told.stdout[told.stdout.index("\nmodel-train") :].strip().split("\n\n")
+    assert "--epochs 500 " in train and "_epoch500_final.mdl" in predict
     done = typed(tmp_path, f"{train} --epochs 1")
     assert done.returncode == 0, done.stderr
-    done = typed(tmp_path, predict)
+    done = typed(tmp_path, predict.replace("_epoch500_final", "_epoch001_final"))
     assert done.returncode == 0, done.stderr
     assert "AP 11-point / area" in done.stdout
     pictures = sorted(path.name for path in (tmp_path / "run/my photos_found").glob("*.png"))
