@@ -300,6 +300,8 @@ class DetectionDataset(Dataset):
             image = open_image(self.names[index], self._max_image_pixels)
             if rng:
                 view, resample = random_view(options, image.size, boxes_px, rng)
+                if options.mosaic:  # with so many views, LANCZOS would take most of the time
+                    resample = "BILINEAR"
                 decode = partial(self._kept.decode, self.names[index])
             elif options.multicrop:
                 view = ten_views(options, image.size)[view_index]

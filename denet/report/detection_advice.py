@@ -46,12 +46,13 @@ def train_command(survey: DetectionSurvey, bf16: bool = False) -> str:
     """Return a model-train command line that runs as it stands, in several lines."""
     path, epochs = word(survey.path), _epochs(survey)
     batch = 16 if math.prod(network_size(survey)) <= _SMALL_INPUT else 8
-    shown = f"{_extension(survey, survey.train)},crop_mode=denet,area_min=0.25"
+    mosaic = ",mosaic=0.5" * _suits_mosaics(survey)
+    shown = f"{_extension(survey, survey.train)},crop_mode=denet,area_min=0.25,augment_photo"
     test = f"--test {path} --test-extension {_test_extension(survey)}"
     detector = _DETECTOR.format(_sample_num(survey), _PRIOR_LEVELS)
     network = f"{_NETWORKS[_corner_stride(survey)]}\n        {detector}"
     lines = [
-        f"model-train --train {path} --extension {shown},augment_photo,mosaic=0.5",
+        f"model-train --train {path} --extension {shown}{mosaic}",
         *[f"{test} --test-epochs {max(1, epochs // 10)}"] * testable(survey),
         f"--border-mode half --model-desc '{network}'",
         "--solver adamw --learn-rate 0.001 --learn-momentum 0.9 0.999 --learn-decay 0.05",
@@ -94,6 +95,10 @@ def hints(survey: DetectionSurvey, bf16: bool = False) -> Iterator[str]:
         f"({_epochs(survey)} epochs of {images} images; more fit better; --minutes 10 instead of "
         "--epochs takes that time)"
     )
+    if _suits_mosaics(survey):
+        yield "(mosaic: half of the samples show four images, which makes much of few)"
+    else:
+        yield "(no mosaics of four images: at half their size the objects would hardly be seen)"
     if bf16:
         yield "(this processor computes in bf16, in little more than half the time)"
     if testable(survey):
@@ -125,6 +130,11 @@ def _corner_stride(survey: DetectionSurvey) -> int:
     wanted = max(survey.crop) if survey.crop else min(_LONGER[8], longer)
     side = float(np.median(_sides(survey))) * wanted / longer
     return 8 if side >= _LARGE_OBJECT else 4
+
+
+def _suits_mosaics(survey: DetectionSurvey) -> bool:
+    """Whether objects are still seen at half their size."""
+    return float(np.median(sides_in_network(survey))) >= 2 * SMALL_OBJECT
 
 
 def sides_in_network(survey: DetectionSurvey) -> np.ndarray:

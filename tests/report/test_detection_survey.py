@@ -11,7 +11,7 @@ from denet.dataset.base import BadSample
 from denet.dataset.boxes import Boxes
 from denet.dataset.detection_survey import DetectionSplit, DetectionSurvey
 from denet.model.desc import parse_desc
-from denet.report.detection_advice import network_size, predict_command, train_command
+from denet.report.detection_advice import hints, network_size, predict_command, train_command
 from denet.report.detection_survey import detection_report
 
 LABELS = ["cat", "dog"]
@@ -129,7 +129,7 @@ def test_whole_report():
 
 def test_commands_for_photos():
     train, predict = train_command(PHOTOS), predict_command(PHOTOS)
-    view = "crop_mode=denet,area_min=0.25,augment_photo,mosaic=0.5"
+    view = "crop_mode=denet,area_min=0.25,augment_photo"
     assert words(train)[:3] == ["model-train", "--train", "my photos"]
     assert value(train, "--extension") == f"voc,train,crop=320x240,{view}"
     assert value(train, "--test-extension") == "voc,test,crop=320x240"
@@ -196,6 +196,14 @@ def test_epochs(images, epochs, warmup):
     command = train_command(one(50, images))
     assert value(command, "--epochs") == str(epochs)
     assert value(command, "--learn-warmup") == warmup
+
+
+@pytest.mark.parametrize("side, mosaic", [(63, False), (64, True), (300, True)])
+def test_mosaics_where_half_an_object_is_seen(side, mosaic):
+    """At 320x240, half of the size, and a quarter in a mosaic: 16 pixels."""
+    found = one(side)
+    assert value(train_command(found), "--extension").endswith(",mosaic=0.5") == mosaic
+    assert any(line.startswith("(no mosaics") for line in hints(found)) != mosaic
 
 
 def test_bf16_where_the_processor_has_it():
