@@ -34,9 +34,9 @@ _LARGE_OBJECT = 64  # pixels of the input: a side of the median object that suit
 _LONGER = {8: 256, 4: 320}  # pixels of the longer side of the input, where images are not smaller
 _LARGEST = 640  # pixels of it at most, where small objects ask for more
 SMALL_OBJECT = 16  # pixels of the input: a side of the median object, at least
-_PRIOR_LEVELS = 4
+_PRIOR_LEVELS = 4  # where objects are not small
 _SAMPLES = 8  # by corners, for each object of the most crowded image
-_SAMPLE_NUM = (18, 28)  # along each side of the samples, at least and at most
+_SAMPLE_NUM = (12, 28)  # along each side of the samples, at least and at most
 _SEEN = 60_000  # images of all epochs together that are wanted
 _EPOCHS = (12, 500)  # at least and at most
 _SMALL_INPUT = 160 * 160  # pixels, up to which batches are larger
@@ -46,10 +46,10 @@ def train_command(survey: DetectionSurvey, bf16: bool = False) -> str:
     """Return a model-train command line that runs as it stands, in several lines."""
     path, epochs = word(survey.path), _epochs(survey)
     batch = 16 if math.prod(network_size(survey)) <= _SMALL_INPUT else 8
-    mosaic = ",mosaic=0.5" * _suits_mosaics(survey)
+    mosaic = ",mosaic=0.5" * _larger_than_small(survey)
     shown = f"{_extension(survey, survey.train)},crop_mode=denet,area_min=0.25,augment_photo"
     test = f"--test {path} --test-extension {_test_extension(survey)}"
-    detector = _DETECTOR.format(_sample_num(survey), _PRIOR_LEVELS)
+    detector = _DETECTOR.format(_sample_num(survey), _prior_levels(survey))
     network = f"{_NETWORKS[_corner_stride(survey)]}\n        {detector}"
     lines = [
         f"model-train --train {path} --extension {shown}{mosaic}",
@@ -80,25 +80,23 @@ def hints(survey: DetectionSurvey, bf16: bool = False) -> Iterator[str]:
     """Yield how the command lines follow from the data, and what to change."""
     side, size = float(np.median(sides_in_network(survey))), size_text(network_size(survey))
     stride, samples = _corner_stride(survey), _sample_num(survey)
-    prior = len(prior_boxes(_PRIOR_LEVELS))
+    prior = len(prior_boxes(_prior_levels(survey)))
     images = sum(map(len, survey.named(survey.train)))
     yield f"(at {size} the median object has sides of {side:.0f} pixels; a larger crop shows more)"
     yield (
         f"(so corners are looked for on a map of 1/{stride} of the input, as objects are "
         f"{'large' if stride == max(_NETWORKS) else 'small'})"
     )
-    yield (
-        f"({samples}x{samples} samples: {prior} fixed boxes of all sizes, {samples**2 - prior} "
-        "boxes between corners)"
-    )
+    fixed = f"{prior} fixed boxes of all sizes, " * (prior > 0)
+    yield f"({samples}x{samples} samples: {fixed}{samples**2 - prior} boxes between corners)"
     yield (
         f"({_epochs(survey)} epochs of {images} images; more fit better; --minutes 10 instead of "
         "--epochs takes that time)"
     )
-    if _suits_mosaics(survey):
+    if _larger_than_small(survey):
         yield "(mosaic: half of the samples show four images, which makes much of few)"
     else:
-        yield "(no mosaics of four images: at half their size the objects would hardly be seen)"
+        yield "(no mosaics of four images and no fixed boxes: the objects are too small for them)"
     if bf16:
         yield "(this processor computes in bf16, in little more than half the time)"
     if testable(survey):
@@ -132,9 +130,13 @@ def _corner_stride(survey: DetectionSurvey) -> int:
     return 8 if side >= _LARGE_OBJECT else 4
 
 
-def _suits_mosaics(survey: DetectionSurvey) -> bool:
-    """Whether objects are still seen at half their size."""
+def _larger_than_small(survey: DetectionSurvey) -> bool:
+    """Whether objects are still seen at half their size, as in mosaics, and fixed boxes hit."""
     return float(np.median(sides_in_network(survey))) >= 2 * SMALL_OBJECT
+
+
+def _prior_levels(survey: DetectionSurvey) -> int:
+    return _PRIOR_LEVELS if _larger_than_small(survey) else 0
 
 
 def sides_in_network(survey: DetectionSurvey) -> np.ndarray:
@@ -168,7 +170,7 @@ def _epochs(survey: DetectionSurvey) -> int:
 
 def _sample_num(survey: DetectionSurvey) -> int:
     most = max(int(split.objects.counts.max()) for split in survey.named(survey.train))
-    places = len(prior_boxes(_PRIOR_LEVELS)) + _SAMPLES * min(most, BOX_CAPACITY)
+    places = len(prior_boxes(_prior_levels(survey))) + _SAMPLES * min(most, BOX_CAPACITY)
     return min(max(math.ceil(math.sqrt(places)), _SAMPLE_NUM[0]), _SAMPLE_NUM[1])
 
 

@@ -182,9 +182,9 @@ def test_images_of_other_shapes_are_tested_whole():
     assert "scale_mode" not in value(command, "--extension")
 
 
-@pytest.mark.parametrize("most, samples", [(1, 18), (30, 22), (50, 26), (68, 28), (500, 28)])
+@pytest.mark.parametrize("most, samples", [(1, 16), (30, 22), (50, 26), (68, 28), (500, 28)])
 def test_samples_follow_the_most_crowded_image(most, samples):
-    command = train_command(one(50, most=most))
+    command = train_command(one(70, most=most))
     assert int(re.search(r"DNS\[5,(\d+),", command)[1]) == samples
 
 
@@ -199,9 +199,10 @@ def test_epochs(images, epochs, warmup):
 
 
 @pytest.mark.parametrize("side, mosaic", [(63, False), (64, True), (300, True)])
-def test_mosaics_where_half_an_object_is_seen(side, mosaic):
-    """At 320x240, half of the size, and a quarter in a mosaic: 16 pixels."""
+def test_mosaics_and_fixed_boxes_where_objects_are_not_small(side, mosaic):
+    """At 320x240, half of the size: from 32 pixels on."""
     found = one(side)
+    assert (",0,1,4]" in train_command(found)) == mosaic
     assert value(train_command(found), "--extension").endswith(",mosaic=0.5") == mosaic
     assert any(line.startswith("(no mosaics") for line in hints(found)) != mosaic
 
