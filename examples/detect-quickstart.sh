@@ -22,13 +22,13 @@ python examples/make_objects.py "$dir/objects"
 
 say "3. Train a small residual network for $epochs epochs: corners (DNC), samples (DNS), objects (DND)"
 model-train --border-mode half \
-    --model-desc 'C.B[24,3,2] BN A RSN.O[32,3,2] SKIPSRC[0] RSN.O[64,3,2] nRSN.O[3,128,3,2]
+    --model-desc 'C.B[32,3,2] BN A RSN.O[32,3,2] SKIPSRC[0] RSN.O[64,3,2] nRSN.O[3,128,3,2]
         DC.B[64,3,2] BNA C.B[64,3] BNA DC.B[32,3,2] BNA SKIP[0] C.B[64,3] BNA
-        DNC[48,20] DNS[5,12] C.B[128,1] BNA C.B[128,1] BNA DND[0.5,3,3]' \
+        DNC[48,20] DNS[5,12] C.B[128,1] BNA C.B[128,1] BNA DND[0.5,1,10]' \
     --train "$dir/objects" --extension voc,train,crop=128 \
     --test "$dir/objects" --test-extension voc,test,crop=128 \
-    --solver nesterov --learn-rate 0.05 --learn-momentum 0.9 --learn-decay 1e-4 \
-    --learn-warmup 0.5 --learn-cosine --epochs "$epochs" --batch-size 16 --thread-num 2 \
+    --solver adamw --learn-rate 0.002 --learn-momentum 0.9 0.999 --learn-decay 0.05 \
+    --learn-warmup 0.5 --learn-cosine --average ema --epochs "$epochs" --batch-size 16 --thread-num 2 \
     --output-prefix "$dir/run/objects" --overwrite
 
 model=$(ls "$dir"/run/objects_epoch*_final.mdl)

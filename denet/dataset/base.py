@@ -187,6 +187,11 @@ class Dataset:
         return len(self.names)
 
     @property
+    def kept_bytes(self) -> int:
+        """Return how many bytes of decoded images training keeps at most, beside what is open."""
+        return 0
+
+    @property
     def epoch_samples(self) -> int:
         """Return how many samples an epoch of training goes through."""
         return min(len(self), self.epoch_limit or len(self))

@@ -152,6 +152,10 @@ class DetectionDataset(Dataset):
         """First box of each image (N + 1,) int64."""
         return self.boxes.start
 
+    @property
+    def kept_bytes(self) -> int:
+        return self._kept.at_most(self.sizes)
+
     def text(self) -> str:
         """Return number and shape of the samples, and numbers of boxes and classes, in words."""
         if not self.boxed:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from denet.dataset.decode import decode_shrunk, shrunk
 from denet.memory import available_bytes
 
@@ -25,10 +27,19 @@ class KeptImages:
 
     def __init__(self) -> None:
         free = available_bytes()
-        self.most_bytes = MOST_BYTES if free is None else min(MOST_BYTES, free // SHARE)
-        self._room = self.most_bytes
+        self._room = self._most = MOST_BYTES if free is None else min(MOST_BYTES, free // SHARE)
         self._kept: dict[tuple[str, tuple[int, int]], PillowImage] = {}
         self._lock = threading.Lock()
+
+    def at_most(self, sizes: np.ndarray) -> int:
+        """Return how many bytes it can come to keep of images of these sizes (N, 2), 0: unknown.
+
+        Each may be there whole, and at 1/2, 1/4 and 1/8 of its sides.
+        """
+        if (sizes == 0).any():
+            return self._most
+        pixels = int(sizes.astype(np.int64).prod(axis=1).sum())
+        return min(self._most, PIXEL_BYTES["RGB"] * pixels * 85 // 64)
 
     def decode(
         self, name: str, image: PillowImage, width: float, height: float

@@ -55,7 +55,7 @@ def overfits(rows: Sequence[Metrics], epochs: int, corner_factor: float) -> str:
     )
     return what and (
         f"the network learns its training photos by heart: {what}: more photos, more augmentation "
-        "(crop_mode=denet, augment_photo) or fewer --epochs help; the best model is kept"
+        "(crop_mode=denet, mosaic=0.5) or fewer --epochs help; the best model is kept"
     )
 
 

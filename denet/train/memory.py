@@ -33,6 +33,7 @@ def estimate(learner: Learner, loader: Loader, test_arena: int) -> Estimate:
     fixed = {
         "gradients and averages": flat + averages + sums,
         "copies to save": copies,
+        "photos kept decoded": loader.dataset.kept_bytes,
         "order of the samples": loader.order_bytes,
         "curves": DRAWING if can_draw() else 0,
         "rest": REST_BYTES,
