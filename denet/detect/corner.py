@@ -92,6 +92,22 @@ def corner_target(
     return target
 
 
+def corner_targets(
+    shape: tuple[int, ...], box: np.ndarray, box_class: np.ndarray, spread: float = 0.0
+) -> np.ndarray:
+    """Return ``corner_target`` of each image: maps of this shape (n, height, width, corner_num).
+
+    box (n, M, 4), box_class (n, M), where -1 stands for no box.
+    """
+    _, height, width, corner_num = shape
+    return np.stack(
+        [
+            corner_target(each[known], height, width, corner_num, spread)
+            for each, known in zip(box, box_class >= 0, strict=True)
+        ]
+    )
+
+
 def box_log_odds(log_odds: np.ndarray, cell: np.ndarray) -> np.ndarray:
     """Return (m,): the sum of the log odds (h, w, k) at all corners of cell boxes (m, 4).
 

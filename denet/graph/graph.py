@@ -175,8 +175,8 @@ class Graph:
         self.costs.append(Cost(tensor, tensor.name))
 
     def ratio(self, name: str, tensor: Tensor) -> None:
-        """Name a tensor (2,) int32, how many of how many, that a training plan hands back."""
-        assert tensor.type == TensorType((2,), "int32"), tensor
+        """Name a tensor (2,), how many of how many, that a training plan hands back."""
+        assert tensor.shape == (2,) and tensor.type.dtype in ("int32", "float32"), tensor
         self.ratios[name] = tensor
 
     def output(self, name: str, tensor: Tensor) -> None:

@@ -8,6 +8,7 @@ from denet.errors import DescriptionError
 from denet.graph.graph import Graph, Tensor
 from denet.graph.initial import constant
 from denet.graph.op.conv import Conv
+from denet.graph.op.corner_cells import CornerCells
 from denet.graph.op.corner_cross_entropy import CornerCrossEntropy
 from denet.kind import FILTERS, Real
 from denet.layer.base import Layer, salt, true_boxes
@@ -52,7 +53,9 @@ class DenetCorner(Layer):
             corner: Tensor = graph.apply(Conv(bias=True, dtype="float32"), x, weight, bias)
         graph.marks["corner"] = corner
         cost = CornerCrossEntropy(self.cost_factor, self.dropout, salt(graph), self.spread)
-        graph.cost(graph.apply(cost, corner, *true_boxes(graph, n), name="corner"))
+        truth = true_boxes(graph, n)
+        graph.cost(graph.apply(cost, corner, *truth, name="corner"))
+        graph.ratio("corner_cells", graph.apply(CornerCells(self.spread), corner, *truth))
         with graph.scope("sample"):
             return convolve(
                 graph, x, self.sample_feat, (1, 1), bias=True, weight_init=self.weight_init

@@ -18,7 +18,7 @@ from denet.graph.op.softmax_cross_entropy import SoftmaxCrossEntropy
 from denet.memory import advice
 from denet.model.model import Model
 from denet.model.selection import layer_numbers
-from denet.report.metrics import CORNER_CELLS, COST_PART
+from denet.report.metrics import COST_PART
 from denet.train.average import blend, newest_share
 from denet.train.settings import TrainSettings
 from denet.train.solver import AVERAGE, Solver, make_solver
@@ -30,8 +30,7 @@ class Measured(NamedTuple):
     """Costs of a batch by path, and (sum, number) of other metrics, which are means.
 
     The costs are times their factors: training minimises their sum. Where there are several, each
-    has a column, counted by image. The ratios of the graph and, of a map of corners, the share of
-    its cells that are corners, in per cent, are the other columns.
+    has a column, counted by image. The ratios of the graph, in per cent, are the other columns.
     """
 
     costs: dict[str, float]
@@ -59,14 +58,12 @@ class Learner:
         self._factors = {cost.name: cost.factor for cost in graph.costs}
         self._cost_columns = cost_columns(list(self._factors))
         self.columns = [*self._cost_columns.values(), *graph.ratios]
-        self._corner: CornerCrossEntropy | None = None
-        self._corner_map: tuple[int, ...] = ()  # height, width, types of corners
-        self.corner_factor = 0.0  # of the cost of corners, where there is one
-        for node in graph.nodes:
-            if isinstance(node.op, CornerCrossEntropy):
-                self._corner, self._corner_map = node.op, node.inputs[0].shape[1:]
-                self.corner_factor = node.op.factor * self._factors[node.outputs[0].name]
-                self.columns.append(CORNER_CELLS)
+        # of the cost of corners, where there is one
+        self.corner_factor = sum(
+            node.op.factor * self._factors[node.outputs[0].name]
+            for node in graph.nodes
+            if isinstance(node.op, CornerCrossEntropy)
+        )
         self.factor = settings.batch_size_factor
         mend = advice(batch_size, self.factor)
         self._plans = PlanSet(self._graph, batch_size, backend, "train", precision, mend)
@@ -103,10 +100,6 @@ class Learner:
         }
         for name, (part, whole) in plan.ratios.items():
             columns[name] = 100 * float(part), float(whole)
-        if self._corner:
-            shape = (count, *self._corner_map)
-            target = self._corner.target(shape, inputs["box"], inputs["box_class"])
-            columns[CORNER_CELLS] = 100.0 * float(target.sum()), float(target.size)
         return Measured(costs, columns)
 
     def update(self, learn_rate: float) -> bool:

@@ -20,6 +20,7 @@ from denet.graph.op.cast import Cast
 from denet.graph.op.class_probability import ClassProbability
 from denet.graph.op.concat import Concat
 from denet.graph.op.conv import Conv
+from denet.graph.op.corner_cells import CornerCells
 from denet.graph.op.corner_cross_entropy import CornerCrossEntropy
 from denet.graph.op.corner_search import CornerSearch
 from denet.graph.op.coverage import Coverage
@@ -195,6 +196,17 @@ def _coverage(name: str, samples: int) -> Case:
     )
 
 
+def _corner_cells(name: str, shape: tuple[int, int, int, int], spread: float) -> Case:
+    n = shape[0]
+    types = (
+        TensorType(shape, "float32"),
+        TensorType((n, 6, 4), "float32"),
+        TensorType((n, 6), "int32"),
+    )
+    domains = {1: "boxes", 2: "2 classes or none"}
+    return Case(f"CornerCells {name}", CornerCells(spread), types, domains)
+
+
 def _sparse(
     name: str, grid: int, x: tuple[int, int, int, int], side: int, domain: str = "boxes"
 ) -> Case:
@@ -292,6 +304,9 @@ HEADS = [
 SAMPLES = [
     _corners("plain", CornerCrossEntropy(2.0), (2, 5, 7, 4)),
     _corners("with centres", CornerCrossEntropy(), (1, 6, 4, 5)),
+    _corners("softened", CornerCrossEntropy(1.0, spread=0.2), (2, 6, 7, 5)),
+    _corner_cells("plain", (2, 5, 7, 4), 0.0),
+    _corner_cells("softened", (1, 6, 4, 5), 0.1),
     _corners("dropped", CornerCrossEntropy(1.0, 0.3, 5), (3, 5, 6, 5)),
     _corners(
         "plain", CornerSearch(3, 0.1, random_sample=0.3, salt=1, corner_max=1024), (3, 7, 5, 4)

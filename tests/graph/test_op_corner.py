@@ -10,6 +10,7 @@ from denet.detect.box import iou
 from denet.detect.corner import box_log_odds
 from denet.detect.prior import prior_boxes
 from denet.graph.op.base import Run
+from denet.graph.op.corner_cells import CornerCells
 from denet.graph.op.corner_cross_entropy import CornerCrossEntropy
 from denet.graph.op.corner_search import CornerSearch
 from denet.graph.op.coverage import Coverage
@@ -75,6 +76,15 @@ def test_cost_of_softened_targets():
     bits = target * math.log2(5) + (1 - target) * math.log2(5 / 4)
     assert cost == pytest.approx(4 * bits.sum(), rel=1e-5)
     np.testing.assert_allclose(slope[0, :, :, 0], 2 * (target - 1 / 5) / math.log(2), rtol=1e-5)
+
+
+def test_cells_that_are_corners_are_counted():
+    """Boxes of one row: of 4 cells and of 2; the second image has none."""
+    box = truth([(0, 0, 1, 1 / 4), (0, 1 / 2, 1 / 2, 3 / 4)], [])
+    ((found,), saved) = CornerCells().forward(TRAIN, np.zeros((2, 4, 4, 5), np.float32), *box)
+    assert found.tolist() == [10, 2 * 16 * 5] and found.dtype == np.float32 and saved == ()
+    ((soft,), _) = CornerCells(0.25).forward(TRAIN, np.zeros((2, 4, 4, 4), np.float32), *box)
+    assert 8 < soft[0] < 4 * (1 + 2 * np.exp(-0.5) + 2 * np.exp(-2)) * 2
 
 
 def test_images_without_boxes_have_a_finite_cost():

@@ -101,9 +101,10 @@ def test_each_cost_is_weighted_and_all_add_up_to_the_total(
     line = f"epoch 1/1: cost {row['cost']:.4f} ({parts}), "
     line += f"samples cover {row['sample_coverage']:.2f}%, learn"
     assert line in caplog.text
-    assert list(read_metrics(tmp_path / "run/m_metrics.csv"))[2:8] == [
+    assert list(read_metrics(tmp_path / "run/m_metrics.csv"))[2:9] == [
         "cost",
         *COSTS,
+        "corner_cells",
         "sample_coverage",
     ]
 
@@ -208,7 +209,7 @@ def test_a_resumed_run_tells_the_same(data: Path, tmp_path: Path) -> None:
 
     def columns(directory: Path) -> str:
         found = read_metrics(directory / "m_metrics.csv")
-        told = ["cost", *COSTS, "sample_coverage", "corner_cells"]
+        told = ["cost", *COSTS, "corner_cells", "sample_coverage"]
         return json.dumps({name: found[name] for name in told})
 
     begin(tmp_path / "straight", opened(data)).run()

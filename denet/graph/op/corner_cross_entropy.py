@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from denet.detect.corner import corner_target
+from denet.detect.corner import corner_targets
 from denet.graph.graph import TensorType
 from denet.graph.op.base import Arrays, GradientSaving, Run, Types, image
 from denet.graph.op.truth import check_truth
@@ -19,7 +19,7 @@ class CornerCrossEntropy(GradientSaving):
 
     Inputs: logits h (n, height, width, k) float32, box (n, M, 4), box class (n, M) int32, where -1
     stands for no box. P = sigmoid(-2h), the second part of the softmax of (h, -h); t is 1 at the
-    corners of boxes and less beside them, by ``spread`` (corner_target). In training each term is
+    corners of boxes and less beside them, by ``spread`` (corner_targets). In training each term is
     dropped with probability ``dropout``, the others are divided by 1 - dropout; the draws of a
     sample are a function of its key and ``salt``.
     gh = g factor / (n height width k ln 2) 2 (t - P), where it is not dropped.
@@ -42,7 +42,7 @@ class CornerCrossEntropy(GradientSaving):
 
     def forward(self, run: Run, *inputs: Any) -> tuple[Arrays, Arrays]:
         logits, box, box_class = inputs
-        target = self.target(logits.shape, box, box_class)
+        target = corner_targets(logits.shape, box, box_class, self.spread)
         weight = self._weight(run, logits)
         # -log P = softplus(2h) and -log(1 - P) = softplus(-2h)
         without, with_ = np.logaddexp(0, -2 * logits), np.logaddexp(0, 2 * logits)
@@ -50,17 +50,6 @@ class CornerCrossEntropy(GradientSaving):
         # 2 (t - P) = 2 t (1 - P) - 2 (1 - t) P, where nothing is lost as P comes near t
         slope = 2 * weight * (target * np.exp(-without) - (1 - target) * np.exp(-with_))
         return (cost.astype(logits.dtype),), (slope,)
-
-    def target(self, shape: tuple[int, ...], box: np.ndarray, box_class: np.ndarray) -> np.ndarray:
-        """Return t (n, height, width, k) of a map of this shape."""
-        _, height, width, corner_num = shape
-        known = box_class >= 0
-        return np.stack(
-            [
-                corner_target(each[here], height, width, corner_num, self.spread)
-                for each, here in zip(box, known, strict=True)
-            ]
-        )
 
     def _weight(self, run: Run, logits: np.ndarray) -> np.ndarray:
         """Return what each term counts (n, height, width, k)."""
