@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -33,23 +32,20 @@ from denet.dataset.base import (
 )
 from denet.dataset.boxes import Boxes, View, fill_targets, network_boxes, seen
 from denet.dataset.decode import decode_stored, open_image, quiet_pillow, reason
-from denet.dataset.image_options import IMAGENET_MEAN, IMAGENET_STD, ImageOptions, Size
+from denet.dataset.image_options import IMAGENET_MEAN, IMAGENET_STD, ImageOptions
 from denet.dataset.kept_images import KeptImages
 from denet.dataset.mosaic import MOSAIC_SALT, Shown, joined, tiles
+from denet.dataset.render import Decode, render
 from denet.detect.box import BOX_CAPACITY
 from denet.errors import UsageError
 
 if TYPE_CHECKING:
-    from PIL.Image import Image as PillowImage
+    pass
 
 log = logging.getLogger(__name__)
 
-Decode = Callable[["PillowImage", float, float], tuple["PillowImage", float]]
-
 NOWHERE = View(1, 1, 0, 0)
 _STATISTICS_IMAGES = 500
-_REDUCING_GAP = 2.0  # a large image is first averaged over blocks, to twice its new size or more
-_TOLERANCE = 1e-6  # network pixels
 
 
 class DetectionDataset(Dataset):
@@ -343,49 +339,3 @@ def _file_size(name: str) -> int:
         return os.stat(name).st_size
     except OSError:
         return -1
-
-
-def render(
-    image: PillowImage, view: View, crop: Size, resample: str, decode: Decode = decode_stored
-) -> np.ndarray:
-    """Return the pixels (h, w, 3) uint8 that an opened image shows in a view, black outside.
-
-    A network pixel that the border of the image crosses is black too. ``resample`` names a filter
-    of Pillow; ``decode`` does what ``decode_stored`` does.
-    """
-    from PIL import Image
-
-    size = image.size
-    (x0, x1), (y0, y1) = (
-        _visible(length, scale, offset, limit)
-        for length, scale, offset, limit in zip(size, view[:2], view[2:4], crop, strict=True)
-    )
-    if x0 >= x1 or y0 >= y1:
-        return np.zeros((crop[1], crop[0], 3), np.uint8)
-    stored, shrink = decode(image, size[0] * view.scale_x, size[1] * view.scale_y)
-    part = [
-        min(max((place + offset) / scale, 0), length) / shrink
-        for place, offset, scale, length in (
-            (x0, view.offset_x, view.scale_x, size[0]),
-            (y0, view.offset_y, view.scale_y, size[1]),
-            (x1, view.offset_x, view.scale_x, size[0]),
-            (y1, view.offset_y, view.scale_y, size[1]),
-        )
-    ]
-    resized = stored.resize(
-        (x1 - x0, y1 - y0),
-        Image.Resampling[resample],
-        (part[0], part[1], part[2], part[3]),
-        _REDUCING_GAP,
-    )
-    pixels = np.asarray(resized.convert("RGB"))
-    if pixels.shape[1::-1] != crop:
-        shown, pixels = pixels, np.zeros((crop[1], crop[0], 3), np.uint8)
-        pixels[y0:y1, x0:x1] = shown
-    return pixels[:, ::-1] if view.mirrored else pixels
-
-
-def _visible(length: int, scale: float, offset: float, limit: int) -> tuple[int, int]:
-    """Return the first and behind the last network pixel that lie wholly in the image."""
-    first = math.ceil(-offset - _TOLERANCE)
-    return max(0, first), min(limit, math.floor(length * scale - offset + _TOLERANCE))

@@ -18,8 +18,8 @@ from denet.dataset.augment import (
     ten_views,
 )
 from denet.dataset.boxes import View, fill_targets, network_boxes, seen
-from denet.dataset.image_loader import render
 from denet.dataset.image_options import ImageOptions
+from denet.dataset.render import render
 from denet.detect.box import BOX_CAPACITY, iou
 
 
