@@ -90,8 +90,8 @@ def hints(survey: DetectionSurvey, bf16: bool = False) -> Iterator[str]:
     fixed = f"{prior} fixed boxes of all sizes, " * (prior > 0)
     yield f"({samples}x{samples} samples: {fixed}{samples**2 - prior} boxes between corners)"
     yield (
-        f"({_epochs(survey)} epochs of {images} images; more fit better; --minutes 10 instead of "
-        "--epochs takes that time)"
+        f"({_epochs(survey)} epochs of {images} images: --dry-run tells how long they take, "
+        "--minutes 10 instead of --epochs takes that time)"
     )
     if _larger_than_small(survey):
         yield "(mosaic: half of the samples show four images, which makes much of few)"
