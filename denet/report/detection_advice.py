@@ -39,6 +39,7 @@ _SAMPLES = 8  # by corners, for each object of the most crowded image
 _SAMPLE_NUM = (12, 28)  # along each side of the samples, at least and at most
 _SEEN = 60_000  # images of all epochs together that are wanted
 _EPOCHS = (12, 500)  # at least and at most
+_HELD_OUT = 0.1  # of the images, where there are none to test on
 _SMALL_INPUT = 160 * 160  # pixels, up to which batches are larger
 
 
@@ -48,12 +49,14 @@ def train_command(survey: DetectionSurvey, bf16: bool = False) -> str:
     batch = 16 if math.prod(network_size(survey)) <= _SMALL_INPUT else 8
     mosaic = ",mosaic=0.5" * _larger_than_small(survey)
     shown = f"{_extension(survey, survey.train)},crop_mode=denet,area_min=0.25,augment_photo"
-    test = f"--test {path} --test-extension {_test_extension(survey)}"
+    test = f"--test {path} --test-extension {_extension(survey, survey.test)}"
+    if not testable(survey):
+        test = f"--val-split {_HELD_OUT:g}"
     detector = _DETECTOR.format(_sample_num(survey), _prior_levels(survey))
     network = f"{_NETWORKS[_corner_stride(survey)]}\n        {detector}"
     lines = [
         f"model-train --train {path} --extension {shown}{mosaic}",
-        *[f"{test} --test-epochs {max(1, epochs // 10)}"] * testable(survey),
+        f"{test} --test-epochs {max(1, epochs // 10)}",
         f"--border-mode half --model-desc '{network}'",
         "--solver adamw --learn-rate 0.001 --learn-momentum 0.9 0.999 --learn-decay 0.05",
         f"--learn-warmup {min(2, epochs / 10):g} --learn-cosine --average ema",
@@ -68,9 +71,10 @@ def predict_command(survey: DetectionSurvey) -> str:
     """Return the model-predict command line that evaluates what was trained, and draws."""
     prefix = _prefix(survey)
     model = f"{prefix}_epoch{_epochs(survey):03d}_final.mdl"
+    tested = survey.test if testable(survey) else survey.train
     lines = [
         f"model-predict --predict-mode detect,voc,image --model {word(model)}",
-        f"--input {word(survey.path)} --extension {_test_extension(survey)}{_skip(survey)}",
+        f"--input {word(survey.path)} --extension {_extension(survey, tested)}{_skip(survey)}",
         f"--results {word(f'{prefix}_found/{os.path.basename(prefix)}')}",
     ]
     return " \\\n    ".join(lines)
@@ -102,7 +106,7 @@ def hints(survey: DetectionSurvey, bf16: bool = False) -> Iterator[str]:
     if testable(survey):
         yield "(the last model is the one to use: _best.mdl is chosen by the test images)"
     else:
-        yield "(--val-split 0.1 holds images out of training, to see what it is worth)"
+        yield f"(--val-split holds {_HELD_OUT:.0%} of the images out of training, to test on)"
     if survey.kind == "mscoco":
         install = "" if find_spec("hotcoco") else ": pip install hotcoco"
         yield f"(detect,mscoco,image gives the numbers of MSCOCO{install})"
@@ -175,19 +179,14 @@ def _sample_num(survey: DetectionSurvey) -> int:
 
 
 def _extension(survey: DetectionSurvey, names: Sequence[str]) -> str:
+    """Return the --extension under which prediction sees images whole."""
     width, height = size = network_size(survey)
     crop = str(width) if width == height else size_text(size)
     splits = [name for name in names if name != "all"]
-    return word(",".join([survey.kind, *splits, f"crop={crop}"]))
-
-
-def _test_extension(survey: DetectionSurvey) -> str:
-    """Return the --extension under which images are seen whole."""
-    size = network_size(survey)
     shapes = {(width, height) for width, height in survey.sizes().tolist()}
     covered = all(scaled_size(shape, size, "small") == size for shape in shapes)
-    names = survey.test if testable(survey) else survey.train
-    return _extension(survey, names) + ("" if covered else ",scale_mode=large")
+    whole = [] if covered else ["scale_mode=large"]
+    return word(",".join([survey.kind, *splits, f"crop={crop}", *whole]))
 
 
 def _skip(survey: DetectionSurvey) -> str:

@@ -216,8 +216,8 @@ def _no_test(survey: DetectionSurvey) -> Iterator[str]:
         sets = os.path.join(survey.path, "ImageSets", "Main")
         how = f"{printable(sets)}/test.txt, a name a line without suffix, the others to train.txt"
     yield (
-        f"no test images with objects: move about one image in five to {how}, else nothing tells "
-        "how good the model is"
+        f"no test images with objects: --val-split of the command below holds some out; for a test "
+        f"that stays the same, move about one image in five to {how}"
     )
 
 

@@ -23,6 +23,7 @@ WITHOUT = (
     "--test-epochs",
     "--test",
     "--test-extension",
+    "--val-split",
     "--thread-num",
     "--output-prefix",
 )

@@ -179,7 +179,8 @@ def test_images_of_other_shapes_are_tested_whole():
     )
     command = train_command(found)
     assert value(command, "--test-extension") == "voc,test,crop=320x240,scale_mode=large"
-    assert "scale_mode" not in value(command, "--extension")
+    # of the photos that are trained on, too: their precision is told beside that of the test
+    assert value(command, "--extension").startswith("voc,train,crop=320x240,scale_mode=large,")
 
 
 @pytest.mark.parametrize("most, samples", [(1, 16), (30, 22), (50, 26), (68, 28), (500, 28)])
@@ -221,7 +222,8 @@ def test_without_test_set():
     found = one(50, kind="voc", train=["all"])
     found.splits[0].name = "all"
     command, report = train_command(found), detection_report(found)
-    assert value(command, "--test") is None
+    assert value(command, "--test") is None and value(command, "--val-split") == "0.1"
+    assert value(command, "--test-epochs") == "50"
     assert value(command, "--extension").startswith("voc,crop=320x240,")
     assert value(predict_command(found), "--model") == "run/my photos_epoch500_final.mdl"
     assert "move about one image in five to my photos/ImageSets/Main/test.txt" in report
