@@ -33,6 +33,7 @@ class Panel:
     lines: dict[str, str]  # {column: name in the legend}; the title names a single one
     from_zero: bool = False  # else logarithmic where the values ask for it
     spikes: bool = False  # may have values far above all others
+    named: bool = False  # a single line is named in the legend too
 
 
 CLASSIFIER_LINES = {"test_error": "top-1", "test_top5_error": "top-5"}
@@ -85,7 +86,7 @@ def panels_of(columns: Collection[str]) -> list[Panel]:
     parts = cost_parts(columns)
     if "sample_coverage" in columns:
         cost = Panel("Parts of the training cost", parts, spikes=True)
-        quality = Panel("Objects found (%)", DETECTOR_LINES, from_zero=True)
+        quality = Panel("Objects found (%)", DETECTOR_LINES, from_zero=True, named=True)
     else:
         cost = Panel("Training cost", {"cost": "sum"} | parts, spikes=True)
         quality = Panel("Test error (%)", CLASSIFIER_LINES, from_zero=True)
@@ -126,7 +127,7 @@ def _draw_panel(axes: Axes, panel: Panel, columns: Mapping[str, Sequence[float]]
     with_values = [name for name in panel.lines if any(points(columns, name)[1])]
     for name, label in panel.lines.items():
         epochs, values = points(columns, name)
-        label = label if len(with_values) > 1 else ""
+        label = label if panel.named or len(with_values) > 1 else ""
         if not values or (shown and not any(values)):  # top-5 errors of up to 5 classes are 0
             continue
         high = spikes(values) if panel.spikes else []
