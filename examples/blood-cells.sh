@@ -11,7 +11,7 @@ case ${1:-} in -*) sed -n '2,$s/^# \{0,1\}//p' "$0"; exit ;; esac
 cells=$(realpath "${1:?give the directory BCCD, which holds Annotations, ImageSets and JPEGImages}")
 dir=$(realpath -m "${2:-blood-cells}")
 cd "$(dirname "$0")/.."
-epochs=${EPOCHS:-200}
+epochs=${EPOCHS:-100}
 
 say() { printf '\n== %s\n' "$*"; }
 
