@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 
@@ -16,11 +17,12 @@ SPACING = 0.5  # neighbours are apart by this part of a side at most
 JITTER = 0.15  # of a side: largest shift, and logarithm of the largest change of a side
 
 
+@cache
 def prior_boxes(level_num: int) -> np.ndarray:
     """Return the boxes (K, 4) float32 of so many sizes, 0.9, 0.6, 0.4, 0.27 ... of the image.
 
     Of each size and shape they lie evenly, from border to border. K = 10, 35, 93, 242, 573, 1335
-    for 1 to 6 levels.
+    for 1 to 6 levels. The array is shared and cannot be written.
     """
     parts = [np.zeros((0, 4))]
     for level in range(level_num):
@@ -29,7 +31,9 @@ def prior_boxes(level_num: int) -> np.ndarray:
             width, height = min(side * math.sqrt(shape), 1), min(side / math.sqrt(shape), 1)
             x, y = np.meshgrid(_starts(width), _starts(height))
             parts.append(np.stack([x, y, x + width, y + height], axis=-1).reshape(-1, 4))
-    return np.concatenate(parts).astype(np.float32)
+    boxes = np.concatenate(parts).astype(np.float32)
+    boxes.flags.writeable = False
+    return boxes
 
 
 def jittered(box: np.ndarray, generator: np.random.Generator) -> np.ndarray:
