@@ -181,6 +181,17 @@ class DetectionSurvey:
         counts = sum(split.class_objects() for split in self.named(names))
         return dict(zip(self.class_labels, np.asarray(counts).tolist(), strict=True))
 
+    def only_in(self, here: Sequence[str], there: Sequence[str]) -> list[str]:
+        """Return the classes that have objects in splits ``here`` but not in those ``there``."""
+        other = self.class_objects(there)
+        counts = self.class_objects(here)
+        return [name for name, count in counts.items() if count and not other[name]]
+
+    @property
+    def testable(self) -> bool:
+        """Whether there are objects to test on, all of classes that are trained on."""
+        return bool(self.test) and not self.only_in(self.test, self.train)
+
     def leaks(self) -> list[tuple[str, str]]:
         """Return the files to test on that are trained on too, each with its like there."""
         known: dict[str, str] = {}

@@ -44,7 +44,7 @@ class DenetSparse(Layer):
         Real(0.0, 1.0), "IoU above which boxes form one cluster (1: none do)", 1.0
     )
     prior_levels: int = argument(
-        Integer(0, 8), "sizes of the fixed boxes that are samples too (4: 242 boxes)", 0
+        Integer(0, 8), "sizes of the prior boxes that are samples too (4: 242 boxes)", 0
     )
     sample_gt: bool = tag("G", "training does not add the true boxes", True)
     corner_max: int = setting(Integer(1, 65536), "corners of each type, the most likely", 1024)

@@ -14,15 +14,8 @@ from denet.dataset.decode import size_text
 from denet.dataset.detection_survey import DetectionSplit, DetectionSurvey, NamedBox
 from denet.detect.box import BOX_CAPACITY, area
 from denet.printable import printable
-from denet.report.detection_advice import (
-    SMALL_OBJECT,
-    hints,
-    network_size,
-    only_in,
-    predict_command,
-    sides_in_network,
-    train_command,
-)
+from denet.report.detection_advice import hints, predict_command, train_command
+from denet.report.detector_choice import SMALL_OBJECT, DetectorChoice, choose_detector
 from denet.report.survey_text import (
     class_rows,
     flat_images,
@@ -44,19 +37,21 @@ def detection_report(survey: DetectionSurvey, bf16: bool = False) -> str:
 
     ``bf16``: whether the processor computes in it.
     """
+    choice = choose_detector(survey)
     problems = [line for check in _CHECKS for line in check(survey)]
+    problems += _small(choice)
     images, objects = len(survey.sizes()), len(survey.objects()[0])
     parts = [
         f"{printable(survey.path)}: {images:,} images, {objects:,} objects in "
         f"{plural(survey.class_labels, 'class')}, --extension {survey.kind}, looked at in "
         f"{survey.seconds:.1f} s",
         "\n".join(_split_table(survey)),
-        "\n".join(_size_table(survey)),
+        "\n".join(_size_table(survey, choice)),
         "\n".join(_image_lines(survey)),
         "\n  ".join(["problems:", *problems]) if problems else "no problems found",
-        "\n".join(["start with:", *hints(survey, bf16)]),
-        train_command(survey, bf16),
-        predict_command(survey),
+        "\n".join(["start with:", *hints(survey, choice, bf16)]),
+        train_command(survey, choice, bf16),
+        predict_command(survey, choice),
     ]
     return "\n\n".join(parts)
 
@@ -102,10 +97,10 @@ def _class_column(split: DetectionSplit) -> dict[str, str]:
     return {name: f"{objects:,} in {images:,}" for name, objects, images in numbers if objects}
 
 
-def _size_table(survey: DetectionSurvey) -> Iterator[str]:
+def _size_table(survey: DetectionSurvey, choice: DetectorChoice) -> Iterator[str]:
     """Yield how large the objects of each class are, and at the size that a network sees."""
     boxes, classes, _ = survey.objects()
-    own, seen = np.sqrt(area(boxes)), sides_in_network(survey)
+    own, seen = np.sqrt(area(boxes)), choice.sides
     columns: list[dict[str, str]] = [{}, {}, {}, {}]
     for number in np.unique(classes):
         sides, small = own[classes == number], seen[classes == number]
@@ -113,7 +108,7 @@ def _size_table(survey: DetectionSurvey) -> Iterator[str]:
         for column, value in zip(columns, values, strict=True):
             column[survey.class_labels[number]] = f"{value:.0f}"
     counts = {name: count for name, count in _sums(survey).items() if count}
-    at_network = f"median at {size_text(network_size(survey))}"
+    at_network = f"median at {size_text(choice.size)}"
     yield from table(
         [
             ["pixels (root of the area)", "smallest", "median", "largest", at_network],
@@ -184,12 +179,11 @@ def _such(what: str, files: Sequence[str]) -> Iterator[str]:
         yield f"{what}: {len(files):,}, such as {printable(files[0])}"
 
 
-def _small(survey: DetectionSurvey) -> Iterator[str]:
-    side = float(np.median(sides_in_network(survey)))
-    if round(side) < SMALL_OBJECT:
+def _small(choice: DetectorChoice) -> Iterator[str]:
+    if round(choice.side) < SMALL_OBJECT:
         yield (
-            f"small objects: half of them have sides below {side:.0f} pixels at "
-            f"{size_text(network_size(survey))}: cut the images into parts"
+            f"small objects: half of them have sides below {choice.side:.0f} pixels at "
+            f"{size_text(choice.size)}: cut the images into parts"
         )
 
 
@@ -197,7 +191,7 @@ def _missing_classes(survey: DetectionSurvey) -> Iterator[str]:
     if not survey.test:
         return
     for here, there in ((survey.train, survey.test), (survey.test, survey.train)):
-        missing = only_in(survey, here, there)
+        missing = survey.only_in(here, there)
         if missing:
             out = "; --test is left out below" if here is survey.test else ""
             places, names = ", ".join(here), names_text(missing)
@@ -216,8 +210,8 @@ def _no_test(survey: DetectionSurvey) -> Iterator[str]:
         sets = os.path.join(survey.path, "ImageSets", "Main")
         how = f"{printable(sets)}/test.txt, a name a line without suffix, the others to train.txt"
     yield (
-        f"no test images with objects: --val-split of the command below holds some out; for a test "
-        f"that stays the same, move about one image in five to {how}"
+        "no test images with objects: for a test that stays the same, move about one image in "
+        f"five to {how}"
     )
 
 
@@ -250,7 +244,6 @@ _CHECKS: tuple[Callable[[DetectionSurvey], Iterator[str]], ...] = (
     _identical,
     _unlike_image,
     _unlike_told,
-    _small,
     _flat,
     _left_out,
 )

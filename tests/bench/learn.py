@@ -23,7 +23,6 @@ WITHOUT = (
     "--test-epochs",
     "--test",
     "--test-extension",
-    "--val-split",
     "--thread-num",
     "--output-prefix",
 )
@@ -64,6 +63,8 @@ def without(words: list[str], names: tuple[str, ...]) -> list[str]:
 def trained(directory: str, minutes: float, seed: int, core: int, more: list[str]) -> str:
     """Return the results of one training, in a line."""
     train, predict = printed_lines(directory)
+    if "--test" not in train:
+        sys.exit(f"{directory}: no images to test on: name them in ImageSets/Main/test.txt")
     with tempfile.TemporaryDirectory() as output:
         prefix = f"{output}/model"
         options = ["--minutes", f"{minutes:g}", "--seed", f"{seed}", "--thread-num", "1"]
@@ -76,7 +77,7 @@ def trained(directory: str, minutes: float, seed: int, core: int, more: list[str
         last = model.with_name("model_metrics.csv").read_text().splitlines()[-1]
         means = []
         tested = predict[predict.index("--extension") + 1]
-        view = "," + tested.split(",", 2)[2]
+        view = tested[tested.index(",crop=") :]
         splits = train[train.index("--extension") + 1].split(",crop=")[0]
         for extension in (tested, splits + view):
             options = ["--extension", extension, "--results", f"{output}/{len(means)}/x"]

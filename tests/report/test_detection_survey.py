@@ -11,10 +11,23 @@ from denet.dataset.base import BadSample
 from denet.dataset.boxes import Boxes
 from denet.dataset.detection_survey import DetectionSplit, DetectionSurvey
 from denet.model.desc import parse_desc
-from denet.report.detection_advice import hints, network_size, predict_command, train_command
+from denet.report import detection_advice
 from denet.report.detection_survey import detection_report
+from denet.report.detector_choice import choose_detector
 
 LABELS = ["cat", "dog"]
+
+
+def train_command(found, **options):
+    return detection_advice.train_command(found, choose_detector(found), **options)
+
+
+def predict_command(found):
+    return detection_advice.predict_command(found, choose_detector(found))
+
+
+def hints(found):
+    return list(detection_advice.hints(found, choose_detector(found)))
 
 
 def split(name, boxes, size=(640, 480), told=None, **options):
@@ -163,7 +176,7 @@ def test_commands_for_photos():
     ],
 )
 def test_network_size(size, side, wanted):
-    assert network_size(one(side, size=size)) == wanted
+    assert choose_detector(one(side, size=size)).size == wanted
 
 
 def test_given_crop_is_taken_where_the_network_can():
@@ -183,27 +196,50 @@ def test_images_of_other_shapes_are_tested_whole():
     assert value(command, "--extension").startswith("voc,train,crop=320x240,scale_mode=large,")
 
 
-@pytest.mark.parametrize("most, samples", [(1, 17), (30, 27), (33, 28), (68, 28), (500, 28)])
-def test_samples_follow_the_most_crowded_image(most, samples):
+@pytest.mark.parametrize("most, samples", [(1, 17), (30, 27), (68, 28), (500, 28)])
+def test_samples_follow_crowded_images(most, samples):
+    """242 prior boxes and 16 for each object: 722 fit into 27x27."""
     command = train_command(one(70, most=most))
     assert int(re.search(r"DNS\[5,(\d+),", command)[1]) == samples
 
 
+def test_one_crowded_image_of_many_does_not_count():
+    few, many = [(0, 0, 0, 70, 70)], [(0, 0, 0, 70, 70)] * 100
+    command = train_command(survey(split("train", [many] + [few] * 39)))
+    assert "DNS[5,17," in command
+
+
+def test_size_follows_each_object_in_its_own_image():
+    """Photos of few large objects do not make the small ones of other photos smaller."""
+    large = split("train", [[(0, 0, 0, 1000, 1000)]] * 11, (4000, 3000))
+    small = split("extra", [[(0, 0, 0, 60, 60)] * 10] * 10)
+    found = survey(large, small, train=["train", "extra"])
+    assert choose_detector(found).size == (320, 240)
+
+
+def test_head_is_as_wide_as_there_are_classes(monkeypatch):
+    assert "C.B[128,1] BNA C.B[128,1] BNA DND" in train_command(one(50))
+    found = one(50)
+    found.class_labels = [f"class {number}" for number in range(200)]
+    assert "C.B[256,1] BNA C.B[256,1] BNA DND" in train_command(found)
+
+
 @pytest.mark.parametrize(
     "images, epochs, warmup",
-    [(3, 500, "2"), (132, 454, "2"), (292, 205, "2"), (4000, 15, "1.5"), (30_000, 12, "1.2")],
+    [(3, 500, "50"), (132, 454, "5.9"), (292, 205, "2.7"), (4000, 15, "1.5"), (30_000, 12, "0.27")],
 )
 def test_epochs(images, epochs, warmup):
+    """2 epochs, but 100 to 1000 steps of 8 images, and a tenth of all."""
     command = train_command(one(50, images))
     assert value(command, "--epochs") == str(epochs)
     assert value(command, "--learn-warmup") == warmup
 
 
 @pytest.mark.parametrize("side, mosaic", [(63, False), (64, True), (300, True)])
-def test_mosaics_and_fixed_boxes_where_objects_are_not_small(side, mosaic):
+def test_mosaics_and_prior_boxes_where_objects_are_not_small(side, mosaic):
     """At 320x240, half of the size: from 32 pixels on."""
     found = one(side)
-    assert (",0,1,4]" in train_command(found)) == mosaic
+    assert (",4]" in train_command(found)) == mosaic
     assert value(train_command(found), "--extension").endswith(",mosaic=0.5") == mosaic
     assert any(line.startswith("(no mosaics") for line in hints(found)) != mosaic
 
@@ -218,14 +254,17 @@ def test_small_inputs_have_larger_batches():
     assert value(train_command(one(50, size=(128, 128))), "--batch-size") == "16"
 
 
-def test_without_test_set():
-    found = one(50, kind="voc", train=["all"])
+@pytest.mark.parametrize("images, share", [(19, None), (20, "0.5"), (50, "0.2"), (400, "0.1")])
+def test_without_test_set(images, share):
+    """Some are held out, ten at least: of fewer no precision can be told."""
+    found = one(50, images, train=["all"])
     found.splits[0].name = "all"
-    command, report = train_command(found), detection_report(found)
-    assert value(command, "--test") is None and value(command, "--val-split") == "0.1"
-    assert value(command, "--test-epochs") == "50"
-    assert value(command, "--extension").startswith("voc,crop=320x240,")
-    assert value(predict_command(found), "--model") == "run/my photos_epoch500_final.mdl"
+    train, predict, report = train_command(found), predict_command(found), detection_report(found)
+    assert value(train, "--test") is None and value(train, "--val-split") == share
+    assert (value(train, "--test-epochs") is None) == (share is None)
+    assert value(train, "--extension").startswith("voc,crop=320x240,")
+    assert value(predict, "--predict-mode") == "detect,image"  # no precision of trained images
+    assert any(line.startswith("(too few images") for line in hints(found)) == (share is None)
     assert "move about one image in five to my photos/ImageSets/Main/test.txt" in report
 
 
