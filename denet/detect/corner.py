@@ -70,14 +70,14 @@ def corner_points(cell: np.ndarray, corner_num: int) -> np.ndarray:
 def corner_target(
     box: np.ndarray, height: int, width: int, corner_num: int, spread: float = 0.0
 ) -> np.ndarray:
-    """Return a map (height, width, corner_num) float32: 1 at the corners of boxes (m, 4) on it.
+    """Return a map (height, width, corner_num) as ``box`` (m, 4): 1 at the corners of boxes on it.
 
     Cells beside a corner are 0, or with a ``spread`` exp(-(dx/w)^2 / 2 - (dy/h)^2 / 2) for corners
     dx and dy cells away, w and h being ``spread`` times the sides of the box, counted in cells
     (SHARPEST at least); of several corners the largest counts. (Law and Deng 2018,
     arXiv 1808.01244, section 3.2, where such cells count less as negative ones.)
     """
-    target = np.zeros((height, width, corner_num), np.float32)
+    target = np.zeros((height, width, corner_num), box.dtype)
     points = corner_points(box_cells(box, height, width), corner_num)
     on_map = np.asarray(((points >= 0) & (points < [width, height])).all(axis=2))
     x, y = points[on_map].T
@@ -90,22 +90,6 @@ def corner_target(
             near_y = np.exp(-(((np.arange(height)[:, None] - y) / h) ** 2) / 2)
             np.maximum(target, near_y[:, None] * near_x, out=target, casting="same_kind")
     return target
-
-
-def corner_targets(
-    shape: tuple[int, ...], box: np.ndarray, box_class: np.ndarray, spread: float = 0.0
-) -> np.ndarray:
-    """Return ``corner_target`` of each image: maps of this shape (n, height, width, corner_num).
-
-    box (n, M, 4), box_class (n, M), where -1 stands for no box.
-    """
-    _, height, width, corner_num = shape
-    return np.stack(
-        [
-            corner_target(each[known], height, width, corner_num, spread)
-            for each, known in zip(box, box_class >= 0, strict=True)
-        ]
-    )
 
 
 def box_log_odds(log_odds: np.ndarray, cell: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from denet.graph.initial import constant
 from denet.graph.op.conv import Conv
 from denet.graph.op.corner_cells import CornerCells
 from denet.graph.op.corner_cross_entropy import CornerCrossEntropy
+from denet.graph.op.corner_target import CornerTarget
 from denet.kind import FILTERS, Real
 from denet.layer.base import Layer, salt, true_boxes
 from denet.layer.convolution import convolve
@@ -45,17 +46,18 @@ class DenetCorner(Layer):
     def build(self, graph: Graph, x: Tensor) -> Tensor:
         if "corner" in graph.marks:
             raise DescriptionError("a network has one DNC; remove this one")
-        n, _, _, channels = x.shape
+        n, height, width, channels = x.shape
         corner_num = 5 if self.use_center else 4
         with graph.scope("corner"):
             weight = graph.parameter("weight", (corner_num, channels, 1, 1), constant(0.0), True)
             bias = graph.parameter("bias", (corner_num,), constant(START))
             corner: Tensor = graph.apply(Conv(bias=True, dtype="float32"), x, weight, bias)
         graph.marks["corner"] = corner
-        cost = CornerCrossEntropy(self.cost_factor, self.dropout, salt(graph), self.spread)
-        truth = true_boxes(graph, n)
-        graph.cost(graph.apply(cost, corner, *truth, name="corner"))
-        graph.ratio("corner_cells", graph.apply(CornerCells(self.spread), corner, *truth))
+        wanted = CornerTarget(height, width, corner_num, self.spread)
+        target: Tensor = graph.apply(wanted, *true_boxes(graph, n))
+        cost = CornerCrossEntropy(self.cost_factor, self.dropout, salt(graph))
+        graph.cost(graph.apply(cost, corner, target, name="corner"))
+        graph.ratio("corner_cells", graph.apply(CornerCells(), target))
         with graph.scope("sample"):
             return convolve(
                 graph, x, self.sample_feat, (1, 1), bias=True, weight_init=self.weight_init

@@ -23,6 +23,7 @@ from denet.graph.op.conv import Conv
 from denet.graph.op.corner_cells import CornerCells
 from denet.graph.op.corner_cross_entropy import CornerCrossEntropy
 from denet.graph.op.corner_search import CornerSearch
+from denet.graph.op.corner_target import CornerTarget
 from denet.graph.op.coverage import Coverage
 from denet.graph.op.crop import Crop
 from denet.graph.op.crop_mirror import CropMirror
@@ -114,6 +115,7 @@ DOMAINS = {
     "tiled": _tiled,
     "small": lambda rng, shape: _normal(rng, shape) * 2.0**-10,
     "positive": lambda rng, shape: _round_bfloat16(rng.uniform(0.5, 2, shape)),
+    "shares": lambda rng, shape: _round_bfloat16(rng.uniform(0, 1, shape)),
     "3 classes": lambda rng, shape: rng.integers(0, 3, shape),
     "boxes": _boxes,
     "2 classes or none": lambda rng, shape: rng.integers(-1, 2, shape),
@@ -173,10 +175,8 @@ def _head(name: str, op: Op, outputs: int, n: int = 2, side: int = 4, capacity: 
 
 
 def _corners(name: str, op: Op, logits: tuple[int, int, int, int], training: bool = True) -> Case:
-    truth = TensorType((logits[0], 6, 4), "float32"), TensorType((logits[0], 6), "int32")
-    types = TensorType(logits, "float32"), *(truth if isinstance(op, CornerCrossEntropy) else ())
-    domains = {1: "boxes", 2: "2 classes or none"}
-    return Case(f"{type(op).__name__} {name}", op, types, domains, training)
+    types = (TensorType(logits, "float32"),) * (1 + isinstance(op, CornerCrossEntropy))
+    return Case(f"{type(op).__name__} {name}", op, types, {1: "shares"}, training)
 
 
 def _inject(name: str, samples: int, training: bool = True) -> Case:
@@ -196,15 +196,9 @@ def _coverage(name: str, samples: int) -> Case:
     )
 
 
-def _corner_cells(name: str, shape: tuple[int, int, int, int], spread: float) -> Case:
-    n = shape[0]
-    types = (
-        TensorType(shape, "float32"),
-        TensorType((n, 6, 4), "float32"),
-        TensorType((n, 6), "int32"),
-    )
-    domains = {1: "boxes", 2: "2 classes or none"}
-    return Case(f"CornerCells {name}", CornerCells(spread), types, domains)
+def _corner_target(name: str, n: int, op: CornerTarget) -> Case:
+    types = TensorType((n, 6, 4), "float32"), TensorType((n, 6), "int32")
+    return Case(f"CornerTarget {name}", op, types, {0: "boxes", 1: "2 classes or none"})
 
 
 def _sparse(
@@ -304,9 +298,9 @@ HEADS = [
 SAMPLES = [
     _corners("plain", CornerCrossEntropy(2.0), (2, 5, 7, 4)),
     _corners("with centres", CornerCrossEntropy(), (1, 6, 4, 5)),
-    _corners("softened", CornerCrossEntropy(1.0, spread=0.2), (2, 6, 7, 5)),
-    _corner_cells("plain", (2, 5, 7, 4), 0.0),
-    _corner_cells("softened", (1, 6, 4, 5), 0.1),
+    _corner_target("plain", 2, CornerTarget(5, 7, 4)),
+    _corner_target("softened", 1, CornerTarget(6, 4, 5, 0.1)),
+    Case("CornerCells", CornerCells(), (TensorType((2, 5, 7, 4), "float32"),), {0: "shares"}),
     _corners("dropped", CornerCrossEntropy(1.0, 0.3, 5), (3, 5, 6, 5)),
     _corners(
         "plain", CornerSearch(3, 0.1, random_sample=0.3, salt=1, corner_max=1024), (3, 7, 5, 4)

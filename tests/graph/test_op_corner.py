@@ -13,6 +13,7 @@ from denet.graph.op.base import Run
 from denet.graph.op.corner_cells import CornerCells
 from denet.graph.op.corner_cross_entropy import CornerCrossEntropy
 from denet.graph.op.corner_search import CornerSearch
+from denet.graph.op.corner_target import CornerTarget
 from denet.graph.op.coverage import Coverage
 from denet.graph.op.inject_ground_truth import InjectGroundTruth
 from denet.graph.plan import Plan
@@ -33,10 +34,16 @@ def truth(*images, capacity=6):
     return box, box_class
 
 
-def cost_and_slope(op, logits, *targets, run=TRAIN):
-    (cost,), saved = op.forward(run, logits, *targets)
-    gradient, *others = op.backward(run, (None,) * 3, (None,), saved, (np.ones((), logits.dtype),))
-    assert others == [None, None]
+def wanted(shape, *boxes, spread=0.0):
+    ((target,), saved) = CornerTarget(*shape[1:], spread).forward(TRAIN, *boxes)
+    assert target.shape == shape and target.dtype == np.float32 and saved == ()
+    return target
+
+
+def cost_and_slope(op, logits, *boxes, run=TRAIN, spread=0.0):
+    (cost,), saved = op.forward(run, logits, wanted(logits.shape, *boxes, spread=spread))
+    gradient, none = op.backward(run, (None,) * 2, (None,), saved, (np.ones((), logits.dtype),))
+    assert none is None
     return cost, gradient
 
 
@@ -69,7 +76,7 @@ def test_cost_of_softened_targets():
     """t = exp(-1/2) beside a corner of a box of 4 cells at a spread of 1/4, P = 1/5 everywhere."""
     box = truth([(0, 0, 1, 1 / 4)])
     logits = np.full((1, 4, 4, 4), math.log(4) / 2)
-    cost, slope = cost_and_slope(CornerCrossEntropy(64, spread=0.25), logits, *box)
+    cost, slope = cost_and_slope(CornerCrossEntropy(64), logits, *box, spread=0.25)
     row = np.exp(-np.array([0, 1, 4, 9]) / 2)
     column = np.exp(-np.array([0, 1, 4, 9]) * 16 / 2)  # of 1 cell: SHARPEST
     target = column[:, None] * row
@@ -81,9 +88,9 @@ def test_cost_of_softened_targets():
 def test_cells_that_are_corners_are_counted():
     """Boxes of one row: of 4 cells and of 2; the second image has none."""
     box = truth([(0, 0, 1, 1 / 4), (0, 1 / 2, 1 / 2, 3 / 4)], [])
-    ((found,), saved) = CornerCells().forward(TRAIN, np.zeros((2, 4, 4, 5), np.float32), *box)
+    ((found,), saved) = CornerCells().forward(TRAIN, wanted((2, 4, 4, 5), *box))
     assert found.tolist() == [10, 2 * 16 * 5] and found.dtype == np.float32 and saved == ()
-    ((soft,), _) = CornerCells(0.25).forward(TRAIN, np.zeros((2, 4, 4, 4), np.float32), *box)
+    ((soft,), _) = CornerCells().forward(TRAIN, wanted((2, 4, 4, 4), *box, spread=0.25))
     assert 8 < soft[0] < 4 * (1 + 2 * np.exp(-0.5) + 2 * np.exp(-2)) * 2
 
 

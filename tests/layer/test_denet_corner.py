@@ -11,6 +11,7 @@ from denet.graph.graph import Graph
 from denet.graph.op.base import Run
 from denet.graph.op.corner_cross_entropy import CornerCrossEntropy
 from denet.graph.op.corner_search import CornerSearch
+from denet.graph.op.corner_target import CornerTarget
 from denet.graph.op.inject_ground_truth import InjectGroundTruth
 from denet.graph.plan import Plan
 from denet.layer.options import LayerOptions
@@ -72,6 +73,12 @@ def test_arguments_reach_the_ops():
     default = op(build("DNC DNS"), CornerSearch)
     assert (default.sample_num, default.corner_threshold, default.random_sample) == (4, 0.01, 0.1)
     assert (default.local_max, default.nms_threshold) == (0, 1.0)
+
+
+def test_targets_are_built_once():
+    graph = build("DNC[7,100,0,0.25] DNS")
+    target = op(graph, CornerTarget)
+    assert (target.height, target.width, target.corner_num, target.spread) == (8, 6, 4, 0.25)
 
 
 def test_the_tag_g_keeps_true_boxes_out():

@@ -10,6 +10,7 @@ import pytest
 
 from denet.graph.op.base import Run
 from denet.graph.op.corner_cross_entropy import CornerCrossEntropy
+from denet.graph.op.corner_target import CornerTarget
 from denet.train.advice import RULES, finds_little, fits_badly, overfits, prior_cost
 from denet.train.state import Metrics
 
@@ -32,11 +33,12 @@ def test_cost_of_knowing_the_share_alone(share: float, factor: float, cost: floa
 def test_that_cost_is_the_least_for_one_answer_everywhere() -> None:
     """One object in a map of 8x8: of 4 * 64 cells 4 are corners, P = 1/64 everywhere is best."""
     box = np.array([[[0.25, 0.25, 0.75, 0.75]]], np.float32)
+    (target,), _ = CornerTarget(8, 8, 4).forward(Run(True), box, np.zeros((1, 1), np.int32))
     costs = []
     for share in (1 / 80, 1 / 64, 1 / 50):
         logits = np.full((1, 8, 8, 4), -math.log(share / (1 - share)) / 2, np.float32)
         op = CornerCrossEntropy(20.0)
-        (cost,), _ = op.forward(Run(True), logits, box, np.zeros((1, 1), np.int32))
+        (cost,), _ = op.forward(Run(True), logits, target)
         costs.append(float(cost))
     assert costs[1] == pytest.approx(prior_cost(1 / 64, 20.0), rel=1e-6)
     assert costs[1] == min(costs)

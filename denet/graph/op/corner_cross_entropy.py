@@ -7,42 +7,35 @@ from typing import Any
 
 import numpy as np
 
-from denet.detect.corner import corner_targets
 from denet.graph.graph import TensorType
 from denet.graph.op.base import Arrays, GradientSaving, Run, Types, image
-from denet.graph.op.truth import check_truth
 
 
 @dataclass(frozen=True)
 class CornerCrossEntropy(GradientSaving):
     """cost = factor / (n height width k ln 2) sum of -t log P - (1 - t) log(1 - P).
 
-    Inputs: logits h (n, height, width, k) float32, box (n, M, 4), box class (n, M) int32, where -1
-    stands for no box. P = sigmoid(-2h), the second part of the softmax of (h, -h); t is 1 at the
-    corners of boxes and less beside them, by ``spread`` (corner_targets). In training each term is
-    dropped with probability ``dropout``, the others are divided by 1 - dropout; the draws of a
-    sample are a function of its key and ``salt``.
+    Inputs: logits h (n, height, width, k) float32, t of CornerTarget. P = sigmoid(-2h), the second
+    part of the softmax of (h, -h). In training each term is dropped with probability ``dropout``,
+    the others are divided by 1 - dropout; the draws of a sample are a function of its key and
+    ``salt``.
     gh = g factor / (n height width k ln 2) 2 (t - P), where it is not dropped.
     """
 
     factor: float = 1.0
     dropout: float = 0.0
     salt: int = 0
-    spread: float = 0.0
 
     def __post_init__(self) -> None:
         assert 0 <= self.dropout < 1, self.dropout
 
     def infer(self, *inputs: TensorType) -> Types:
-        logits, *truth = inputs
-        n, _, _, corner_num = image(logits)
-        assert corner_num in (4, 5) and logits.dtype == "float32", inputs
-        check_truth(n, *truth)
+        logits, target = inputs
+        assert image(logits) == target.shape and logits.dtype == "float32", inputs
         return super().infer(*inputs)
 
     def forward(self, run: Run, *inputs: Any) -> tuple[Arrays, Arrays]:
-        logits, box, box_class = inputs
-        target = corner_targets(logits.shape, box, box_class, self.spread)
+        logits, target = inputs
         weight = self._weight(run, logits)
         # -log P = softplus(2h) and -log(1 - P) = softplus(-2h)
         without, with_ = np.logaddexp(0, -2 * logits), np.logaddexp(0, 2 * logits)
