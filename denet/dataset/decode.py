@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import math
 import os
 import stat
 import threading
@@ -16,6 +15,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from denet.dataset.base import MAX_IMAGE_PIXELS
+from denet.dataset.shrink import shrunk
 from denet.memory import available_bytes, bytes_text
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _GREY_MODES = frozenset({"1", "L", "LA"})
 _ORIENTATION_SOURCES = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
 _LYING = frozenset({5, 6, 7, 8})  # EXIF orientations that exchange width and height
-_DRAFT = 2  # a JPEG is decoded at this times the wanted size or more, which keeps it sharp
 _PIXEL_BYTES = 8  # of the largest usual mode, four channels of 16 bits
 _FILE_BYTES = 1 << 26  # that any image file may have, for what is not pixels
 _MAX_SCANS = 100  # of a progressive JPEG, as libtiff has it; encoders write about ten
@@ -176,10 +175,9 @@ def decode_image(
     lying = _orientation(image) in _LYING
     if size and sorted(image.size) != sorted(size):  # before decoding what may be huge
         raise _FaultyImage("size", size_text(image.size[::-1] if lying else image.size))
-    if crop:  # a JPEG decodes much faster at 1/2, 1/4 or 1/8 of its size
-        width, height = crop[::-1] if lying else crop
-        image.draft(None, (_DRAFT * width, _DRAFT * height))
-    upright = _upright(image)
+    if crop:
+        shrunk(image, *(crop[::-1] if lying else crop))
+    upright = decode_pixels(image, upright=True)
     if size and upright.size != size:
         raise _FaultyImage("size", size_text(upright.size))
     return fit_image(upright, *crop) if crop else upright
@@ -204,7 +202,7 @@ def inspect_image(path: str, max_image_pixels: int = MAX_IMAGE_PIXELS) -> Findin
         image = _open_bytes(data, path, max_image_pixels)
         mode, turned = image.mode, _orientation(image) > 1
         size = image.size
-        upright = _upright(image)
+        upright = decode_pixels(image, upright=True)
         size = upright.size
     except Exception as error:  # a damaged file can make a decoder raise anything
         return Finding(*size, mode, turned, digest, False, reason(error))
@@ -289,15 +287,15 @@ def _orientation(image: PillowImage) -> int:
         return 1
 
 
-def _upright(image: PillowImage) -> PillowImage:
-    """Decode an image; return it upright and in mode L or RGB."""
+def decode_pixels(image: PillowImage, upright: bool = False) -> PillowImage:
+    """Decode an opened image; return it in mode L or RGB, as it is stored or ``upright``."""
     with _room.decoding(image):
         image.load()
-        if hasattr(image, "tag_v2") or _orientation(image) > 1:
+        if upright and (hasattr(image, "tag_v2") or _orientation(image) > 1):
             from PIL import ImageOps
 
             image = ImageOps.exif_transpose(image)
-        return _converted(image)
+        return image if image.mode in ("L", "RGB") else _convert(image)
 
 
 def decode_stored(image: PillowImage, width: float, height: float) -> tuple[PillowImage, float]:
@@ -307,25 +305,7 @@ def decode_stored(image: PillowImage, width: float, height: float) -> tuple[Pill
     where that keeps it sharp; the second value is by how much its sides have shrunk.
     """
     shrink = shrunk(image, width, height)
-    return decode_shrunk(image), shrink
-
-
-def shrunk(image: PillowImage, width: float, height: float) -> float:
-    """Have an opened image decoded as small as ``decode_stored`` does; return by how much."""
-    stored = image.width
-    found = image.draft(None, (math.ceil(_DRAFT * width), math.ceil(_DRAFT * height)))
-    return stored / found[1][2] if found else 1.0
-
-
-def decode_shrunk(image: PillowImage) -> PillowImage:
-    """Decode an image that ``shrunk`` has seen."""
-    with _room.decoding(image):
-        image.load()
-        return _converted(image)
-
-
-def _converted(image: PillowImage) -> PillowImage:
-    return image if image.mode in ("L", "RGB") else _convert(image)
+    return decode_pixels(image), shrink
 
 
 def _convert(image: PillowImage) -> PillowImage:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from denet.dataset.decode import decode_shrunk, shrunk
+from denet.dataset.decode import decode_pixels
+from denet.dataset.shrink import shrunk
 from denet.memory import available_bytes
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class KeptImages:
         kept = self._kept.get(place)
         if kept is not None:
             return kept, shrink
-        decoded = decode_shrunk(image)
+        decoded = decode_pixels(image)
         size = decoded.width * decoded.height * PIXEL_BYTES[decoded.mode]
         with self._lock:
             if place not in self._kept and size <= self._room:

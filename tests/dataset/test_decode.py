@@ -12,10 +12,12 @@ from PIL import Image, ImageOps
 from denet.dataset.decode import (
     decode_files,
     decode_image,
+    decode_stored,
     fit_image,
     image_suffixes,
     inspect_files,
     inspect_image,
+    open_image,
     reason,
 )
 from denet.dataset.decoder import Decoder
@@ -249,3 +251,16 @@ def test_same_digest_for_same_file(tmp_path):
 
 def test_reasons_are_one_line():
     assert reason(ValueError("a\nb")) == "a b" and reason(KeyError()) == "KeyError"
+
+
+@pytest.mark.parametrize(
+    ("wide", "high", "by"), [(300, 200, 1), (150, 100, 2), (75, 51, 2), (75, 50, 4), (1, 1, 8)]
+)
+def test_by_how_much_a_jpeg_shrinks(tmp_path, wide, high, by):
+    """600x400 pixels: twice the wanted size is left along both sides, an eighth at least."""
+    Image.new("RGB", (600, 400)).save(tmp_path / "1.jpg")
+    Image.new("RGB", (600, 400)).save(tmp_path / "1.png")
+    image, shrink = decode_stored(open_image(str(tmp_path / "1.jpg")), wide, high)
+    assert (shrink, image.size) == (by, (600 // by, 400 // by))
+    image, shrink = decode_stored(open_image(str(tmp_path / "1.png")), wide, high)
+    assert (shrink, image.size) == (1, (600, 400))
