@@ -144,11 +144,22 @@ def _own_items(path: str, splits: Sequence[str]) -> list[_Item]:
             f"voc: --extension: name the splits to use, such as voc,{names[0]}: "
             f"{place} has {', '.join(names[:10])}"
         )
-    if set(splits) <= set(folders):
+    if folders:
+        for split in splits:
+            _check_split(split, folders, os.path.abspath(path))
         parts = [_annotated_items(os.path.join(path, split)) for split in splits]
     else:
         parts = [_items(path, _split_ids(path, split)) for split in splits]
     return [item for part in parts for item in part]
+
+
+def _check_split(split: str, known: Sequence[str], place: str) -> None:
+    """Raise DataError unless there is a split of this name among those of a place."""
+    if split not in known:
+        raise DataError(
+            f"no split {split!r}{nearest_hint(split, [*known])}: {place} has "
+            f"{', '.join(known[:10])}: name one of these, or see the options in the README"
+        )
 
 
 def _annotated_items(folder: str) -> Iterator[_Item]:
@@ -203,13 +214,7 @@ def _split_ids(folder: str, split: str) -> list[str]:
     if not known:
         lists = f"ImageSets/Main/{split}.txt" if os.path.isdir(sets) else "ImageSets/Main"
         raise nothing_at(folder, lists)
-    if split not in known:
-        raise DataError(
-            f"no split {split!r}{nearest_hint(split, sorted(known))}: "
-            f"{os.path.abspath(sets)} has {', '.join(sorted(known)[:10])}: "
-            "name one of these, or a year's split such as 2007-trainval, or see the "
-            "options in the README"
-        )
+    _check_split(split, sorted(known), os.path.abspath(sets))
     return read_lines(os.path.join(sets, known[split]))
 
 

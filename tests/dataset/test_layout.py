@@ -128,8 +128,13 @@ def test_folders_that_are_splits(tmp_path):
         UsageError, match="name the splits to use, such as voc,Test: .*train, valid"
     ):
         ids("voc")
+    for wrong in ("voc,val", "voc,train,val"):
+        with pytest.raises(DataError, match="no split 'val' .did you mean 'valid'.*: name one of"):
+            ids(wrong)
+    with pytest.raises(DataError, match=f"no split 'dev': {tmp_path} has Test, test, train, valid"):
+        ids("voc,dev")
     with pytest.raises(DataError, match="give --extension voc,NAME with NAME one of Test, test"):
-        ids("voc,val")
+        ids("voc,2007-trainval")
     write_split(tmp_path, "own", ["x"])  # what is listed comes before folders
     assert voc.split_names(str(tmp_path)) == ["own"]
 
