@@ -211,7 +211,8 @@ def _without_bad(
             bad,
         )
     if bad:
-        log.warning("%s: %d images left out: %s", path, len(bad), listed(bad))
+        count = len(found.names)
+        log.warning("%s: %d of %d images left out: %s", path, len(bad), count, listed(bad))
     return good, bad
 
 

@@ -129,10 +129,17 @@ class Trainer:
         if not trained:
             raise UsageError("skip-layer-updates: every layer: leave at least one to train")
         share = "" if trained == count else f"{trained:,} of "
-        images, each = len(self._loader.dataset), self._loader.epoch_samples
+        dataset, each = self._loader.dataset, self._loader.epoch_samples
+        images = int(dataset.usable(range(len(dataset))).sum())
+        damaged = len(dataset) - images  # found since the set was opened, by who looked at pixels
         log.info(
-            "training %s%s parameters on %s images%s with %s in %s",
-            *(share, f"{count:,}", f"{images:,}"),
+            "training %s%s parameters on %s images%s%s with %s in %s",
+            *(
+                share,
+                f"{count:,}",
+                f"{images:,}",
+                f" ({damaged:,} damaged left out)" * (damaged > 0),
+            ),
             *(f", {each:,} of them in each epoch," * (each < images), backend, precision),
         )
 

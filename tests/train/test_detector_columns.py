@@ -196,6 +196,23 @@ def test_a_network_of_one_cost_has_the_total_alone(tmp_path: Path) -> None:
     ]
 
 
+def test_images_that_are_known_to_be_damaged_are_not_counted(
+    data: Path, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """One by its beginning, when the set is opened; one by its pixels, when statistics are made."""
+    photos = [data / f"JPEGImages/{number}.jpg" for number in (1, 3)]
+    photos[0].write_bytes(b"text")
+    photos[1].write_bytes(photos[1].read_bytes()[:-200])
+    with caplog.at_level(logging.INFO):
+        dataset = open_dataset(str(data), "voc,train,crop=16", on_bad_data="skip")
+        assert isinstance(dataset, DetectionDataset)
+        dataset.channel_statistics()
+        begin(tmp_path / "run", dataset)
+    assert f"{data}: 1 of 5 images left out: {photos[0]}" in caplog.text
+    assert f"damaged image left out: {photos[1]}" in caplog.text
+    assert "parameters on 3 images (1 damaged left out) with numpy" in caplog.text
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_a_resumed_run_tells_the_same(data: Path, tmp_path: Path) -> None:
     class Stopping(DetectionDataset):
