@@ -62,6 +62,12 @@ def overfits(rows: Sequence[Metrics], epochs: int, corner_factor: float) -> str:
 RULES: tuple[Rule, ...] = (finds_little, fits_badly, overfits)
 
 
+def spoken(rows: Sequence[Metrics], epochs: int, corner_factor: float) -> set[Rule]:
+    """Return the rules that have said something after any of these rows."""
+    ends = range(1, len(rows) + 1)
+    return {rule for rule in RULES if any(rule(rows[:end], epochs, corner_factor) for end in ends)}
+
+
 def prior_cost(share: float, factor: float) -> float:
     """Return the cost of corners for one who knows only the share of cells that are corners.
 

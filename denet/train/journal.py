@@ -10,12 +10,13 @@ import math
 import time
 from collections.abc import Sequence
 
+from denet.errors import DataError
 from denet.files import atomic_write
 from denet.report.curves import draw_curves
-from denet.report.metrics import cost_parts, write_metrics
+from denet.report.metrics import cost_parts, read_metrics, write_metrics
 from denet.report.plotting import MISSING, can_draw
 from denet.report.tensorboard import EventWriter
-from denet.train.advice import RULES, Rule
+from denet.train.advice import RULES, Rule, spoken
 from denet.train.checkpoint import RunFiles, optional
 from denet.train.progress import duration, speed_text
 from denet.train.settings import TrainSettings
@@ -31,7 +32,8 @@ WAIT_SECONDS = 5.0  # less than this is not
 class Journal:
     """The rows of PREFIX_metrics.csv, ``history``, and everything that is made of them.
 
-    ``settings`` may get other epochs before the first row.
+    ``settings`` may get other epochs before the first row. ``began`` are those that a resumed run
+    had so far: what it has been advised is not said again.
     """
 
     def __init__(
@@ -40,11 +42,14 @@ class Journal:
         settings: TrainSettings,
         history: Sequence[Metrics] = (),
         corner_factor: float = 0.0,
+        began: TrainSettings | None = None,
     ):
         self.history = list(history)
         self._corner_factor = corner_factor
-        self._advised: set[Rule] = set()
         self.settings, self._files = settings, files
+        self._advised: set[Rule] = set()
+        if began:
+            self._advised = spoken(self._told_rows(), began.epochs, corner_factor)
         self._drawn, self._warned = -math.inf, False
         self._events = EventWriter(files.events) if settings.tensorboard else None
         if not can_draw():
@@ -104,6 +109,16 @@ class Journal:
             if text and rule not in self._advised:
                 self._advised.add(rule)
                 log.warning("%s", text)
+
+    def _told_rows(self) -> Sequence[Metrics]:
+        """Return the rows that an earlier process has told, that of an epoch to repeat too."""
+        try:
+            columns = read_metrics(self._files.metrics)
+        except DataError:
+            return self.history
+        rows = zip(*columns.values(), strict=True)
+        told = [dict(zip(columns, row, strict=True)) for row in rows] if "epoch" in columns else []
+        return [*self.history, *told[len(self.history) :]]
 
     def _draw(self) -> None:
         with optional(self._files.curves), atomic_write(self._files.curves) as temporary:

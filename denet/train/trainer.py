@@ -117,7 +117,8 @@ class Trainer:
         if not state:
             self.files.check_new(settings.overwrite)
         history, factor = state.history if state else (), self._learner.corner_factor
-        self._journal = Journal(self.files, settings, history, factor)
+        began = state.settings if state else None
+        self._journal = Journal(self.files, settings, history, factor, began)
         (self.files.clear_leftovers if state else self.files.clear)()
         if state:
             log.info("resume: after %s, learn rate %.4g", self._place(), self._rate())

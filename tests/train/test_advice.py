@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,9 @@ from denet.graph.op.base import Run
 from denet.graph.op.corner_cross_entropy import CornerCrossEntropy
 from denet.graph.op.corner_target import CornerTarget
 from denet.train.advice import RULES, finds_little, fits_badly, overfits, prior_cost
+from denet.train.checkpoint import RunFiles
+from denet.train.journal import Journal
+from denet.train.settings import TrainSettings
 from denet.train.state import Metrics
 
 # share of corners, factor, cost in bits worked out by hand
@@ -137,3 +142,38 @@ def test_a_good_run_hears_nothing() -> None:
     )
     for end in range(1, 8):
         assert not [rule(rows[:end], 7, 20.0) for rule in RULES if rule(rows[:end], 7, 20.0)]
+
+
+@pytest.mark.parametrize(
+    ("kept", "table", "again"),
+    [(4, None, 0), (3, None, 0), (2, None, 1), (2, "", 1), (2, "cost\n1\n2\n3\n", 1), (2, ..., 0)],
+)
+def test_a_resumed_run_is_not_advised_twice(
+    kept: int,
+    table: str | None,
+    again: int,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The third of nine epochs warns; where the state holds only two, the table knows it."""
+    times = dict.fromkeys(("train_seconds", "wait_seconds", "test_seconds"), 1.0)
+    columns = {"cost": 3.0, "learn_rate": 0.1, "images_per_second": 9.0, "test_error": math.nan}
+    rows = history(4, **KNOWS_NOTHING, **columns, **times, train_error=math.nan)
+    files = RunFiles(tmp_path / "m")
+
+    def advice(journal: Journal, tell: list[Metrics]) -> int:
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            for row in tell:
+                journal.record(row)
+        return caplog.text.count("hardly learns where corners are")
+
+    settings = TrainSettings(epochs=9, output_prefix=str(tmp_path / "m"))
+    assert [advice(Journal(files, settings, (), 2.0), rows[:n]) for n in (2, 3, 4)] == [0, 1, 1]
+    if table is not ...:
+        files.metrics.unlink()
+        if table is not None:
+            files.metrics.write_text(table)
+    longer = TrainSettings(epochs=12, output_prefix=str(tmp_path / "m"))
+    resumed = Journal(files, longer, rows[:kept], 2.0, settings)
+    assert advice(resumed, rows[kept:] + history(4, **rows[0])) == again
