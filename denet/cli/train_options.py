@@ -79,8 +79,8 @@ LEARNING = (
     Option("epochs", "passes over the training set", COUNT, 30, metavar="N"),
     Option(
         "minutes",
-        "instead of --epochs: as many epochs as fit into so much time, tests and saves included; "
-        "the speed is measured once, at the start",
+        "instead of --epochs: as many epochs as fit into so much time, tests, saves and curves "
+        "included; the speed is measured once, at the start",
         POSITIVE,
         metavar="M",
     ),

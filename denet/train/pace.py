@@ -1,6 +1,6 @@
 """How long a training takes, from a few steps, a part of a test and a save that are not kept.
 
-pace = measure(learner, loader, tester, save, test_epochs=1, seconds=5.0)
+pace = measure(learner, loader, tester, write, test_epochs=1, seconds=5.0)
 pace.seconds(30), pace.epochs_within(600)
 """
 
@@ -13,9 +13,10 @@ from itertools import count
 from typing import NamedTuple
 
 from denet.dataset.loader import Batch, Loader
+from denet.train.journal import CURVE_SECONDS
 from denet.train.learner import Learner
 from denet.train.progress import duration, speed_text
-from denet.train.tester import Tester
+from denet.train.tester import Tester, TestPart
 
 UNTIMED_STEPS = 2  # in which kernels are prepared and memory is touched for the first time
 FEWEST_STEPS = 3  # that are timed
@@ -23,13 +24,24 @@ BUDGET_SHARE = 0.03  # of a training's time, to measure its pace
 MOST_SECONDS = 30.0  # more of it would not make the measure better
 
 
+class Written(NamedTuple):
+    """Seconds that it takes to write: what is saved after an epoch, a model, the curves."""
+
+    save: float
+    model: float
+    curves: float
+
+
 class Pace(NamedTuple):
-    """What one epoch, one test and one save take.
+    """What one epoch, one test, one save and one picture take.
 
     samples      images in an epoch
     speed        images trained in a second, loading included
-    test         seconds of a test, after every ``test_epochs`` epochs and the last; 0 = none
+    test         seconds of a test, after every ``test_epochs`` epochs and the last, and of saving
+                 the model where it is the best one; 0 = none
     save         seconds of the saves after an epoch
+    last         seconds of saving the final model
+    curves       seconds of drawing the curves, at the end and every CURVE_SECONDS
     """
 
     samples: int
@@ -37,16 +49,20 @@ class Pace(NamedTuple):
     test: float
     save: float
     test_epochs: int
+    last: float = 0.0
+    curves: float = 0.0
 
     def seconds(self, epochs: int) -> float:
         """Return how long a training of so many epochs takes."""
         tests = -(-epochs // self.test_epochs)
-        return epochs * (self.samples / self.speed + self.save) + tests * self.test
+        rest = epochs * (self.samples / self.speed + self.save) + tests * self.test + self.last
+        return rest + self.curves * min(epochs, 2 + rest // CURVE_SECONDS)
 
     def epochs_within(self, seconds: float) -> int:
         """Return the most epochs that take at most so long, and 1 where not even one does."""
-        epochs = max(1, int(seconds / self.seconds(self.test_epochs) * self.test_epochs))
-        while epochs > 1 and self.seconds(epochs) > seconds:  # a last test may be one more
+        least = self.samples / self.speed + self.save + self.test / self.test_epochs  # of an epoch
+        epochs = max(1, int(seconds / least))
+        while epochs > 1 and self.seconds(epochs) > seconds:
             epochs -= 1
         return epochs
 
@@ -56,7 +72,7 @@ class Pace(NamedTuple):
         unit = "epoch takes" if epochs == 1 else "epochs take"
         return (
             f"{epochs} {unit} about {duration(self.seconds(epochs))} at {speed_text(self.speed)}, "
-            f"{other:.0%} of it for tests and saves"
+            f"{other:.0%} of it for tests, saves and curves"
         )
 
 
@@ -64,23 +80,23 @@ def measure(
     learner: Learner,
     loader: Loader,
     tester: Tester | None,
-    save: Callable[[], None],
+    write: Callable[[], Written],
     test_epochs: int,
     seconds: float,
 ) -> Pace:
     """Return the pace of a training that has not begun, and leave it as it was.
 
-    ``save`` writes somewhere what is written after an epoch. Steps are timed for ``seconds``, and
-    a test for half of it; all of this takes longer where steps or tests are slow.
+    ``write`` writes somewhere what a training writes. Steps are timed for ``seconds``, and a test
+    for half of it; all of this takes longer where steps or tests are slow.
     """
     try:
         speed = _training_speed(learner, loader, seconds)
     finally:
         learner.restart()
-    test = _test_seconds(tester, seconds / 2) if tester else 0.0
-    start = time.perf_counter()
-    save()
-    return Pace(loader.epoch_samples, speed, test, time.perf_counter() - start, test_epochs)
+    test = sum(_test_seconds(part, seconds / 4) for part in tester.parts) if tester else 0.0
+    save, model, curves = write()
+    test += model if tester else 0.0
+    return Pace(loader.epoch_samples, speed, test, save, test_epochs, model, curves)
 
 
 def measuring_seconds(budget: float) -> float:
@@ -111,14 +127,14 @@ def _endless(loader: Loader) -> Generator[Batch, None, None]:
         yield from loader.epoch(epoch)
 
 
-def _test_seconds(tester: Tester, seconds: float) -> float:
-    """Return how long a test takes, from as many batches of it as fill ``seconds``."""
-    tester.result(most_batches=1)  # kernels are prepared
+def _test_seconds(part: TestPart, seconds: float) -> float:
+    """Return how long a part of a test takes, from as many of its batches as fill ``seconds``."""
+    part.run(1)  # kernels are prepared
     most = 1
     while True:
         start = time.perf_counter()
-        tester.result(most_batches=most)
+        part.run(most)
         taken = time.perf_counter() - start
-        if most >= tester.batch_num or taken >= seconds:
-            return taken * tester.batch_num / min(most, tester.batch_num)
+        if most >= part.batch_num or taken >= seconds:
+            return taken * part.batch_num / min(most, part.batch_num)
         most *= 4

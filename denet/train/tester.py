@@ -40,6 +40,13 @@ class Result(NamedTuple):
     report: str
 
 
+class TestPart(NamedTuple):
+    """A set that a test goes through: how many batches it has, ``run`` tests at most so many."""
+
+    batch_num: int
+    run: Callable[[int], object]
+
+
 class Tester:
     """Holds the prediction plans of ``model`` and the loader of the test set.
 
@@ -77,9 +84,12 @@ class Tester:
         return self._network.arena_bytes
 
     @property
-    def batch_num(self) -> int:
-        """Batches in a test."""
-        return len(self._loader)
+    def parts(self) -> list[TestPart]:
+        """What a test goes through: the test set, and training photos where they are tested."""
+        parts = [TestPart(len(self._loader), lambda most: self.result(most_batches=most))]
+        if photos := self._training_photos:
+            parts += [TestPart(len(photos), lambda most: self.train_error(most_batches=most))]
+        return parts
 
     def load(self, values: Mapping[str, np.ndarray]) -> None:
         """Take over the weights to test, plain float32 arrays by path."""

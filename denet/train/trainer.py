@@ -30,7 +30,7 @@ from denet.train.interrupt import HeldSignal, hold_signals
 from denet.train.journal import Journal
 from denet.train.learner import Learner
 from denet.train.memory import estimate
-from denet.train.pace import Pace, measure, measuring_seconds
+from denet.train.pace import Pace, Written, measure, measuring_seconds
 from denet.train.progress import duration, follow
 from denet.train.settings import TrainSettings
 from denet.train.state import Metrics, Position, State, dataset_record, write_state
@@ -166,7 +166,7 @@ class Trainer:
         """Return the pace of a training that has not begun, see pace.py; nothing changes by it."""
         with self._careful():
             return measure(
-                *(self._learner, self._loader, self._tester, self._save_aside),
+                *(self._learner, self._loader, self._tester, self._write_aside),
                 *(self.settings.test_epochs, seconds),
             )
 
@@ -258,7 +258,7 @@ class Trainer:
         return {
             "epoch": at.epoch + 1,
             "learn_rate": at.learn_rate,
-            "cost": at.cost / at.samples,
+            "cost": _mean(at.cost, at.samples),
             **{name: _mean(*at.columns.get(name, NOTHING)) for name in self._learner.columns},
             **dict.fromkeys(TESTED, math.nan),
             "images_per_second": at.samples / max(at.train_seconds, 1e-9),
@@ -294,6 +294,10 @@ class Trainer:
 
     def _save_state(self) -> None:
         """Take the weights into the model and write all that going on needs."""
+        self._write_state(self.files)
+        self._saved = time.monotonic()
+
+    def _write_state(self, files: RunFiles) -> None:
         values = self._learner.plan.values()
         for name, value in values.items():
             if not np.isfinite(value).all():
@@ -302,15 +306,19 @@ class Trainer:
                 )
         self.model.set_values(values)
         del values
-        write_state(self._state(), self.files.state)
-        self._saved = time.monotonic()
+        write_state(self._state(), files.state)
 
-    def _save_aside(self) -> None:
-        """Write what is written after an epoch, and drop it."""
+    def _write_aside(self) -> Written:
+        """Write what a training writes, and drop it; return how long that takes."""
         with self.files.scratch() as prefix:
             aside = RunFiles(prefix, self.settings.model_suffix)
-            write_state(self._state(), aside.state)
+            start = time.perf_counter()
+            self._write_state(aside)
+            middle = time.perf_counter()
             save_model(self.model, aside.epoch(1))
+            model = time.perf_counter() - middle
+            save = middle - start + (not self.settings.disable_intermediate) * model
+            return Written(save, model, self._journal.curves_seconds(aside, self._metrics()))
 
     def _state(self) -> State:
         return State(

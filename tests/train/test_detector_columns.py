@@ -213,6 +213,16 @@ def test_images_that_are_known_to_be_damaged_are_not_counted(
     assert "parameters on 3 images (1 damaged left out) with numpy" in caplog.text
 
 
+def test_training_photos_are_part_of_the_time_of_a_test(data: Path, tmp_path: Path) -> None:
+    """Three batches of the test set, two of the three training photos that are as many."""
+    photos = opened(data).part(np.arange(3))
+    settings = settings_of(tmp_path)
+    made = tester.Tester(detector(), opened(data), settings, NumpyBackend(), "f32", photos)
+    assert [part.batch_num for part in made.parts] == [3, 2]
+    alone = tester.Tester(detector(), opened(data), settings, NumpyBackend())
+    assert [part.batch_num for part in alone.parts] == [3]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_a_resumed_run_tells_the_same(data: Path, tmp_path: Path) -> None:
     class Stopping(DetectionDataset):

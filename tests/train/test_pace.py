@@ -10,6 +10,7 @@ import pytest
 from train.test_resume import SETTINGS, SignallingSet, begin, results, resume
 
 from denet.errors import UsageError
+from denet.report.plotting import can_draw
 from denet.train.pace import Pace, measuring_seconds
 from denet.train.state import read_state
 
@@ -32,10 +33,22 @@ def test_epochs_by_hand(seconds, epochs):
     assert PACE.epochs_within(seconds) == epochs
 
 
+# a final model, 0.25 s, and a picture, 1 s: at first, at the end and every 30 s
+WHOLE = PACE._replace(last=0.25, curves=1.0)
+
+
+@pytest.mark.parametrize(
+    "epochs, seconds", [(1, 4.75), (2, 8.25), (3, 10.75), (9, 27.75), (12, 37.25)]
+)
+def test_seconds_of_curves_and_final_model_by_hand(epochs, seconds):
+    assert WHOLE.seconds(epochs) == pytest.approx(seconds)
+    assert WHOLE.epochs_within(seconds) == epochs
+    assert WHOLE.epochs_within(seconds - 0.1) == max(1, epochs - 1)
+
+
 def test_text():
-    assert (
-        PACE.text(4) == "4 epochs take about 12.0 s at 50 images/s, 33% of it for tests and saves"
-    )
+    text = "4 epochs take about 12.0 s at 50 images/s, 33% of it for tests, saves and curves"
+    assert PACE.text(4) == text
     assert PACE.text(1).startswith("1 epoch takes about 3.5 s")
 
 
@@ -62,7 +75,8 @@ def test_measuring_leaves_no_trace(changes, tmp_path):
     before, files = everything(), sorted(tmp_path.iterdir())
     pace = run.measure(0.01)
     assert everything() == before and sorted(tmp_path.iterdir()) == files
-    assert pace.samples == 8 and min(pace.speed, pace.test, pace.save) > 0
+    assert pace.samples == 8 and min(pace.speed, pace.save) > 0
+    assert pace.test > pace.last > 0 and (pace.curves > 0) == can_draw()
 
 
 @pytest.mark.parametrize("changes", KINDS)
