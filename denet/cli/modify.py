@@ -105,11 +105,14 @@ def modify(options: argparse.Namespace) -> int:
     from denet.model.format import load_model, model_suffix, save_model, warn_of_2017
 
     parser().require(options, "input", "output")
-    model_suffix(options.output)
+    other = not options.input.endswith(model_suffix(options.output))
+    wanted = [change for key, change in changes(options) if getattr(options, key)]
+    if not wanted and not other:
+        names = ", ".join(f"--{option.name}" for option in CHANGES)
+        raise UsageError(f"nothing to change: give one or more of {names}")
     model = load_model(options.input)
-    for key, change in changes(options):
-        if getattr(options, key):
-            model = change(model)
+    for change in wanted:
+        model = change(model)
     save_model(model, options.output)
     warn_of_2017(model, options.output)
     log.info("%s: %s", options.output, model.text())

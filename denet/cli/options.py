@@ -187,6 +187,8 @@ def network(values: Namespace) -> Model:
     if values.model:
         from denet.model.format import load_model
 
+        if values.model_desc not in (None, DEFAULT_DESC):
+            raise UsageError("--model-desc: together with --model: choose one of the two")
         return load_model(values.model)
     from denet.model.model import Model, nameless
 

@@ -126,6 +126,10 @@ def predict(options: argparse.Namespace) -> int:
     if options.draw and not options.draw.lower().endswith(".png"):
         raise UsageError(f"--draw: {options.draw}: end the name in .png")
     mode, words = mode_words(options.predict_mode)
+    if options.font and not (options.draw or options.report or "image" in words):
+        raise UsageError(
+            "--font: nothing is drawn: give --draw or --report too, or --predict-mode detect,image"
+        )
     backend, precision = engine(options)
     model = load_model(options.model)
     subtract_mean(model, options.extension)

@@ -121,6 +121,8 @@ def train(options: argparse.Namespace) -> int:
             f"{nearest_hint(files.prefix.name, others)}, or all its options"
         )
     built.require(options, "train")
+    if not options.resume:  # the record of a run may hold what it never used
+        check_used(options)
     state = files.read_state() if options.resume else None
     if options.dry_run:
         return rehearse(options)
@@ -144,6 +146,25 @@ def train(options: argparse.Namespace) -> int:
         test_at_end(options, settings, last_test)
     tell(printable(str(files.directory)))
     return 0
+
+
+def check_used(options: argparse.Namespace) -> None:
+    """Raise UsageError for options that would change nothing."""
+    from denet.train.solver import SOLVERS
+
+    defaults = {option.key: option.default for option in (*DATA, *LEARNING)}
+    tested = options.test or options.val_split
+    if options.test_epochs != defaults["test_epochs"] and not tested:
+        raise UsageError("--test-epochs: without --test or --val-split: give one, or leave it out")
+    if options.test_extension and not options.test:
+        raise UsageError("--test-extension: without --test: give both, or leave it out")
+    count = len(SOLVERS[options.solver].averages)
+    if any(options.learn_momentum[count:]):
+        given = len(options.learn_momentum)
+        raise UsageError(
+            f"--learn-momentum: {given} given: {options.solver} needs {count}: leave the others "
+            "out, or choose another --solver"
+        )
 
 
 def rehearse(options: argparse.Namespace) -> int:

@@ -177,9 +177,9 @@ def test_modify_in_the_order_of_2017(trained: Path, command: Command) -> None:
 
 
 def test_modify_without_changes_converts(trained: Path, command: Command) -> None:
-    words = ["--input", "run/a_best.mdl", "--output", "copy.mdl"]
+    words = ["--input", "run/a_best.mdl", "--output", "copy.mdl.gz"]
     assert command("model-modify", *words).returncode == 0
-    assert load_model(trained / "copy.mdl").text() == "C[4,3] BN A P.A R"
+    assert load_model(trained / "copy.mdl.gz").text() == "C[4,3] BN A P.A R"
 
 
 def test_info_tells_shapes_and_parameters(command: Command) -> None:

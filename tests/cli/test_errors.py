@@ -42,6 +42,8 @@ def files(tmp_path: Path) -> Path:
 
 
 TRAIN = "model-train --backend numpy --quiet --model-desc P.A R --train train --test test --ext png"
+ALONE = "model-train --backend numpy --quiet --model-desc P.A R --train train --ext png"
+PREDICT = "model-predict --model good.mdl --input"
 DEEP = "--model-desc C[8] C[8] C[8] C[8] R"
 
 # command line, environment, exit code, words on stderr
@@ -85,6 +87,16 @@ CASES = [
     (f"{TRAIN} --output-prefix {'x' * 240}", {}, 3, "File name too long: give another"),
     (f"{TRAIN} {DEEP} --learn-rate 1e9", {}, 4, "diverged"),
     (f"{TRAIN} --skip-train", {}, 2, "--model is missing"),
+    (f"{ALONE} --test-epochs 2", {}, 2, "--test-epochs: without --test or --val-split: give one"),
+    (f"{ALONE} --test-extension jpg", {}, 2, "--test-extension: without --test: give both, or"),
+    (f"{ALONE} --val-split 0.2 --test-extension jpg", {}, 2, "--test-extension: without --test"),
+    (
+        f"{TRAIN} --learn-momentum 0.9 0.99",
+        {},
+        2,
+        "momentum: 2 given: nesterov needs 1: leave the others",
+    ),
+    (f"{PREDICT} train --font f.ttf", {}, 2, "--font: nothing is drawn: give --draw or --report"),
     (TRAIN, {"GPU": "0"}, 2, "GPU=0: "),
     ("model-predict --input train", {}, 2, "--model is missing"),
     ("model-predict --model good.mdl --input nowhere", {}, 3, "nowhere"),
@@ -102,6 +114,9 @@ CASES = [
     ("model-predict --model good.mdl --input train --draw x.png", {}, 2, "--draw: needs one image"),
     ("model-predict --model good.mdl --input train", {"GPU": "1"}, 2, "GPU=1: "),
     ("model-modify --input good.mdl", {}, 2, "--output is missing"),
+    ("model-modify --input good.mdl --output x.mdl", {}, 2, "nothing to change: give one or more"),
+    ("model-info --model good.mdl --model-desc R", {}, 2, "--model-desc: together with --model"),
+    ("model-bench --model good.mdl --model-desc R", {}, 2, "--model-desc: together with --model"),
     ("model-update-bn --model good.mdl --output x.mdl", {}, 2, "--input is missing"),
     ("model-update-bn --model good.mdl --output x.mdl --input train", {}, 2, "batch norm"),
     ("model-modify --input good.mdl --output x.mdl --image-size 65537 9", {}, 2, "from 1 to 65536"),
