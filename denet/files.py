@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,6 +31,38 @@ def make_directory(path: str | os.PathLike[str]) -> Path:
             f"cannot make the directory: {os.fspath(path)}: {reason}: give another"
         ) from None
     return Path(path)
+
+
+def prove_writable(directory: Path, name: str) -> None:
+    """Write a file and drop it in a directory, or in the nearest that there is above it.
+
+    ``name`` is as long as names there will be. Raises OSError.
+    """
+    directory = directory.absolute()
+    place = next(each for each in (directory, *directory.parents) if os.path.lexists(each))
+    if not place.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "not a directory", str(place))
+    with tempfile.NamedTemporaryFile(prefix=f".{name}.", suffix=".tmp", dir=place) as probe:
+        probe.write(b"\0")
+
+
+def check_writable(path: str | os.PathLike[str], makes_directory: bool = False) -> None:
+    """Raise DataError unless a file can be written there: told before the work that it is to hold.
+
+    With ``makes_directory`` the directory may be missing, and the path may be one.
+    """
+    target = Path(path)
+    if is_device(target):
+        return  # atomic_write tells it
+    try:
+        if target.is_dir() and not makes_directory:
+            raise IsADirectoryError(errno.EISDIR, "a directory: give a file")
+        if not os.path.lexists(target.parent) and not makes_directory:
+            raise FileNotFoundError(errno.ENOENT, f"no such directory: {target.parent}")
+        prove_writable(target if target.is_dir() else target.parent, target.name)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DataError(f"cannot write: {os.fspath(path)}: {reason}") from None
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from denet.cli.predict_classify import classify
 from denet.cli.predict_detect import WORDS, detect
 from denet.cli.predict_segment import segment
 from denet.errors import DataError, UsageError, nearest_hint
+from denet.files import check_writable
 from denet.kind import Choice
 
 if TYPE_CHECKING:
@@ -130,6 +131,10 @@ def predict(options: argparse.Namespace) -> int:
         raise UsageError(
             "--font: nothing is drawn: give --draw or --report too, or --predict-mode detect,image"
         )
+    if options.draw:
+        check_writable(options.draw)
+    if options.results:
+        check_writable(options.results, makes_directory=mode in ("segment", "detect"))
     backend, precision = engine(options)
     model = load_model(options.model)
     subtract_mean(model, options.extension)

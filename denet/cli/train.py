@@ -126,6 +126,7 @@ def train(options: argparse.Namespace) -> int:
     state = files.read_state() if options.resume else None
     if options.dry_run:
         return rehearse(options)
+    files.check_writable()
     if not state:
         files.check_new(options.overwrite)  # before all data is read
     try:

@@ -30,8 +30,10 @@ def model_and_training_set(
     """Return the model to train, read or new, and the training set opened for it."""
     from denet.model.format import load_model
     from denet.model.preprocessing import Preprocessing
+    from denet.model.selection import layer_numbers
 
     if state:
+        layer_numbers(state.model.layers, options.skip_layer_updates)
         subtract_mean(state.model, options.extension, settled=True)
         return state.model, open_training_set(options, state.model)
     if not options.model:
@@ -44,6 +46,8 @@ def model_and_training_set(
             "into a new network what fits"
         )
     source = load_model(options.model)
+    if "model_desc" not in options.typed or not options.init_partial:
+        layer_numbers(source.layers, options.skip_layer_updates)
     subtract_mean(source, options.extension)
     if options.normalise == "none" and source.preprocessing != Preprocessing():
         log.warning(
@@ -63,9 +67,11 @@ def new_model(
     from denet.model.desc import build_layers, parse_desc
     from denet.model.model import Model
     from denet.model.preprocessing import Preprocessing
+    from denet.model.selection import layer_numbers
 
     layers = layer_options(options)
-    build_layers(parse_desc(options.model_desc), layers)  # a wrong text ends before data is read
+    # what is wrong with the texts is told before data is read
+    layer_numbers(build_layers(parse_desc(options.model_desc), layers), options.skip_layer_updates)
     if options.normalise == "none" and not preprocessing and asks_for_mean(options.extension):
         raise UsageError(
             "--normalise none: together with subtract_mean of --extension: leave one of them out"

@@ -1,4 +1,4 @@
-"""Layers of a model chosen by words: numbers, ranges, paths and types."""
+"""Layers of a network chosen by words: numbers, ranges, paths and types."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import re
 from collections.abc import Sequence
 
 from denet.errors import UsageError, nearest_hint
-from denet.model.model import Model
+from denet.layer.base import Layer
 
 RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?", re.ASCII)
 
 
 def layer_numbers(
-    model: Model, words: Sequence[str], option: str = "skip-layer-updates"
+    layers: Sequence[Layer], words: Sequence[str], option: str = "skip-layer-updates"
 ) -> frozenset[int]:
     """Return the numbers, from 1, of the layers that any of the words of an option names.
 
@@ -20,12 +20,12 @@ def layer_numbers(
     type, "batchnorm", or of a symbol, "BN"; commas may join several. Raises UsageError for a word
     that names no layer.
     """
-    count = len(model.layers)
-    types = [layer.type_name for layer in model.layers]
+    count = len(layers)
+    types = [layer.type_name for layer in layers]
     named = {f"{number}.{name}": {number} for number, name in enumerate(types, 1)}
     for number, name in enumerate(types, 1):
         named.setdefault(name, set()).add(number)
-    for number, layer in enumerate(model.layers, 1):
+    for number, layer in enumerate(layers, 1):
         if layer.symbol:
             named.setdefault(layer.symbol, set()).add(number)
     chosen: set[int] = set()

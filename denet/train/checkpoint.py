@@ -13,7 +13,7 @@ from pathlib import Path
 
 import denet
 from denet.errors import DataError, UsageError
-from denet.files import atomic_text, is_device
+from denet.files import atomic_text, is_device, prove_writable
 from denet.model.format import FORMATS
 from denet.train.lock import Lock
 from denet.train.state import State, read_state
@@ -149,12 +149,14 @@ class RunFiles:
         """
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            # as long a name as a model has while it is written
-            name = f".{self.final(999).name}."
-            with tempfile.NamedTemporaryFile(
-                prefix=name, suffix=".tmp", dir=self.directory
-            ) as probe:
-                probe.write(b"\0")
+        except OSError as error:
+            raise self._unwritable(error) from error
+        self.check_writable()
+
+    def check_writable(self) -> None:
+        """Prove that the directory can be written, or made; nothing is left. Raises DataError."""
+        try:
+            prove_writable(self.directory, self.final(999).name)
         except OSError as error:
             raise self._unwritable(error) from error
 

@@ -53,7 +53,7 @@ class Learner:
         precision: str,
     ):
         self._model, self._settings = model, settings
-        self._frozen = layer_numbers(model, settings.skip_layer_updates)
+        self._frozen = layer_numbers(model.layers, settings.skip_layer_updates)
         graph = self._graph(1)
         self._factors = {cost.name: cost.factor for cost in graph.costs}
         self._cost_columns = cost_columns(list(self._factors))

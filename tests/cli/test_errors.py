@@ -43,6 +43,7 @@ def files(tmp_path: Path) -> Path:
 
 TRAIN = "model-train --backend numpy --quiet --model-desc P.A R --train train --test test --ext png"
 ALONE = "model-train --backend numpy --quiet --model-desc P.A R --train train --ext png"
+ABSENT = "model-train --backend numpy --quiet --model-desc P.A R --train nowhere"
 PREDICT = "model-predict --model good.mdl --input"
 DEEP = "--model-desc C[8] C[8] C[8] C[8] R"
 
@@ -96,6 +97,19 @@ CASES = [
         2,
         "momentum: 2 given: nesterov needs 1: leave the others",
     ),
+    (f"{ABSENT} --skip-layer-updates 9", {}, 2, "'9' names no layer: give numbers from 1 to 3"),
+    (f"{ABSENT} --model good.mdl --skip-layer-updates C", {}, 2, "'C' names no layer"),
+    (f"{ABSENT} --output-prefix broken.png/a", {}, 3, "broken.png: not a directory: give another"),
+    (f"{ABSENT} --output-prefix new/{'x' * 240}", {}, 3, "File name too long: give another"),
+    (
+        f"{PREDICT} nowhere --results broken.png/x",
+        {},
+        3,
+        "cannot write: broken.png/x: not a directory",
+    ),
+    (f"{PREDICT} nowhere --results new/x", {}, 3, "cannot write: new/x: no such directory: new"),
+    (f"{PREDICT} nowhere --draw broken.png/x.png", {}, 3, "x.png: not a directory"),
+    (f"{PREDICT} nowhere --results train", {}, 3, "cannot write: train: a directory: give a file"),
     (f"{PREDICT} train --font f.ttf", {}, 2, "--font: nothing is drawn: give --draw or --report"),
     (TRAIN, {"GPU": "0"}, 2, "GPU=0: "),
     ("model-predict --input train", {}, 2, "--model is missing"),

@@ -23,7 +23,7 @@ CHOSEN = [
 
 @pytest.mark.parametrize("words, numbers", CHOSEN)
 def test_words_name_layers(words, numbers):
-    assert layer_numbers(MODEL, words) == numbers
+    assert layer_numbers(MODEL.layers, words) == numbers
 
 
 WRONG = [
@@ -46,9 +46,9 @@ WRONG = [
 @pytest.mark.parametrize("word, message", WRONG, ids=[word[:9] for word, _ in WRONG])
 def test_a_word_that_names_no_layer_is_told(word, message):
     with pytest.raises(UsageError, match=f"^skip-layer-updates: .*{message}"):
-        layer_numbers(MODEL, ["1", word])
+        layer_numbers(MODEL.layers, ["1", word])
 
 
 def test_the_option_is_named():
     with pytest.raises(UsageError, match="^freeze: 'x'"):
-        layer_numbers(MODEL, ["x"], "freeze")
+        layer_numbers(MODEL.layers, ["x"], "freeze")
