@@ -16,7 +16,7 @@ from denet.dataset.loader import Batch, Loader
 from denet.train.journal import CURVE_SECONDS
 from denet.train.learner import Learner
 from denet.train.progress import duration, speed_text
-from denet.train.tester import Tester, TestPart
+from denet.train.tester import Part, Tester
 
 UNTIMED_STEPS = 2  # in which kernels are prepared and memory is touched for the first time
 FEWEST_STEPS = 3  # that are timed
@@ -127,14 +127,22 @@ def _endless(loader: Loader) -> Generator[Batch, None, None]:
         yield from loader.epoch(epoch)
 
 
-def _test_seconds(part: TestPart, seconds: float) -> float:
-    """Return how long a part of a test takes, from as many of its batches as fill ``seconds``."""
+def _test_seconds(part: Part, seconds: float) -> float:
+    """Return how long a part of a test takes, from as many of its batches as fill ``seconds``.
+
+    What any test takes, however short, is counted once.
+    """
     part.run(1)  # kernels are prepared
-    most = 1
-    while True:
-        start = time.perf_counter()
-        part.run(most)
-        taken = time.perf_counter() - start
-        if most >= part.batch_num or taken >= seconds:
-            return taken * part.batch_num / min(most, part.batch_num)
-        most *= 4
+    first, most = _seconds(part, 1), 1
+    taken = first
+    while most < part.batch_num and (most == 1 or taken < seconds):
+        most = min(2 * most, part.batch_num)
+        taken = _seconds(part, most)
+    each = max(0.0, taken - first) / max(1, most - 1)
+    return taken + each * (part.batch_num - most)
+
+
+def _seconds(part: Part, most: int) -> float:
+    start = time.perf_counter()
+    part.run(most)
+    return time.perf_counter() - start

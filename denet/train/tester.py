@@ -40,7 +40,7 @@ class Result(NamedTuple):
     report: str
 
 
-class TestPart(NamedTuple):
+class Part(NamedTuple):
     """A set that a test goes through: how many batches it has, ``run`` tests at most so many."""
 
     batch_num: int
@@ -84,11 +84,11 @@ class Tester:
         return self._network.arena_bytes
 
     @property
-    def parts(self) -> list[TestPart]:
+    def parts(self) -> list[Part]:
         """What a test goes through: the test set, and training photos where they are tested."""
-        parts = [TestPart(len(self._loader), lambda most: self.result(most_batches=most))]
+        parts = [Part(len(self._loader), lambda most: self.result(most_batches=most))]
         if photos := self._training_photos:
-            parts += [TestPart(len(photos), lambda most: self.train_error(most_batches=most))]
+            parts += [Part(len(photos), lambda most: self.train_error(most_batches=most))]
         return parts
 
     def load(self, values: Mapping[str, np.ndarray]) -> None:

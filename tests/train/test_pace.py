@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -11,8 +12,9 @@ from train.test_resume import SETTINGS, SignallingSet, begin, results, resume
 
 from denet.errors import UsageError
 from denet.report.plotting import can_draw
-from denet.train.pace import Pace, measuring_seconds
+from denet.train.pace import Pace, _test_seconds, measuring_seconds
 from denet.train.state import read_state
+from denet.train.tester import Part
 
 # an epoch takes 100 / 50 = 2 s and 0.5 s of saves; a test after epochs 3, 6, ... and the last 1 s
 PACE = Pace(samples=100, speed=50.0, test=1.0, save=0.5, test_epochs=3)
@@ -50,6 +52,14 @@ def test_text():
     text = "4 epochs take about 12.0 s at 50 images/s, 33% of it for tests, saves and curves"
     assert PACE.text(4) == text
     assert PACE.text(1).startswith("1 epoch takes about 3.5 s")
+
+
+@pytest.mark.parametrize("batches", [1, 3, 100])
+def test_what_any_test_takes_is_counted_once(batches):
+    """Half a second, and ten milliseconds for each batch."""
+    part = Part(batches, lambda most: time.sleep(0.5 + most / 100))
+    expected = 0.5 + batches / 100
+    assert expected <= _test_seconds(part, 0.1) + 0.3 and _test_seconds(part, 0.1) < 4 * expected
 
 
 def test_a_few_per_cent_are_for_measuring():
