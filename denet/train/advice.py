@@ -1,22 +1,26 @@
 """What the metrics of a detector's training say that goes wrong, with a remedy.
 
-Pure functions of the rows of PREFIX_metrics.csv so far: each returns a sentence, or "".
+Rules are pure functions of the rows of PREFIX_metrics.csv so far, of how many epochs there will be
+and of the cost factor of DNC: each returns a sentence, or "".
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 from denet.report.metrics import CORNER_CELLS
 from denet.train.state import Metrics
 
+LAST = 3  # epochs over which corners are looked at: one may be an exception
 FEWEST_EPOCHS = 3  # one or two tell nothing, those of a trial least of all
+LEAST_IMAGES = 2000  # corners, samples and answers take some hundred steps of any network
 FAIR_PART = 1 / 3  # of a run: warm-up is over, and most of the time is still to be saved
 # A corner that is known to lie in one of A cells costs A H(1/A), about log2(A) + log2(e) bits. To
 # pay a tenth less leaves much of the map: of 3072 cells with one corner some 1200.
 CORNERS_KNOWN = 0.1
-# The average precision can hardly be above the coverage of the samples: half is a low ceiling.
+# Samples of training hit less than those of prediction, as some are random; half is little still.
 # Coverage grows for as long as corners get sharper: 5 points in half the epochs are growth.
 COVERAGE, COVERAGE_GROWTH = 50.0, 5.0
 NOTHING = 0.05  # per cent of average precision: what is told as 0.0 or 0.1
@@ -28,11 +32,56 @@ GAP = 30.0  # points at the end; 15 are usual where photos are few
 Rule = Callable[[Sequence[Metrics], int, float], str]
 
 
-def finds_little(rows: Sequence[Metrics], epochs: int, corner_factor: float) -> str:
-    """Say which of the three steps of detection fails first: corners, samples or answers."""
-    if len(rows) < max(FEWEST_EPOCHS, epochs * FAIR_PART):
+def advice(
+    rows: Sequence[Metrics], epochs: int, corner_factor: float
+) -> Iterator[tuple[Rule, str]]:
+    """Yield the rules that speak after the last of these rows, each with its sentence.
+
+    Of the steps of detection, corners, samples and answers, only the first that fails is told.
+    """
+    for rules in STAGES:
+        spoken = ((rule, rule(rows, epochs, corner_factor)) for rule in rules)
+        yield from islice((each for each in spoken if each[1]), 1)
+
+
+def corners_unknown(rows: Sequence[Metrics], epochs: int, corner_factor: float) -> str:
+    """Say that no more than the number of corners is known of them."""
+    last = rows[-LAST:]
+    cost = _mean(last, "cost_corner")
+    prior = prior_cost(_mean(last, CORNER_CELLS) / 100, corner_factor)
+    if not (_late(rows, epochs) and cost > (1 - CORNERS_KNOWN) * prior > 0):
         return ""
-    return _corners_unknown(rows[-1], corner_factor) or _samples_miss(rows) or _all_wrong(rows[-1])
+    return (
+        f"the network hardly learns where corners are: they cost {cost:.3g}, and would cost "
+        f"{prior:.3g} if it knew their number alone: train longer, try another --learn-rate, a "
+        "larger cost factor of DNC (its second argument), or larger images (crop=)"
+    )
+
+
+def samples_miss(rows: Sequence[Metrics], epochs: int, corner_factor: float) -> str:
+    """Say that no sample hits most of the objects."""
+    coverage = [_value(row, "sample_coverage") for row in rows]
+    before = coverage[(len(coverage) - 1) // 2]  # half the epochs ago
+    low = coverage[-1] < COVERAGE and coverage[-1] < before + COVERAGE_GROWTH
+    if not (low and _late(rows, epochs)):
+        return ""
+    return (
+        f"samples hit {coverage[-1]:.0f}% of the objects, hardly more than before, and what no "
+        "sample hits cannot be found: raise the number of samples of DNS (its second argument), "
+        "lower its corner threshold or its share of random samples, or find corners on a finer map"
+    )
+
+
+def all_wrong(rows: Sequence[Metrics], epochs: int, corner_factor: float) -> str:
+    """Say that a detector finds nothing of the test."""
+    detects = not math.isnan(_value(rows[-1], "sample_coverage"))
+    wrong = detects and _value(rows[-1], "test_error") >= 100 - NOTHING
+    if not (wrong and _late(rows, epochs)):
+        return ""
+    return (
+        "no object of the test is found: its average precision is 0: compare its photos and "
+        "classes with those of training (model-info --data), try another --learn-rate"
+    )
 
 
 def fits_badly(rows: Sequence[Metrics], epochs: int, corner_factor: float) -> str:
@@ -55,17 +104,16 @@ def overfits(rows: Sequence[Metrics], epochs: int, corner_factor: float) -> str:
     )
     return what and (
         f"the network learns its training photos by heart: {what}: more photos, more augmentation "
-        "(crop_mode=denet, mosaic=0.5) or fewer --epochs help; the best model is kept"
+        "(crop_mode=denet, mosaic=0.5) or fewer --epochs help; --val-split chooses _best.mdl "
+        "without the test"
     )
 
 
-RULES: tuple[Rule, ...] = (finds_little, fits_badly, overfits)
-
-
-def spoken(rows: Sequence[Metrics], epochs: int, corner_factor: float) -> set[Rule]:
-    """Return the rules that have said something after any of these rows."""
-    ends = range(1, len(rows) + 1)
-    return {rule for rule in RULES if any(rule(rows[:end], epochs, corner_factor) for end in ends)}
+STAGES: tuple[tuple[Rule, ...], ...] = (
+    (corners_unknown, samples_miss, all_wrong),
+    (fits_badly,),
+    (overfits,),
+)
 
 
 def prior_cost(share: float, factor: float) -> float:
@@ -79,37 +127,10 @@ def prior_cost(share: float, factor: float) -> float:
     return -factor * (share * math.log2(share) + (1 - share) * math.log2(1 - share))
 
 
-def _corners_unknown(row: Metrics, corner_factor: float) -> str:
-    cost = _value(row, "cost_corner")
-    prior = prior_cost(_value(row, CORNER_CELLS) / 100, corner_factor)
-    if not cost > (1 - CORNERS_KNOWN) * prior > 0:
-        return ""
-    return (
-        f"the network hardly learns where corners are: they cost {cost:.3g}, and would cost "
-        f"{prior:.3g} if it knew their number alone: try another --learn-rate, a larger cost "
-        "factor of DNC (its second argument), or larger images (crop=)"
-    )
-
-
-def _samples_miss(rows: Sequence[Metrics]) -> str:
-    coverage = [_value(row, "sample_coverage") for row in rows]
-    before = coverage[(len(coverage) - 1) // 2]  # half the epochs ago
-    if not (coverage[-1] < COVERAGE and coverage[-1] < before + COVERAGE_GROWTH):
-        return ""
-    return (
-        f"samples hit {coverage[-1]:.0f}% of the objects, hardly more than before, and what no "
-        "sample hits cannot be found: raise the number of samples of DNS (its second argument), "
-        "lower its corner threshold, or find corners on a finer map"
-    )
-
-
-def _all_wrong(row: Metrics) -> str:
-    if not _value(row, "test_error") >= 100 - NOTHING:
-        return ""
-    return (
-        "no object of the test is found: its average precision is 0: compare its photos and "
-        "classes with those of training (model-info --data), try another --learn-rate"
-    )
+def _late(rows: Sequence[Metrics], epochs: int) -> bool:
+    """Whether enough of the run is over, and enough images were seen, to tell."""
+    images = sum(_value(row, "train_seconds") * _value(row, "images_per_second") for row in rows)
+    return len(rows) >= max(FEWEST_EPOCHS, epochs * FAIR_PART) and not images < LEAST_IMAGES
 
 
 def _falls(tests: Sequence[Metrics]) -> str:
@@ -134,6 +155,10 @@ def _gap(tests: Sequence[Metrics]) -> str:
     return (train - test >= GAP) * (
         f"their average precision is {train:.0f}%, that of the test {test:.0f}%"
     )
+
+
+def _mean(rows: Sequence[Metrics], name: str) -> float:
+    return sum(_value(row, name) for row in rows) / len(rows)
 
 
 def _value(row: Metrics, name: str) -> float:

@@ -16,7 +16,7 @@ from denet.report.curves import draw_curves
 from denet.report.metrics import cost_parts, read_metrics, write_metrics
 from denet.report.plotting import MISSING, can_draw
 from denet.report.tensorboard import EventWriter
-from denet.train.advice import RULES, Rule, spoken
+from denet.train.advice import Rule, advice
 from denet.train.checkpoint import RunFiles, optional
 from denet.train.progress import duration, speed_text
 from denet.train.settings import TrainSettings
@@ -47,9 +47,12 @@ class Journal:
         self.history = list(history)
         self._corner_factor = corner_factor
         self.settings, self._files = settings, files
-        self._advised: set[Rule] = set()
-        if began:
-            self._advised = spoken(self._told_rows(), began.epochs, corner_factor)
+        told = self._told_rows() if began else []
+        self._advised: set[Rule] = {
+            rule
+            for end in range(len(told))
+            for rule, _ in advice(told[: end + 1], began.epochs if began else 0, corner_factor)
+        }
         self._drawn, self._warned = -math.inf, False
         self._events = EventWriter(files.events) if settings.tensorboard else None
         if not can_draw():
@@ -117,9 +120,8 @@ class Journal:
 
     def _advise(self) -> None:
         """Warn of what goes wrong, of each kind once."""
-        for rule in RULES:
-            text = rule(self.history, self.settings.epochs, self._corner_factor)
-            if text and rule not in self._advised:
+        for rule, text in advice(self.history, self.settings.epochs, self._corner_factor):
+            if rule not in self._advised:
                 self._advised.add(rule)
                 log.warning("%s", text)
 

@@ -27,6 +27,7 @@ from denet.train.settings import TrainSettings
 log = logging.getLogger(__name__)
 
 TRAINING_PHOTOS = 100  # at most, that a detector is tested on beside the test set
+FEWEST_PHOTOS = 30  # at least: of three, one object would decide
 
 
 class Result(NamedTuple):
@@ -51,7 +52,8 @@ class Tester:
     """Holds the prediction plans of ``model`` and the loader of the test set.
 
     A detector is also tested on images of ``train_set``, drawn once by the seed: as many as the
-    test set has, TRAINING_PHOTOS at most. Raises DataError for a dataset that does not fit.
+    test set has, from FEWEST_PHOTOS to TRAINING_PHOTOS. Raises DataError for a dataset that does
+    not fit.
     """
 
     def __init__(
@@ -74,8 +76,9 @@ class Tester:
         self._loader = self._network.loader(test_set, settings.thread_num)
         self._training_photos: Loader | None = None
         if isinstance(train_set, DetectionDataset) and detects(model):
-            count = min(len(test_set), len(train_set), TRAINING_PHOTOS)
-            photos = train_set.part(first_shuffled(settings.seed, len(train_set), count))
+            known, tested = len(train_set.image_names), len(test_set.image_names)
+            count = min(known, max(tested, FEWEST_PHOTOS), TRAINING_PHOTOS)
+            photos = train_set.part(first_shuffled(settings.seed, known, count))
             self._training_photos = self._network.loader(photos, settings.thread_num)
 
     @property

@@ -13,7 +13,15 @@ import pytest
 from denet.graph.op.base import Run
 from denet.graph.op.corner_cross_entropy import CornerCrossEntropy
 from denet.graph.op.corner_target import CornerTarget
-from denet.train.advice import RULES, finds_little, fits_badly, overfits, prior_cost
+from denet.train.advice import (
+    advice,
+    all_wrong,
+    corners_unknown,
+    fits_badly,
+    overfits,
+    prior_cost,
+    samples_miss,
+)
 from denet.train.checkpoint import RunFiles
 from denet.train.journal import Journal
 from denet.train.settings import TrainSettings
@@ -62,6 +70,8 @@ def history(epochs: int, **columns: float | list[float]) -> list[Metrics]:
 KNOWS_NOTHING = {"cost_corner": 1.47, "corner_cells": 25.0, "sample_coverage": 10.0}
 KNOWS_LITTLE = KNOWS_NOTHING | {"cost_corner": 1.45}
 
+SOME_STEPS = {"images_per_second": 199.0, "train_seconds": 1.0}  # 1990 images in ten epochs
+
 FINDS = [
     (10, 30, KNOWS_NOTHING, "they cost 1.47, and would cost 1.62 if it knew their number alone"),
     (9, 30, KNOWS_NOTHING, ""),  # not yet a third
@@ -73,7 +83,10 @@ FINDS = [
     (10, 30, KNOWS_LITTLE | {"sample_coverage": 60.0, "test_error": 99.97}, "no object of the"),
     (10, 30, KNOWS_LITTLE | {"sample_coverage": 60.0, "test_error": 99.9}, ""),
     (10, 30, KNOWS_LITTLE | {"sample_coverage": math.nan, "test_error": math.nan}, ""),
-    (10, 30, {"cost": 2.3, "test_error": 90.0}, ""),  # a classifier
+    (10, 30, KNOWS_NOTHING | SOME_STEPS, ""),
+    (10, 30, KNOWS_NOTHING | SOME_STEPS | {"train_seconds": 2.0}, "where corners are"),
+    (10, 30, KNOWS_NOTHING | {"cost_corner": [9.0] * 7 + [1.45, 1.47, 1.45]}, "samples hit"),
+    (10, 30, {"cost": 2.3, "test_error": 100.0}, ""),  # a classifier
 ]
 
 
@@ -81,7 +94,7 @@ FINDS = [
 def test_what_finds_little(
     epochs: int, of: int, columns: dict[str, float | list[float]], words: str
 ) -> None:
-    text = finds_little(history(epochs, **columns), of, 2.0)
+    text = "".join(text for _, text in advice(history(epochs, **columns), of, 2.0))
     assert words in text and bool(text) == bool(words)
 
 
@@ -141,7 +154,24 @@ def test_a_good_run_hears_nothing() -> None:
         train_error=[87.0, 74.3, 64.8, 56.8, 52.5, 45.8, 42.2],
     )
     for end in range(1, 8):
-        assert not [rule(rows[:end], 7, 20.0) for rule in RULES if rule(rows[:end], 7, 20.0)]
+        assert not list(advice(rows[:end], 7, 20.0))
+
+
+def test_each_step_that_fails_is_told_when_it_is_the_first() -> None:
+    """Corners are learned from epoch 12 on, samples hit from 20 on; the test stays at nothing."""
+    rows = history(
+        29,
+        cost_corner=[1.5] * 11 + [1.2] * 18,
+        corner_cells=25.0,
+        sample_coverage=[10.0] * 19 + [90.0] * 10,
+        test_error=100.0,
+    )
+    told: dict[object, int] = {}
+    for end in range(1, 30):
+        for rule, _ in advice(rows[:end], 30, 2.0):
+            told.setdefault(rule, end)
+    # the cost of three epochs: 1.3 at epoch 13 is below 1.4603, 1.4 at epoch 12 too
+    assert told == {corners_unknown: 10, samples_miss: 12, all_wrong: 20}
 
 
 @pytest.mark.parametrize(
@@ -157,11 +187,11 @@ def test_a_resumed_run_is_not_advised_twice(
 ) -> None:
     """The third of nine epochs warns; where the state holds only two, the table knows it."""
     times = dict.fromkeys(("train_seconds", "wait_seconds", "test_seconds"), 1.0)
-    columns = {"cost": 3.0, "learn_rate": 0.1, "images_per_second": 9.0, "test_error": math.nan}
+    columns = {"cost": 3.0, "learn_rate": 0.1, "images_per_second": 900.0, "test_error": math.nan}
     rows = history(4, **KNOWS_NOTHING, **columns, **times, train_error=math.nan)
     files = RunFiles(tmp_path / "m")
 
-    def advice(journal: Journal, tell: list[Metrics]) -> int:
+    def told(journal: Journal, tell: list[Metrics]) -> int:
         caplog.clear()
         with caplog.at_level(logging.WARNING):
             for row in tell:
@@ -169,11 +199,11 @@ def test_a_resumed_run_is_not_advised_twice(
         return caplog.text.count("hardly learns where corners are")
 
     settings = TrainSettings(epochs=9, output_prefix=str(tmp_path / "m"))
-    assert [advice(Journal(files, settings, (), 2.0), rows[:n]) for n in (2, 3, 4)] == [0, 1, 1]
+    assert [told(Journal(files, settings, (), 2.0), rows[:n]) for n in (2, 3, 4)] == [0, 1, 1]
     if table is not ...:
         files.metrics.unlink()
         if table is not None:
             files.metrics.write_text(table)
     longer = TrainSettings(epochs=12, output_prefix=str(tmp_path / "m"))
     resumed = Journal(files, longer, rows[:kept], 2.0, settings)
-    assert advice(resumed, rows[kept:] + history(4, **rows[0])) == again
+    assert told(resumed, rows[kept:] + history(4, **rows[0])) == again

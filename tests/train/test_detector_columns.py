@@ -148,7 +148,10 @@ def test_training_photos_are_tested_as_prediction_sees_them(
         assert f"test error {error} (training photos {error})" in caplog.text
 
 
-def test_as_many_training_photos_as_the_test_has(data: Path, tmp_path: Path) -> None:
+def test_as_many_training_photos_as_the_test_has(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of five photos: two, as the test has; three, where that is the least; all of five."""
     few = opened(data).part(np.array([0, 3]))
 
     def photos(seed: int) -> list[str]:
@@ -157,9 +160,12 @@ def test_as_many_training_photos_as_the_test_has(data: Path, tmp_path: Path) -> 
         assert made._training_photos
         return list(made._training_photos.dataset.names)
 
-    drawn = [photos(seed) for seed in range(6)]
-    assert {len(set(names)) for names in drawn} == {2}
-    assert photos(3) == drawn[3] and len(set(map(tuple, drawn))) > 1
+    assert len(set(photos(0))) == 5
+    for least, count in ((1, 2), (3, 3)):
+        monkeypatch.setattr(tester, "FEWEST_PHOTOS", least)
+        drawn = [photos(seed) for seed in range(6)]
+        assert {len(set(names)) for names in drawn} == {count}
+        assert photos(3) == drawn[3] and len(set(map(tuple, drawn))) > 1
 
 
 def test_one_class_is_enough_for_a_detector(

@@ -60,8 +60,8 @@ class CornerSearch(Op):
                 corner_max=self.corner_max,
             )
             if run.training:
-                found = with_random(found, places, self.random_sample, generators[index])
                 boxes = jittered(prior, generators[index])
+                found = with_random(found, places, self.random_sample, generators[index])
             boxes = np.concatenate([boxes, found])
             sample[index, : len(boxes)] = boxes
             count[index] = len(boxes)
