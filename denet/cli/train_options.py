@@ -80,7 +80,8 @@ LEARNING = (
     Option(
         "minutes",
         "instead of --epochs: as many epochs as fit into so much time, tests, saves and curves "
-        "included; the speed is measured once, at the start",
+        "included, but for the test beside --val-split, which comes last; the speed is measured "
+        "once, at the start",
         POSITIVE,
         metavar="M",
     ),

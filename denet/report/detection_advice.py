@@ -27,6 +27,8 @@ _NETWORKS = {
 _DETECTOR = """DNC.C[48,10] DNS[5,{samples},0.01,0.5,0,1,{levels}]
         C.B[{head},1] BNA C.B[{head},1] BNA DND[0.5,1,10]"""
 
+_TEST_EPOCHS = 10  # between tests at most: enough of them where --minutes leave few epochs
+
 
 def train_command(survey: DetectionSurvey, choice: DetectorChoice, bf16: bool = False) -> str:
     """Return a model-train command line that runs as it stands, in several lines."""
@@ -88,7 +90,7 @@ def hints(survey: DetectionSurvey, choice: DetectorChoice, bf16: bool = False) -
     yield f"({samples}x{samples} samples: {priors}{samples**2 - prior} boxes between corners)"
     yield (
         f"({choice.epochs} epochs of {images} images: --dry-run tells how long they take, "
-        "--minutes 10 instead of --epochs takes that time)"
+        "--minutes 10 instead of --epochs takes that time, and names the model by its epochs)"
     )
     if choice.mosaic:
         yield "(mosaic: half of the samples show four images, which makes much of few)"
@@ -115,7 +117,7 @@ def _which_model(survey: DetectionSurvey, choice: DetectorChoice) -> str:
 
 def _test(survey: DetectionSurvey, choice: DetectorChoice) -> list[str]:
     """Return the options of the test, a line or none."""
-    every = f"--test-epochs {max(1, choice.epochs // 10)}"
+    every = f"--test-epochs {min(max(choice.epochs // 10, 1), _TEST_EPOCHS)}"
     if survey.testable:
         extension = _extension(survey, choice, survey.test)
         return [f"--test {word(survey.path)} --test-extension {extension} {every}"]

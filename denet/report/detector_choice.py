@@ -23,8 +23,7 @@ _SAMPLE_NUM = (12, 28)  # along each side; 28 instead of 22 take a tenth of a st
 _HEAD = 128  # channels that tell classes and boxes apart, more where there are more classes
 _SEEN = 60_000  # images of all epochs together: learning rates of adamw have fallen slowly enough
 _EPOCHS = (12, 500)  # at least and at most
-_WARMUP = 2  # epochs, within these steps: adamw averages squares of gradients over a thousand
-_WARMUP_STEPS = (100, 1000)
+_WARMUP, _WARMUP_STEPS = 2, 1000  # epochs, and steps of them at most: as adamw averages over
 _SMALL_INPUT = 160 * 160  # pixels, up to which batches are larger, to occupy the processor
 _HELD_OUT, _HELD_OUT_IMAGES = 0.1, 10  # of the images where there are none to test on, at least
 
@@ -75,7 +74,6 @@ def choose_detector(survey: DetectionSurvey) -> DetectorChoice:
     batch_size = 16 if math.prod(size) <= _SMALL_INPUT else 8
     epochs = int(np.clip(_SEEN // count, *_EPOCHS))
     steps = math.ceil(count / batch_size)
-    warmup = float(np.clip(_WARMUP * steps, *_WARMUP_STEPS)) / steps
     held_out = max(_HELD_OUT, _HELD_OUT_IMAGES / count)
     return DetectorChoice(
         size,
@@ -87,7 +85,7 @@ def choose_detector(survey: DetectionSurvey) -> DetectorChoice:
         mosaic,
         batch_size,
         epochs,
-        min(warmup, epochs / 10),
+        min(_WARMUP, _WARMUP_STEPS / steps, epochs / 10),
         held_out if held_out <= 0.5 else 0.0,
     )
 
