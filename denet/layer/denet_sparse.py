@@ -24,8 +24,9 @@ class DenetSparse(Layer):
     A cell holds the features at a grid of points over its box, row by row, then the box's height
     and width. Training takes part of the boxes at random and shows the true boxes too. Where fewer
     are found, prediction says nothing of the cells that are left over. With prior_levels the first
-    cells are fixed boxes of so many sizes all over the image, so that what has no corners that
-    a network could learn is found too.
+    cells are prior boxes of so many sizes all over the image, so that what has no corners that
+    a network could learn is found too. Boxes of neighbouring corners show one object: local_max
+    has the places hold more objects, DNS.P has training see such boxes all the same.
     """
 
     symbol = "DNS"
@@ -47,6 +48,7 @@ class DenetSparse(Layer):
         Integer(0, 8), "sizes of the prior boxes that are samples too (4: 242 boxes)", 0
     )
     sample_gt: bool = tag("G", "training does not add the true boxes", True)
+    distinct_in_prediction: bool = tag("P", "local_max and nms_threshold hold in prediction only")
     corner_max: int = setting(Integer(1, 65536), "corners of each type, the most likely", 1024)
 
     def __post_init__(self) -> None:
@@ -69,6 +71,7 @@ class DenetSparse(Layer):
             self.random_sample,
             salt(graph),
             self.prior_levels,
+            self.distinct_in_prediction,
             corner_max=self.corner_max,
         )
         sample, count = graph.apply(search, graph.marks["corner"])

@@ -24,7 +24,7 @@ _NETWORKS = {
         nRSN.O[3,128,3,2] DC.B[64,3,2] BNA SKIP[1] C.B[64,3] BNA
         DC.B[32,3,2] BNA SKIP[0] C.B[64,3] BNA""",
 }
-_DETECTOR = """DNC.C[48,10] DNS[5,{samples},0.01,0.5,0,1,{levels}]
+_DETECTOR = """DNC.C[48,10] DNS.P[5,{samples},0.01,0.5,1,1,{levels}]
         C.B[{head},1] BNA C.B[{head},1] BNA DND[0.5,1,10]"""
 
 _TEST_EPOCHS = 10  # between tests at most: enough of them where --minutes leave few epochs

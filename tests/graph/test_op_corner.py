@@ -206,6 +206,18 @@ def test_prior_boxes_come_first_and_take_their_places_from_the_corners():
     np.testing.assert_array_equal(nothing[0], prior)
 
 
+@pytest.mark.parametrize("options", [{"local_max": 1}, {"nms_threshold": 0.5}])
+def test_training_may_take_boxes_beside_the_best(options):
+    """In prediction as without it, in training as without local_max and clusters."""
+    logits = random_logits()
+    distinct = CornerSearch(4, distinct_in_prediction=True, corner_max=1024, **options)
+    either, plain = CornerSearch(4, corner_max=1024, **options), CornerSearch(4, corner_max=1024)
+    for found, wanted in zip(search(distinct, logits), search(either, logits), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_array_equal(search(distinct, logits, TRAIN), search(plain, logits, TRAIN))
+    assert not np.array_equal(search(either, logits, TRAIN), search(plain, logits, TRAIN))
+
+
 def test_keys_and_salt_decide_what_is_random():
     op, logits = (
         CornerSearch(4, random_sample=0.25, salt=1, corner_max=1024),

@@ -73,6 +73,8 @@ def test_arguments_reach_the_ops():
     default = op(build("DNC DNS"), CornerSearch)
     assert (default.sample_num, default.corner_threshold, default.random_sample) == (4, 0.01, 0.1)
     assert (default.local_max, default.nms_threshold) == (0, 1.0)
+    assert not default.distinct_in_prediction
+    assert op(build("DNC DNS.P"), CornerSearch).distinct_in_prediction
 
 
 def test_targets_are_built_once():

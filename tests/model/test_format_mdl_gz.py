@@ -472,10 +472,11 @@ def test_absurd_shapes_reserve_nothing(tmp_path):
         read(tmp_path, with_layer(1, weight=weight))
 
 
-def test_what_2017_does_not_do_with_prior_boxes(tmp_path, caplog):
-    model = Model.create("DNC[4] DNS[2,6,0.01,0.1,0,1,2] DND", (3, 8, 8), ["a"])
+def test_what_2017_does_not_do_with_samples(tmp_path, caplog):
+    model = Model.create("DNC[4] DNS.P[2,6,0.01,0.1,1,1,2] DND", (3, 8, 8), ["a"])
     path = tmp_path / "a.mdl.gz"
     save_model(model, path)
     warn_of_2017(model, path)
     assert "does not know the prior boxes of DNS" in caplog.messages[0]
+    assert "takes local_max and nms_threshold of DNS in training too" in caplog.messages[1]
     assert load_model(path).layers == model.layers  # our part of the file keeps them

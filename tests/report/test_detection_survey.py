@@ -200,13 +200,13 @@ def test_images_of_other_shapes_are_tested_whole():
 def test_samples_follow_crowded_images(most, samples):
     """242 prior boxes and 16 for each object: 722 fit into 27x27."""
     command = train_command(one(70, most=most))
-    assert int(re.search(r"DNS\[5,(\d+),", command)[1]) == samples
+    assert int(re.search(r"DNS\.P\[5,(\d+),", command)[1]) == samples
 
 
 def test_one_crowded_image_of_many_does_not_count():
     few, many = [(0, 0, 0, 70, 70)], [(0, 0, 0, 70, 70)] * 100
     command = train_command(survey(split("train", [many] + [few] * 39)))
-    assert "DNS[5,17," in command
+    assert "DNS.P[5,17," in command
 
 
 def test_size_follows_each_object_in_its_own_image():

@@ -22,7 +22,8 @@ class CornerSearch(Op):
     corners span, from the best down; where there are fewer, only the first ``count`` places of an
     image are boxes, and the others hold 0. Training moves the prior boxes a little, takes a random
     share of the others and fills up with random boxes, functions of the sample's key and ``salt``:
-    count is N. No gradient: the boxes are constants.
+    count is N. With ``distinct_in_prediction`` it leaves ``local_max`` and ``nms_threshold`` out:
+    boxes beside the best are examples too. No gradient: the boxes are constants.
     """
 
     sample_num: int
@@ -32,6 +33,7 @@ class CornerSearch(Op):
     random_sample: float = 0.0
     salt: int = 0
     prior_levels: int = 0
+    distinct_in_prediction: bool = False
     corner_max: int = field(kw_only=True)
 
     gradient_inputs = ()
@@ -49,15 +51,13 @@ class CornerSearch(Op):
         sample = np.zeros((len(log_odds), self.sample_num**2, 4), log_odds.dtype)
         count = np.zeros(len(log_odds), np.int32)
         generators = run.generators(self.salt) if run.training else []
+        distinct = self.local_max, self.nms_threshold
+        if run.training and self.distinct_in_prediction:
+            distinct = 0, 1.0
         for index, each in enumerate(log_odds):
             boxes = prior
             found = find_samples(
-                each,
-                places,
-                self.corner_threshold,
-                self.local_max,
-                self.nms_threshold,
-                corner_max=self.corner_max,
+                each, places, self.corner_threshold, *distinct, corner_max=self.corner_max
             )
             if run.training:
                 boxes = jittered(prior, generators[index])

@@ -249,6 +249,8 @@ def lost_in_2017(model: Model) -> list[str]:
         lost.append("knows DC with border half only, and cannot open the file")
     if any(isinstance(each, DenetSparse) and each.prior_levels for each in model.layers):
         lost.append("does not know the prior boxes of DNS, and finds less without them")
+    if any(isinstance(each, DenetSparse) and each.distinct_in_prediction for each in model.layers):
+        lost.append("takes local_max and nms_threshold of DNS in training too")
     return lost
 
 
