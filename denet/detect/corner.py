@@ -33,7 +33,6 @@ DIAGONALS = (
     Diagonal(BOTTOM_LEFT, TOP_RIGHT, BOTTOM_RIGHT, TOP_LEFT, 1, -1),
     Diagonal(BOTTOM_RIGHT, TOP_LEFT, BOTTOM_LEFT, TOP_RIGHT, -1, -1),
 )
-SHARPEST = 0.25  # cells: a spread that leaves 0.0003 to the next cell
 Found = list[tuple[np.ndarray, np.ndarray]]  # x and y of the corners of each type
 
 
@@ -67,28 +66,16 @@ def corner_points(cell: np.ndarray, corner_num: int) -> np.ndarray:
     return points
 
 
-def corner_target(
-    box: np.ndarray, height: int, width: int, corner_num: int, spread: float = 0.0
-) -> np.ndarray:
+def corner_target(box: np.ndarray, height: int, width: int, corner_num: int) -> np.ndarray:
     """Return a map (height, width, corner_num) as ``box`` (m, 4): 1 at the corners of boxes on it.
 
-    Cells beside a corner are 0, or with a ``spread`` exp(-(dx/w)^2 / 2 - (dy/h)^2 / 2) for corners
-    dx and dy cells away, w and h being ``spread`` times the sides of the box, counted in cells
-    (SHARPEST at least); of several corners the largest counts. (Law and Deng 2018,
-    arXiv 1808.01244, section 3.2, where such cells count less as negative ones.)
+    All other cells are 0.
     """
     target = np.zeros((height, width, corner_num), box.dtype)
     points = corner_points(box_cells(box, height, width), corner_num)
     on_map = np.asarray(((points >= 0) & (points < [width, height])).all(axis=2))
     x, y = points[on_map].T
     target[y, x, np.nonzero(on_map)[1]] = 1
-    if spread:
-        sides = np.maximum(spread * (box[:, 2:] - box[:, :2]) * [width, height], SHARPEST)
-        for corners, inside, (w, h) in zip(points, on_map, sides, strict=True):
-            x, y = np.where(inside[:, None], corners, np.inf).T
-            near_x = np.exp(-(((np.arange(width)[:, None] - x) / w) ** 2) / 2)
-            near_y = np.exp(-(((np.arange(height)[:, None] - y) / h) ** 2) / 2)
-            np.maximum(target, near_y[:, None] * near_x, out=target, casting="same_kind")
     return target
 
 

@@ -37,9 +37,6 @@ class DenetCorner(Layer):
     dropout: float = argument(
         Real(0.0, 1.0, below=True), "probability to leave a cell out of the cost", 0.0
     )
-    spread: float = argument(
-        Real(0.0, 1.0), "of a corner over the cells beside it, as part of a side of its box", 0.0
-    )
     use_center: bool = tag("C", "find the centres of objects too, as a 5th corner type")
     weight_init: str | float = option(WeightScheme(), "start of the weights of features", DEFAULT)
 
@@ -53,7 +50,7 @@ class DenetCorner(Layer):
             bias = graph.parameter("bias", (corner_num,), constant(START))
             corner: Tensor = graph.apply(Conv(bias=True, dtype="float32"), x, weight, bias)
         graph.marks["corner"] = corner
-        wanted = CornerTarget(height, width, corner_num, self.spread)
+        wanted = CornerTarget(height, width, corner_num)
         target: Tensor = graph.apply(wanted, *true_boxes(graph, n))
         cost = CornerCrossEntropy(self.cost_factor, self.dropout, salt(graph))
         graph.cost(graph.apply(cost, corner, target, name="corner"))

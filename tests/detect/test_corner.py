@@ -63,27 +63,6 @@ def test_targets_of_several_boxes_and_of_none():
     assert not corner_target(boxes[:0], 4, 8, 5).any()
 
 
-def test_a_spread_softens_the_cells_beside_a_corner():
-    """Sides of 8 and 4 cells: at a spread of 1/8, w = 1 and h = 1/2."""
-    box = np.array([(0.25, 0.25, 0.75, 0.75), (0.25, 0.25, 0.75, 0.75)], np.float32)
-    hard, soft = corner_target(box, 8, 16, 4), corner_target(box, 8, 16, 4, 0.125)
-    assert soft.dtype == np.float32 and (soft[hard == 1] == 1).all()
-    corner = soft[1:4, 2:6, 0]  # the top left one is at row 2, column 4
-    across, down = np.exp([-2, -1 / 2, 0, -1 / 2]), np.exp([-2, 0, -2])
-    np.testing.assert_allclose(corner, down[:, None] * across, rtol=1e-6)
-    assert soft[:, :, 3][5, 11] == 1 and soft[2, 4, 3] < 1e-6
-
-
-def test_of_several_softened_corners_the_nearest_counts():
-    """Those beyond the map count for nothing, as without a spread."""
-    box = np.array([(0, 0, 0.5, 1), (0.25, 0, 0.75, 1), (0.5, 0, 1.5, 1)], np.float32)
-    each = [corner_target(one[None], 8, 8, 5, 0.25) for one in box]
-    np.testing.assert_array_equal(corner_target(box, 8, 8, 5, 0.25), np.maximum.reduce(each))
-    assert not each[2][..., [1, 3]].any() and each[2][0, 4, 0] == 1
-    tiny = np.array([(0.5, 0.5, 0.51, 0.51)], np.float32)
-    assert (corner_target(tiny, 8, 8, 4, 0.01) > 0.001).sum() == 4
-
-
 def test_probabilities_do_not_overflow():
     odds = np.array([-1e4, -math.log(3), 0, math.log(3), 1e4], np.float32)
     np.testing.assert_allclose(probability(odds), [0, 1 / 4, 1 / 2, 3 / 4, 1], rtol=1e-6)

@@ -299,7 +299,7 @@ SAMPLES = [
     _corners("plain", CornerCrossEntropy(2.0), (2, 5, 7, 4)),
     _corners("with centres", CornerCrossEntropy(), (1, 6, 4, 5)),
     _corner_target("plain", 2, CornerTarget(5, 7, 4)),
-    _corner_target("softened", 1, CornerTarget(6, 4, 5, 0.1)),
+    _corner_target("with centres", 1, CornerTarget(6, 4, 5)),
     Case("CornerCells", CornerCells(), (TensorType((2, 5, 7, 4), "float32"),), {0: "shares"}),
     _corners("dropped", CornerCrossEntropy(1.0, 0.3, 5), (3, 5, 6, 5)),
     _corners(

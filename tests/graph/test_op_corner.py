@@ -34,14 +34,14 @@ def truth(*images, capacity=6):
     return box, box_class
 
 
-def wanted(shape, *boxes, spread=0.0):
-    ((target,), saved) = CornerTarget(*shape[1:], spread).forward(TRAIN, *boxes)
+def wanted(shape, *boxes):
+    ((target,), saved) = CornerTarget(*shape[1:]).forward(TRAIN, *boxes)
     assert target.shape == shape and target.dtype == np.float32 and saved == ()
     return target
 
 
-def cost_and_slope(op, logits, *boxes, run=TRAIN, spread=0.0):
-    (cost,), saved = op.forward(run, logits, wanted(logits.shape, *boxes, spread=spread))
+def cost_and_slope(op, logits, *boxes, run=TRAIN):
+    (cost,), saved = op.forward(run, logits, wanted(logits.shape, *boxes))
     gradient, none = op.backward(run, (None,) * 2, (None,), saved, (np.ones((), logits.dtype),))
     assert none is None
     return cost, gradient
@@ -72,26 +72,11 @@ def test_cost_worked_by_hand(corner_num):
     assert cost == pytest.approx(3 * (1 + 1 / (12 * corner_num)))
 
 
-def test_cost_of_softened_targets():
-    """t = exp(-1/2) beside a corner of a box of 4 cells at a spread of 1/4, P = 1/5 everywhere."""
-    box = truth([(0, 0, 1, 1 / 4)])
-    logits = np.full((1, 4, 4, 4), math.log(4) / 2)
-    cost, slope = cost_and_slope(CornerCrossEntropy(64), logits, *box, spread=0.25)
-    row = np.exp(-np.array([0, 1, 4, 9]) / 2)
-    column = np.exp(-np.array([0, 1, 4, 9]) * 16 / 2)  # of 1 cell: SHARPEST
-    target = column[:, None] * row
-    bits = target * math.log2(5) + (1 - target) * math.log2(5 / 4)
-    assert cost == pytest.approx(4 * bits.sum(), rel=1e-5)
-    np.testing.assert_allclose(slope[0, :, :, 0], 2 * (target - 1 / 5) / math.log(2), rtol=1e-5)
-
-
 def test_cells_that_are_corners_are_counted():
     """Boxes of one row: of 4 cells and of 2; the second image has none."""
     box = truth([(0, 0, 1, 1 / 4), (0, 1 / 2, 1 / 2, 3 / 4)], [])
     ((found,), saved) = CornerCells().forward(TRAIN, wanted((2, 4, 4, 5), *box))
     assert found.tolist() == [10, 2 * 16 * 5] and found.dtype == np.float32 and saved == ()
-    ((soft,), _) = CornerCells().forward(TRAIN, wanted((2, 4, 4, 4), *box, spread=0.25))
-    assert 8 < soft[0] < 4 * (1 + 2 * np.exp(-0.5) + 2 * np.exp(-2)) * 2
 
 
 def test_images_without_boxes_have_a_finite_cost():

@@ -78,9 +78,9 @@ def test_arguments_reach_the_ops():
 
 
 def test_targets_are_built_once():
-    graph = build("DNC[7,100,0,0.25] DNS")
+    graph = build("DNC[7] DNS")
     target = op(graph, CornerTarget)
-    assert (target.height, target.width, target.corner_num, target.spread) == (8, 6, 4, 0.25)
+    assert (target.height, target.width, target.corner_num) == (8, 6, 4)
 
 
 def test_the_tag_g_keeps_true_boxes_out():

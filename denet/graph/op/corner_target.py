@@ -23,7 +23,6 @@ class CornerTarget(Op):
     height: int
     width: int
     corner_num: int
-    spread: float = 0.0
 
     gradient_inputs = ()
 
@@ -39,7 +38,7 @@ class CornerTarget(Op):
     def forward(self, run: Run, *inputs: Any) -> tuple[Arrays, Arrays]:
         shape = self.height, self.width, self.corner_num
         targets = [
-            corner_target(box[box_class >= 0], *shape, self.spread)
+            corner_target(box[box_class >= 0], *shape)
             for box, box_class in zip(*inputs, strict=True)
         ]
         return (np.stack(targets),), ()
