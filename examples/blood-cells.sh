@@ -31,7 +31,7 @@ model-train --border-mode half \
     --train "$cells" \
     --extension voc,trainval,crop=320x240,crop_mode=denet,area_min=0.25,augment_photo,mosaic=0.5 \
     --test "$cells" --test-extension voc,test,crop=320x240 --test-epochs 20 \
-    --solver adamw --learn-rate 0.001 --learn-momentum 0.9 0.999 --learn-decay 0.05 \
+    --solver adamw --learn-rate 0.003 --learn-momentum 0.9 0.999 --learn-decay 0.05 \
     --learn-warmup 2 --learn-cosine --average ema \
     --epochs "$epochs" --batch-size 8 --thread-num 2 \
     --disable-intermediate --output-prefix "$dir/run/cells" --overwrite

@@ -41,7 +41,7 @@ def train_command(survey: DetectionSurvey, choice: DetectorChoice, bf16: bool = 
         f"model-train --train {path} --extension {_extension(survey, choice, survey.train)},{view}",
         *_test(survey, choice),
         f"--border-mode half --model-desc '{_NETWORKS[choice.corner_stride]}\n        {detector}'",
-        "--solver adamw --learn-rate 0.001 --learn-momentum 0.9 0.999 --learn-decay 0.05",
+        "--solver adamw --learn-rate 0.003 --learn-momentum 0.9 0.999 --learn-decay 0.05",
         f"--learn-warmup {choice.warmup:.2g} --learn-cosine --average ema",
         f"--epochs {choice.epochs} --batch-size {choice.batch_size} --thread-num 0{_skip(survey)}"
         + " --precision bf16" * bf16,
