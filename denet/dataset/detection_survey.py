@@ -255,24 +255,24 @@ def survey_detection(
         Counter(finding.mode for finding in usable),
         sum(finding.turned for finding in usable),
         sorted(file for file in seen if findings[file].flat),
-        [] if given else _unlisted(read.values()),
+        [] if given else _unlisted(read.values(), voc.photo_folder(path)),
         unused,
         crop,
         time.perf_counter() - started,
     )
 
 
-def _role(name: str) -> str:
+def role(name: str) -> str:
     """Return what a split such as val, 2007-trainval or train2017 is for, "" if that is unknown."""
     return _ROLES.get(re.sub(r"[^a-z]", "", name.lower()), "")
 
 
 def _usual(names: list[str]) -> list[str]:
     """Return the splits of known roles, by year and role; all where none of them is to train on."""
-    usual = [name for name in names if _role(name)]
-    if not any(_role(name).startswith("train") for name in usual):
+    usual = [name for name in names if role(name)]
+    if not any(role(name).startswith("train") for name in usual):
         return names
-    return sorted(usual, key=lambda name: (re.sub(r"\D", "", name), _ORDER.index(_role(name))))
+    return sorted(usual, key=lambda name: (re.sub(r"\D", "", name), _ORDER.index(role(name))))
 
 
 def _look(
@@ -332,7 +332,7 @@ def _choose(splits: list[DetectionSplit]) -> tuple[list[str], list[str]]:
     held: dict[str, list[str]] = {role: [] for role in (*_ORDER, "")}
     for split in splits:
         if len(split.objects):
-            held[_role(split.name)].append(split.name)
+            held[role(split.name)].append(split.name)
     if held["test"]:
         train, test = held["trainval"] or held["train"] + held["val"], held["test"]
     elif held["train"] or not held["trainval"]:
@@ -354,13 +354,13 @@ def _check(path: str, splits: list[DetectionSplit], train: list[str]) -> None:
     raise DataError(f"{what}: {os.path.abspath(path)}: {why or 'none has a box'}")
 
 
-def _unlisted(parts: Iterable[Annotated]) -> list[str]:
-    """Return the images in the folders of the listed ones that are not listed."""
+def _unlisted(parts: Iterable[Annotated], beside: str) -> list[str]:
+    """Return the images in the folders of the listed ones and in another that are not listed."""
     listed = {os.path.normpath(name) for part in parts for name in part.names}
     suffixes = image_suffixes()
     return sorted(
         file
-        for folder in {os.path.dirname(name) for name in listed}
+        for folder in {os.path.dirname(name) for name in listed} | {os.path.normpath(beside)}
         if os.path.isdir(folder)
         for name in os.listdir(folder)
         if suffix(name) in suffixes and (file := os.path.join(folder, name)) not in listed

@@ -3,7 +3,7 @@
 Below VOCdevkit there is one such folder per year, and splits are called 2007-trainval or
 2012-train; data of one's own are a single folder, with splits such as train and val. They lie as
 people have them, too: photos in images/, XML in annots/, or both beside each other, and splits
-that are folders.
+that are folders, with those to train on in a folder of their own or beside the others.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ _LONGEST_SIDE = 1 << 31
 # folders of photos and of annotations, in any case of letters; the published name first
 _PHOTOS = ("JPEGImages", "images")
 _ANNOTATIONS = ("Annotations", "annots")
-_SPLIT_FOLDERS = {"train", "training", "val", "valid", "validation", "test", "testing"}
+_TRAIN_FOLDERS = {"train", "training"}
+_SPLIT_FOLDERS = {*_TRAIN_FOLDERS, "val", "valid", "validation", "test", "testing"}
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -81,7 +82,7 @@ def split_names(path: str) -> list[str]:
     if own := _sets(path):
         return sorted(own)
     if split_folders := _split_folders(path):
-        return split_folders
+        return list(split_folders)
     folders = map(_YEAR_FOLDER.fullmatch, _stems(path, {""}))
     years = {match[1]: match[0] for match in folders if match}
     return [
@@ -139,15 +140,15 @@ def _own_items(path: str, splits: Sequence[str]) -> list[_Item]:
         return list(_annotated_items(path))
     if not splits:
         place = _sets_folder(path) if known else os.path.abspath(path)
-        names = sorted(known) or folders
+        names = sorted(known) or list(folders)
         raise UsageError(
             f"voc: --extension: name the splits to use, such as voc,{names[0]}: "
             f"{place} has {', '.join(names[:10])}"
         )
     if folders:
         for split in splits:
-            _check_split(split, folders, os.path.abspath(path))
-        parts = [_annotated_items(os.path.join(path, split)) for split in splits]
+            _check_split(split, list(folders), os.path.abspath(path))
+        parts = [_annotated_items(folders[split]) for split in splits]
     else:
         parts = [_items(path, _split_ids(path, split)) for split in splits]
     return [item for part in parts for item in part]
@@ -170,12 +171,23 @@ def _annotated_items(folder: str) -> Iterator[_Item]:
     return _items(folder, sorted(annotations))
 
 
-def _split_folders(path: str) -> list[str]:
-    """Return the splits that are folders of their own, where no file lists splits."""
+def _split_folders(path: str) -> dict[str, str]:
+    """Return split -> folder of those that are folders of their own, where no file lists splits.
+
+    Where none of them is to train on, what is annotated beside them is.
+    """
     if _sets(path):
-        return []
+        return {}
     names = [name for name in directories_in(path) if name.lower() in _SPLIT_FOLDERS]
-    return [name for name in names if _is_annotated(os.path.join(path, name))]
+    places = {name: os.path.join(path, name) for name in names}
+    folders = {name: place for name, place in places.items() if _is_annotated(place)}
+    alone = folders and not any(name.lower() in _TRAIN_FOLDERS for name in folders)
+    return {"train": path, **folders} if alone and _is_annotated(path) else folders
+
+
+def photo_folder(path: str) -> str:
+    """Return where photos are that belong to no split that is a folder."""
+    return _part(path, _PHOTOS)[0]
 
 
 def _is_annotated(folder: str) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 
 from denet.dataset.base import names_text
 from denet.dataset.decode import size_text
-from denet.dataset.detection_survey import DetectionSplit, DetectionSurvey, NamedBox
+from denet.dataset.detection_survey import DetectionSplit, DetectionSurvey, NamedBox, role
 from denet.detect.box import BOX_CAPACITY, area
 from denet.printable import printable
 from denet.report.detection_advice import hints, predict_command, train_command
@@ -215,6 +215,12 @@ def _no_test(survey: DetectionSurvey) -> Iterator[str]:
     )
 
 
+def _meant_to_test(survey: DetectionSurvey) -> Iterator[str]:
+    if not survey.test and all(role(name) in ("test", "val") for name in survey.train):
+        names = ", ".join(survey.train)
+        yield f"trained on below, as no other split looked at has objects: {names}"
+
+
 def _unannotated(survey: DetectionSurvey) -> Iterator[str]:
     for split in survey.splits:
         if not len(split.boxes):
@@ -237,6 +243,7 @@ def _left_out(survey: DetectionSurvey) -> Iterator[str]:
 
 _CHECKS: tuple[Callable[[DetectionSurvey], Iterator[str]], ...] = (
     _unusable,
+    _meant_to_test,
     _no_test,
     _unannotated,
     _missing_classes,

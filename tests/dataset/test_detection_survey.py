@@ -144,6 +144,31 @@ def test_damage_is_found(tmp_path):
     assert names(tmp_path, found.unlisted) == ["JPEGImages/beside.jpg"]
 
 
+@pytest.mark.parametrize("parts", [("", ""), ("images/", "annots/")])
+def test_photos_beside_the_folders_of_splits(tmp_path, parts):
+    """None is lost: they are trained on, or told as left out where a folder is to train on."""
+    photos, annotations = parts
+
+    def put(folder, name):
+        save_image(tmp_path / f"{folder}{photos}{name}.jpg")
+        file = tmp_path / f"{folder}{annotations}{name}.xml"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(CAT)
+
+    put("test/", "c")
+    assert look(tmp_path).train == ["test"]  # there is nothing else
+    for name in "ab":
+        put("", name)
+    found = look(tmp_path)
+    assert (found.train, found.test, found.unlisted) == (["train"], ["test"], [])
+    assert [len(split) for split in found.splits] == [2, 1]
+    put("train/", "d")
+    found = look(f"{tmp_path}/.")
+    assert (found.train, found.test) == (["train"], ["test"])
+    assert [len(split) for split in found.splits] == [1, 1]
+    assert names(tmp_path, found.unlisted) == [f"{photos}a.jpg", f"{photos}b.jpg"]
+
+
 def test_images_in_two_splits(tmp_path):
     for name, split in (("1", "train"), ("2", "train"), ("3", "test")):
         write_voc(tmp_path, {name: CAT}, split)

@@ -139,6 +139,26 @@ def test_folders_that_are_splits(tmp_path):
     assert voc.split_names(str(tmp_path)) == ["own"]
 
 
+@pytest.mark.parametrize("parts", [("", ""), ("images", "annots")])
+def test_photos_beside_the_folders_of_splits(tmp_path, parts):
+    """They are what is trained on, unless there is a folder for that."""
+
+    def ids(split):
+        return open_dataset(tmp_path, f"voc,{split},crop=8", progress=False).image_ids
+
+    for name in ("a.jpg", "b.jpg"):
+        put(tmp_path, name, *parts)
+    put(tmp_path / "val", "c.jpg", *parts)
+    put(tmp_path / "Test", "d.jpg", *parts)
+    assert voc.split_names(str(tmp_path)) == ["train", "Test", "val"]
+    assert [ids(split) for split in ("train", "val", "Test")] == [["a", "b"], ["c"], ["d"]]
+    with pytest.raises(UsageError, match="such as voc,train: .* has train, Test, val"):
+        open_dataset(tmp_path, "voc,crop=8", progress=False)
+    put(tmp_path / "Training", "e.jpg", *parts)
+    assert voc.split_names(str(tmp_path)) == ["Test", "Training", "val"]
+    assert ids("Training") == ["e"]
+
+
 def test_an_xml_among_classes_is_no_annotation(tmp_path):
     for name in ("train/cat/1.jpg", "train/dog/1.jpg", "test/cat/1.jpg", "test/dog/2.jpg"):
         save_image(tmp_path / name)

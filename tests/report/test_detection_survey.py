@@ -293,3 +293,19 @@ def test_small_crowded_and_shared():
         "no boxes in extra: it is left out",
     ):
         assert f"\n  {line}" in report
+
+
+@pytest.mark.parametrize(
+    ("extra", "options", "told"),
+    [
+        ({}, {"train": ["test"]}, True),
+        ({"train": []}, {"train": ["test"]}, True),
+        ({"train": [[(0, 0, 0, 90, 90)]]}, {"test": ["test"]}, False),
+        ({"night": [[(0, 0, 0, 90, 90)]]}, {"train": ["test", "night"]}, False),
+    ],
+)
+def test_training_on_what_is_to_test_is_told(extra, options, told):
+    others = [split(name, boxes) for name, boxes in extra.items()]
+    report = detection_report(survey(*others, split("test", [[(0, 0, 0, 90, 90)]]), **options))
+    line = "\n  trained on below, as no other split looked at has objects: test\n"
+    assert (line in report) == told
