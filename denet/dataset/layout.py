@@ -16,7 +16,8 @@ from denet.errors import DataError
 _PARTS = ("images", "jpegimages", "labels", "annotations", "annots", "imagesets")
 # --extension -> where its images and their boxes or classes are
 _LAYOUTS = {
-    "voc": "JPEGImages/ID.jpg and Annotations/ID.xml (or images/, annots/, or one folder)",
+    "voc": "JPEGImages/ID.jpg and Annotations/ID.xml (or images/ and annots/ or labels/, or one "
+    "folder; with train/, val/, test/ around them or in both)",
     "mscoco": "NAME/*.jpg and annotations/instances_NAME.json",
     "image": "CLASS/*.jpg",
 }
@@ -34,10 +35,10 @@ def check_classes(path: str) -> None:
     if not parts:
         return
     inner = [os.path.join(path, name) for name in parts if _holds_classes(os.path.join(path, name))]
-    mend = f"give {inner[0]} if its directories are classes" if inner else ""
+    mend = f"give {inner[0]} if its directories are classes, else " if inner else ""
     raise DataError(
         f"{' and '.join(parts)} cannot be classes: {_contents(path, names)}: "
-        f"{fitting(path) or mend or _all_layouts()}"
+        f"{fitting(path) or mend + _all_layouts()}"
     )
 
 

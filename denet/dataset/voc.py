@@ -2,8 +2,9 @@
 
 Below VOCdevkit there is one such folder per year, and splits are called 2007-trainval or
 2012-train; data of one's own are a single folder, with splits such as train and val. They lie as
-people have them, too: photos in images/, XML in annots/, or both beside each other, and splits
-that are folders, with those to train on in a folder of their own or beside the others.
+people have them, too: photos in images/, XML in annots/ or labels/, or both beside each other, and
+splits that are folders, SPLIT/images or images/SPLIT, with those to train on in a folder of their
+own or beside the others.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ _FLAG = re.compile(r"\s+-?[01]$")  # of the splits of one class: 1 if the image 
 _LONGEST_SIDE = 1 << 31
 # folders of photos and of annotations, in any case of letters; the published name first
 _PHOTOS = ("JPEGImages", "images")
-_ANNOTATIONS = ("Annotations", "annots")
+_ANNOTATIONS = ("Annotations", "annots", "labels")
 _TRAIN_FOLDERS = {"train", "training"}
 _SPLIT_FOLDERS = {*_TRAIN_FOLDERS, "val", "valid", "validation", "test", "testing"}
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -148,7 +149,7 @@ def _own_items(path: str, splits: Sequence[str]) -> list[_Item]:
     if folders:
         for split in splits:
             _check_split(split, list(folders), os.path.abspath(path))
-        parts = [_annotated_items(folders[split]) for split in splits]
+        parts = [_annotated_items(path, folders[split]) for split in splits]
     else:
         parts = [_items(path, _split_ids(path, split)) for split in splits]
     return [item for part in parts for item in part]
@@ -163,26 +164,28 @@ def _check_split(split: str, known: Sequence[str], place: str) -> None:
         )
 
 
-def _annotated_items(folder: str) -> Iterator[_Item]:
-    """Return all images of a folder that are annotated."""
-    _, annotations = _part(folder, _ANNOTATIONS)
+def _annotated_items(folder: str, split: str = "") -> Iterator[_Item]:
+    """Return all images of a folder, or of a split that is a folder there, that are annotated."""
+    _, annotations = _part(folder, _ANNOTATIONS, split)
     if not annotations:
         raise nothing_at(folder, "Annotations/*.xml")
-    return _items(folder, sorted(annotations))
+    return _items(folder, sorted(annotations), split)
 
 
 def _split_folders(path: str) -> dict[str, str]:
-    """Return split -> folder of those that are folders of their own, where no file lists splits.
+    """Return split -> name of its folders of those that have some, where no file lists splits.
 
-    Where none of them is to train on, what is annotated beside them is.
+    Where none of them is to train on, what is annotated beside them is, by the name "".
     """
     if _sets(path):
         return {}
-    names = [name for name in directories_in(path) if name.lower() in _SPLIT_FOLDERS]
-    places = {name: os.path.join(path, name) for name in names}
-    folders = {name: place for name, place in places.items() if _is_annotated(place)}
+    places = [path, *(os.path.join(path, name) for name in _named(path, _PHOTOS))]
+    names = sorted({name for place in places for name in directories_in(place)})
+    folders = {
+        name: name for name in names if name.lower() in _SPLIT_FOLDERS and _is_annotated(path, name)
+    }
     alone = folders and not any(name.lower() in _TRAIN_FOLDERS for name in folders)
-    return {"train": path, **folders} if alone and _is_annotated(path) else folders
+    return {"train": "", **folders} if alone and _is_annotated(path) else folders
 
 
 def photo_folder(path: str) -> str:
@@ -190,25 +193,33 @@ def photo_folder(path: str) -> str:
     return _part(path, _PHOTOS)[0]
 
 
-def _is_annotated(folder: str) -> bool:
+def _is_annotated(folder: str, split: str = "") -> bool:
     """Say whether there are photos and annotations in a folder, as pairs if beside each other."""
-    (_, photos), (place, annotations) = _part(folder, _PHOTOS), _part(folder, _ANNOTATIONS)
-    return bool(photos.keys() & annotations.keys() if place == folder else photos and annotations)
+    place, photos = _part(folder, _PHOTOS, split)
+    marks, annotations = _part(folder, _ANNOTATIONS, split)
+    return bool(photos.keys() & annotations.keys() if place == marks else photos and annotations)
 
 
-def _part(folder: str, usual: tuple[str, ...]) -> tuple[str, dict[str, str]]:
-    """Return where the photos or annotations of a folder are, and their files by image id.
+def _part(folder: str, usual: tuple[str, ...], split: str = "") -> tuple[str, dict[str, str]]:
+    """Return where the photos or annotations of a folder or split are, and their files by image id.
 
     That is the first of the usual places in any case of letters, or else the folder itself; where
     none holds any, the published place.
     """
     suffixes = {".xml"} if usual is _ANNOTATIONS else set(image_suffixes())
-    there = directories_in(folder)
-    places = [name for each in usual for name in there if name.lower() == each.lower()]
-    for place in (*(os.path.join(folder, name) for name in places), folder):
+    own = os.path.join(folder, split) if split else folder
+    inner = [os.path.join(own, name) for name in _named(own, usual)]
+    outer = [os.path.join(folder, name, split) for name in _named(folder, usual) if split]
+    for place in (*inner, *outer, own):
         if files := _stems(place, suffixes):
             return place, files
-    return os.path.join(folder, *(places or usual)[:1]), {}
+    return (inner or [os.path.join(own, usual[0])])[0], {}
+
+
+def _named(folder: str, names: Sequence[str]) -> list[str]:
+    """Return the directories of these names in a folder, in any case of letters, in this order."""
+    there = directories_in(folder)
+    return [found for name in names for found in there if found.lower() == name.lower()]
 
 
 def _sets_folder(folder: str) -> str:
@@ -230,8 +241,9 @@ def _split_ids(folder: str, split: str) -> list[str]:
     return read_lines(os.path.join(sets, known[split]))
 
 
-def _items(folder: str, ids: Sequence[str]) -> Iterator[_Item]:
-    (place, photos), (marks, annotations) = _part(folder, _PHOTOS), _part(folder, _ANNOTATIONS)
+def _items(folder: str, ids: Sequence[str], split: str = "") -> Iterator[_Item]:
+    place, photos = _part(folder, _PHOTOS, split)
+    marks, annotations = _part(folder, _ANNOTATIONS, split)
     if not os.path.isdir(place):
         raise nothing_at(folder, "JPEGImages or images with the photos")
     image_ids = [line if line in photos else _FLAG.sub("", line) for line in ids]

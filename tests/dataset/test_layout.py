@@ -88,7 +88,7 @@ def put(folder, name, photos="", annotations="", label="cat"):
 @pytest.mark.parametrize(
     ("photos", "annotations"),
     [
-        *[("images", each) for each in ("annots", "annotations", "Annotations")],
+        *[("images", each) for each in ("annots", "annotations", "Annotations", "labels")],
         *[("JPEGImages", each) for each in ("annots", "Annotations")],
         *[("Images", ""), ("", "annots"), ("", "")],
     ],
@@ -137,6 +137,34 @@ def test_folders_that_are_splits(tmp_path):
         ids("voc,2007-trainval")
     write_split(tmp_path, "own", ["x"])  # what is listed comes before folders
     assert voc.split_names(str(tmp_path)) == ["own"]
+
+
+@pytest.mark.parametrize(
+    ("photos", "annotations"),
+    [
+        ("images/{}", "annots/{}"),
+        ("JPEGImages/{}", "Annotations/{}"),
+        ("Images/{}", "labels/{}"),
+        ("{}", "annotations/{}"),
+        ("{}/images", "labels/{}"),
+    ],
+)
+def test_splits_that_are_folders_within(tmp_path, photos, annotations):
+    for split, names in (("Train", "ab"), ("val", "bc"), ("other", "d")):
+        for name in names:
+            put(tmp_path, f"{name}.jpg", photos.format(split), annotations.format(split), split)
+    assert voc.is_at(str(tmp_path))
+    assert voc.split_names(str(tmp_path)) == ["Train", "val"]
+    found = open_dataset(tmp_path, "voc,val,crop=8", progress=False)
+    assert found.names == [str(tmp_path / photos.format("val") / f"{name}.jpg") for name in "bc"]
+    assert found.class_labels == ["val"] and found.boxes.counts.tolist() == [1, 1]
+
+
+def test_splits_in_one_of_both_folders_are_none(tmp_path):
+    put(tmp_path, "a.jpg", "images/train", "annots")
+    assert not voc.is_at(str(tmp_path))
+    with pytest.raises(DataError, match="give the directory that holds it, .* around them or in b"):
+        survey(str(tmp_path), progress=False)
 
 
 @pytest.mark.parametrize("parts", [("", ""), ("images", "annots")])
