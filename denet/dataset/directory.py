@@ -128,7 +128,8 @@ class Listing:
     """What lies in a directory of class directories, sorted; hidden names are passed over.
 
     ``others`` counts the suffixes of files that are not images of the wanted formats, ``loose``
-    those of the files that lie beside the class directories.
+    those of the files that lie beside the class directories; ``boxed`` are the images with an .xml
+    of their name beside them.
     """
 
     classes: list[str] = field(default_factory=list)
@@ -136,6 +137,7 @@ class Listing:
     file_classes: list[str] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
     loose: Counter[str] = field(default_factory=Counter)
+    boxed: list[str] = field(default_factory=list)
 
 
 def list_directory(path: str, formats: dict[str, str]) -> Listing:
@@ -154,6 +156,8 @@ def list_directory(path: str, formats: dict[str, str]) -> Listing:
     for name, files in below.items():
         images = sorted(file for file in files if suffix(file) in formats)
         listing.others.update(suffix(file) for file in files if suffix(file) not in formats)
+        told = {os.path.splitext(file)[0] for file in files if suffix(file) == ".xml"}
+        listing.boxed += [file for file in images if os.path.splitext(file)[0] in told]
         listing.classes.append(name)
         listing.files += images
         listing.file_classes += [name] * len(images)

@@ -7,6 +7,7 @@ import os
 import re
 from collections import Counter
 from contextlib import suppress
+from types import ModuleType
 
 from denet.dataset.annotation_file import read_lines
 from denet.dataset.walk import directories_in
@@ -22,6 +23,7 @@ _LAYOUTS = {
     "image": "CLASS/*.jpg",
 }
 _SHOWN_FOLDERS = 5
+_FEW_FOLDERS = 5  # of which one may be what somebody has downloaded; more are classes
 _YOLO_BOX = re.compile(r"\d+( [0-9.e+-]+){4,}")  # class cx cy w h, or the corners of an outline
 
 
@@ -60,13 +62,26 @@ def fitting(path: str) -> str:
             "its labels/*.txt are boxes as YOLO has them (class cx cy w h), which cannot be read "
             "yet: convert them to Pascal VOC or MSCOCO"
         )
-    for kind in ("voc", "mscoco"):
-        layout = importlib.import_module(f"denet.dataset.{kind}")
+    for kind, layout in _annotated_layouts().items():
         if names := layout.split_names(path):
             return f"give --extension {kind},NAME with NAME one of {', '.join(names[:10])}"
         if layout.is_at(path):
             return f"give this directory with --extension {kind} to take all annotated images"
-    return ""
+    inner = wrapped(path)
+    return f"give {inner}, which holds images with boxes" if inner else ""
+
+
+def wrapped(path: str) -> str:
+    """Return the only one of a few directories in ``path`` with annotated images, "" if none is."""
+    names = directories_in(path)
+    places = [os.path.join(path, name) for name in names if len(names) <= _FEW_FOLDERS]
+    layouts = _annotated_layouts().values()
+    found = [place for place in places if any(layout.is_at(place) for layout in layouts)]
+    return found[0] if len(found) == 1 else ""
+
+
+def _annotated_layouts() -> dict[str, ModuleType]:
+    return {kind: importlib.import_module(f"denet.dataset.{kind}") for kind in ("voc", "mscoco")}
 
 
 def _is_yolo(path: str) -> bool:

@@ -24,6 +24,7 @@ from denet.dataset.directory import (
     suffix,
     suffixes_text,
 )
+from denet.dataset.layout import wrapped
 from denet.dataset.walk import directories_in
 from denet.errors import DataError, UsageError
 
@@ -41,6 +42,7 @@ class Split:
     flat     images of one colour
     bad      what cannot be read
     others   suffixes of files that are left out; ``loose`` those of files beside the classes
+    boxed    images with an .xml of their name beside them
     digests  hash of a file -> the files that have it, with the class of each
     """
 
@@ -54,6 +56,7 @@ class Split:
     bad: list[BadSample] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
     loose: Counter[str] = field(default_factory=Counter)
+    boxed: list[str] = field(default_factory=list)
     digests: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -142,6 +145,11 @@ def survey(
     kind, _, options = parse_extension(extension) if extension else (_array_kind(path), None, {})
     if kind in ANNOTATED:
         raise UsageError(f"--extension {extension}: give voc, mscoco, that of images, or none")
+    if kind is None and (place := wrapped(path)):
+        raise DataError(
+            f"images with boxes lie one directory deeper than {os.path.abspath(path)}: give "
+            f"{place}, or --extension image if the directories are classes"
+        )
     crop = crop_size(options["crop"]) if "crop" in options else None
     if kind in _ARRAYS:
         found = _survey_arrays(path, kind)
@@ -170,7 +178,8 @@ def _survey_images(
     splits = []
     for name, listing in listings.items():
         counts = dict.fromkeys(listing.classes, 0)
-        split = Split(name, places[name], counts, others=listing.others, loose=listing.loose)
+        split = Split(name, places[name], counts)
+        split.others, split.loose, split.boxed = listing.others, listing.loose, listing.boxed
         for file, label in zip(listing.files, listing.file_classes, strict=True):
             split.add(file, label, next(findings))
         splits.append(split)

@@ -118,6 +118,14 @@ def _sizes_differ(survey: Survey) -> Iterator[str]:
         yield "image sizes differ: --extension ...,crop= brings them to one size"
 
 
+def _boxed(survey: Survey) -> Iterator[str]:
+    if boxed := [file for split in survey.splits for file in split.boxed]:
+        yield (
+            f"images with an .xml of their name beside them: {len(boxed):,}; their boxes are left "
+            f"out: --data {word(os.path.dirname(boxed[0]))} would look at those of one directory"
+        )
+
+
 def _one_class(survey: Survey) -> Iterator[str]:
     if sum(count > 0 for count in survey.train.counts.values()) == 1:
         yield "only one class has images: there is nothing to tell apart"
@@ -175,6 +183,7 @@ def _identical(survey: Survey) -> Iterator[str]:
 
 _CHECKS: tuple[Callable[[Survey], Iterator[str]], ...] = (
     _unreadable,
+    _boxed,
     _one_class,
     _no_test,
     _missing_classes,

@@ -1,6 +1,7 @@
 """Directories that hold something else than classes are told what they are."""
 
 import json
+import shutil
 
 import pytest
 from annotated_files import object_xml, save_image, voc_xml, write_split, write_voc
@@ -8,6 +9,8 @@ from annotated_files import object_xml, save_image, voc_xml, write_split, write_
 from denet.dataset import BadDataError, open_dataset, voc
 from denet.dataset.survey import survey
 from denet.errors import DataError, UsageError
+
+PAIR = ("1.jpg", "2.png")
 
 
 def as_photos(root):
@@ -185,6 +188,36 @@ def test_photos_beside_the_folders_of_splits(tmp_path, parts):
     put(tmp_path / "Training", "e.jpg", *parts)
     assert voc.split_names(str(tmp_path)) == ["Test", "Training", "val"]
     assert ids("Training") == ["e"]
+
+
+@pytest.mark.parametrize(
+    "make", [as_photos, as_voc, as_voc_of_a_year, as_coco, lambda path: put(path, "1.jpg")]
+)
+def test_what_was_downloaded_has_a_directory_around_it(tmp_path, make):
+    """Not a class of images, whether a directory of something else is beside it or not."""
+    make(tmp_path / "download")
+    for beside in ("", "__MACOSX"):
+        (tmp_path / beside).mkdir(exist_ok=True)
+        with pytest.raises(DataError, match=f"boxes lie .* deeper than .*: give {tmp_path}/down"):
+            survey(str(tmp_path), progress=False)
+    with pytest.raises(DataError, match=f"{tmp_path}/download, which holds images with boxes$"):
+        open_dataset(tmp_path, "voc", progress=False)
+
+
+def test_classes_may_have_boxes_too(tmp_path):
+    """The boxes are told as left out; the directories stay classes."""
+    for label in ("cat", "dog"):
+        for name in PAIR:
+            put(tmp_path / label, name)
+        save_image(tmp_path / f"{label}/3.jpg")
+    found = survey(str(tmp_path), progress=False)
+    assert found.class_labels == ["cat", "dog"]
+    expected = [str(tmp_path / f"{label}/{name}") for label in found.class_labels for name in PAIR]
+    assert found.train.boxed == expected
+    put(tmp_path / "only", "1.jpg")
+    for label in ("cat", "dog"):
+        shutil.rmtree(tmp_path / label)
+    assert survey(str(tmp_path), "image", progress=False).class_labels == ["only"]
 
 
 def test_an_xml_among_classes_is_no_annotation(tmp_path):

@@ -178,3 +178,10 @@ def test_thousand_classes_stay_readable():
 def test_paths_are_words_of_the_shell(path, word):
     command = train_command(one_split(path=path))
     assert command.startswith(f"model-train --train {word} \\\n")
+
+
+def test_boxes_beside_images_are_told():
+    files = [f"my photos/{label}/1.jpg" for label in "ab"]
+    report = survey_report(one_split(path="my photos", boxed=files))
+    line = "\n  images with an .xml of their name beside them: 2; their boxes are left out: --data "
+    assert f"{line}'my photos/a' would look at" in report
