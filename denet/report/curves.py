@@ -23,6 +23,7 @@ SPIKE_RATIO = 20  # of a value to those around it: the axis leaves it out
 AROUND = 3  # epochs on each side
 MARKED = 40  # points at most that have a marker each
 DENSE = 500  # points from which the line is thin
+WIDER = (2.5, 1)  # points of the picture that markers and lines are wider than those above them
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Panel:
     lines: dict[str, str]  # {column: name in the legend}; the title names a single one
     from_zero: bool = False  # else logarithmic where the values ask for it
     spikes: bool = False  # may have values far above all others
-    named: bool = False  # a single line is named in the legend too
+    named: bool = False  # each line is drawn and named in the legend, also alone or of zeros
 
 
 CLASSIFIER_LINES = {"test_error": "top-1", "test_top5_error": "top-5"}
@@ -124,20 +125,23 @@ def spikes(values: Sequence[float]) -> list[int]:
 def _draw_panel(axes: Axes, panel: Panel, columns: Mapping[str, Sequence[float]]) -> None:
     title = panel.title
     shown: list[float] = []  # the values that the axis has to hold
-    with_values = [name for name in panel.lines if any(points(columns, name)[1])]
-    for name, label in panel.lines.items():
-        epochs, values = points(columns, name)
-        label = label if panel.named or len(with_values) > 1 else ""
-        if not values or (shown and not any(values)):  # top-5 errors of up to 5 classes are 0
-            continue
+    found = {name: points(columns, name) for name in panel.lines}
+    drawn = [name for name, (_, values) in found.items() if values]
+    if not panel.named:  # costs that do not count and top-5 errors of up to 5 classes are 0
+        drawn = [name for name in drawn if any(found[name][1])] or drawn[:1]
+    for number, name in enumerate(drawn, 1):
+        epochs, values = found[name]
+        label = panel.lines[name] if panel.named or len(drawn) > 1 else ""
+        above = (len(drawn) - number) * panel.from_zero  # lines that may lie on this, wider one
         high = spikes(values) if panel.spikes else []
         shown += [value for place, value in enumerate(values) if place not in high]
         axes.plot(
             epochs,
             values,
             marker="o" if len(values) <= MARKED else "",
-            markersize=3.5,
-            linewidth=1.5 if len(values) < DENSE else 0.8,
+            markersize=3.5 + WIDER[0] * above,
+            linewidth=(1.5 if len(values) < DENSE else 0.8) + WIDER[1] * above,
+            zorder=3,  # in front of the axis, where zeros are
             clip_on=bool(high),
             label=f"{label} {values[-1]:#.4g}" if label else "",
         )

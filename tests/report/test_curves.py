@@ -3,6 +3,7 @@
 import math
 import sys
 
+import numpy as np
 import pytest
 
 from denet.errors import DataError, UsageError
@@ -109,6 +110,34 @@ def test_a_detector_has_the_parts_of_its_cost_and_what_is_found_of_its_objects()
         "AP, training photos 75.00": [75.0],
         "AP, test 60.00": [60.0],
     }
+
+
+def colours(axes):
+    """Return the colours of lines, and how many dots of the drawn panel have about each."""
+    from matplotlib.colors import to_hex, to_rgb
+
+    axes.get_legend().remove()
+    canvas = axes.figure.canvas
+    canvas.draw()
+    picture = np.asarray(canvas.buffer_rgba())[..., :3] / 255
+    found = {to_hex(line.get_color()): to_rgb(line.get_color()) for line in axes.get_lines()}
+    return {
+        name: int((np.abs(picture - rgb) < 0.25).all(axis=-1).sum()) for name, rgb in found.items()
+    }
+
+
+@pytest.mark.parametrize("epochs", [1, 5, 60])
+@pytest.mark.parametrize("error", [100.0, 0.0])
+def test_precisions_are_seen_where_they_are_none_and_lie_on_each_other(epochs, error):
+    columns = {f"{name}_error": [error] * epochs for name in ("train", "test")}
+    axes = panels_of(sample_coverage=[100 - error] * epochs, **columns)["Objects found (%)"]
+    seen = colours(axes)
+    assert len(seen) == 3 and min(seen.values()) >= 5
+
+
+def test_top5_errors_of_few_classes_are_not_drawn():
+    axes = panels_of(test_error=[0.0, 0.0], test_top5_error=[0.0, 0.0])["Test error (%)"]
+    assert len(axes.get_lines()) == 1 and axes.get_title() == "Test error (%): 0"
 
 
 def test_several_costs_are_drawn_with_their_sum():
