@@ -72,7 +72,10 @@ class Tester:
         kind = Detector if detects(model) else Classifier
         self._network: Detector | Classifier = kind(model, batch_size, backend, precision)
         if isinstance(test_set, DetectionDataset) and detects(model) and not len(test_set.boxes):
-            log.warning("the test set has no objects: no test error, and no best model")
+            log.warning(
+                "the test set has no objects: no test error, and no best model: give another "
+                "--test, or with --val-split another --seed or a larger --val-split"
+            )
         self._loader = self._network.loader(test_set, settings.thread_num)
         self._training_photos: Loader | None = None
         if isinstance(train_set, DetectionDataset) and detects(model):

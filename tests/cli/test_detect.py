@@ -129,6 +129,16 @@ def test_a_detector_needs_boxes_and_a_classifier_classes(command: Command, tmp_p
     assert done.returncode == 3 and "it has no boxes" in done.stderr
 
 
+def test_what_holds_no_object_out_is_told_with_its_remedy(command: Command, tmp_path: Path) -> None:
+    """One of six images has an object."""
+    make_set(tmp_path / "set")
+    for number in range(1, 6):
+        (tmp_path / f"set/Annotations/{number}.xml").write_text(XML.format(w=40, h=36, objects=""))
+    words = f"{TRAIN} --val-split 0.34 --epochs 1 --batch-size 2 --dry-run --model-desc"
+    told = (command(*words.split(), DESC, "--seed", str(seed)).stderr for seed in range(4))
+    assert any("another --seed or a larger --val-split" in each for each in told)
+
+
 def test_a_detector_is_measured(trained: Path) -> None:
     words = "model-bench --backend numpy --model run/m_best.mdl --batch-size 2 --steps 1 --json"
     done = run_command(trained, *words.split())
