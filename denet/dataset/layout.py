@@ -63,10 +63,14 @@ def fitting(path: str) -> str:
             "yet: convert them to Pascal VOC or MSCOCO"
         )
     for kind, layout in _annotated_layouts().items():
+        line = f"model-info --data {path} prints a whole line"
         if names := layout.split_names(path):
-            return f"give --extension {kind},NAME with NAME one of {', '.join(names[:10])}"
+            known = ", ".join(names[:10])
+            return f"give --extension {kind},NAME with NAME one of {known}; {line}"
         if layout.is_at(path):
-            return f"give this directory with --extension {kind} to take all annotated images"
+            return (
+                f"give this directory with --extension {kind} to take all annotated images; {line}"
+            )
     inner = wrapped(path)
     return f"give {inner}, which holds images with boxes" if inner else ""
 

@@ -167,5 +167,5 @@ def check_targets(model: Model, dataset: Dataset) -> None:
     if not needs_boxes and not dataset.classified:
         raise DataError(
             "dataset: its images have boxes but no class of their own, which R needs: end the "
-            "network in DND"
+            "network in DND: model-info --data DIR prints a whole line with such a --model-desc"
         )

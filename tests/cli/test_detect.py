@@ -120,7 +120,8 @@ def test_mistakes_are_told(line: str, words: str, trained: Path) -> None:
 def test_a_detector_needs_boxes_and_a_classifier_classes(command: Command, tmp_path: Path) -> None:
     make_set(tmp_path / "set")
     done = command(*TRAIN.split(), "--model-desc", "P.A R")
-    assert done.returncode == 3 and "end the network in DND" in done.stderr
+    assert done.returncode == 3 and "end the network in DND: model-info --data" in done.stderr
+    assert command(*TRAIN.split()).stderr.splitlines()[-1] == done.stderr.splitlines()[-1]
     for name in ("a", "b"):
         (tmp_path / "flat" / name).mkdir(parents=True)
         Image.new("RGB", (32, 32)).save(tmp_path / f"flat/{name}/0.png")

@@ -54,11 +54,12 @@ def as_wrapped_classes(root):
 
 LAYOUTS = {
     as_photos: "annots and images cannot be classes: .*annots \\(2 .xml\\), images \\(2 .jpg\\).*"
-    "give this directory with --extension voc to take all annotated images",
+    "give this directory with --extension voc to take all annotated images; model-info --data .* "
+    "prints a whole line$",
     as_yolo: "Images and Labels cannot be classes: .*boxes as YOLO has them .class cx cy w h., "
     "which cannot be read yet: convert them to Pascal VOC or MSCOCO",
     as_voc: "Annotations and ImageSets and JPEGImages cannot .*give --extension voc,NAME with NAME "
-    "one of train",
+    "one of train; model-info --data .* prints a whole line$",
     as_voc_of_a_year: "no .ppm images in 1 class directories: .*give --extension voc,NAME",
     as_coco: "annotations cannot be classes: .*give --extension mscoco,NAME with NAME one of train",
     as_other_coco: "annotations and images cannot be classes: .*mscoco .*instances_NAME.json",

@@ -179,7 +179,7 @@ def test_folders_that_hold_something_else(tmp_path):
     with pytest.raises(DataError, match=lacking + "give the directory that holds it"):
         opened(tmp_path)
     write_voc(tmp_path / "VOC2007", {"a": voc_xml()})
-    mend = "give --extension voc,NAME with NAME one of 2007-train$"
+    mend = "give --extension voc,NAME with NAME one of 2007-train; model-info --data .* prints"
     for extension in ("mscoco,train", "mscoco"):
         with pytest.raises(DataError, match=lacking + mend):
             opened(tmp_path, extension)

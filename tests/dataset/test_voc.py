@@ -168,19 +168,22 @@ def test_folders_that_hold_something_else(tmp_path):
     assert message(empty, "voc,train").startswith(lacking)
     assert message(empty, "voc").startswith(f"no Annotations/*.xml in {empty}: give the dir")
     assert message(kit, "voc,train") == (
-        f"no ImageSets/Main in {kit}: give --extension voc,NAME with NAME one of 2007-train"
+        f"no ImageSets/Main in {kit}: give --extension voc,NAME with NAME one of 2007-train; "
+        f"model-info --data {kit} prints a whole line"
     )
     assert message(kit, "voc,2012-val").startswith(f"no VOC2012 in {kit}: give --extension voc,NAM")
     assert message(own, "voc,2007-val").endswith(
-        "VOC2007 in " + str(own) + ": give --extension voc,NAME with NAME one of train"
+        f"VOC2007 in {own}: give --extension voc,NAME with NAME one of train; "
+        f"model-info --data {own} prints a whole line"
     )
     assert message(coco, "voc,train") == (
-        f"no ImageSets/Main in {coco}: give --extension mscoco,NAME with NAME one of val2014"
+        f"no ImageSets/Main in {coco}: give --extension mscoco,NAME with NAME one of val2014; "
+        f"model-info --data {coco} prints a whole line"
     )
     (own / "ImageSets/Main/train.txt").unlink()
     assert message(own, "voc,train") == (
         f"no ImageSets/Main/train.txt in {own}: give this directory with --extension voc to take "
-        "all annotated images"
+        f"all annotated images; model-info --data {own} prints a whole line"
     )
 
 
