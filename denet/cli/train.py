@@ -104,6 +104,10 @@ def train(options: argparse.Namespace) -> int:
             raise UsageError("--skip-train: together with --resume: choose one of the two")
         built.require(options, "model", "test")
         return test(options)
+    if options.model and options.test and not (options.train or options.resume):
+        raise UsageError(
+            "--train is missing: give it, or --skip-train to only test --model on --test"
+        )
     from denet.report.tensorboard import require_tensorboard
     from denet.train.checkpoint import RunFiles, optional, write_record, write_text
 

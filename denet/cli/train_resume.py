@@ -34,7 +34,8 @@ def check_resumed(options: argparse.Namespace, state: State) -> None:
         for name in SHAPING:
             _refuse(name, getattr(options.recorded, name), getattr(options, name))
         if options.minutes:  # else epochs were typed in their place
-            _refuse("minutes", options.recorded.minutes, options.minutes)
+            longer = "make the run longer with --resume --epochs N"
+            _refuse("minutes", options.recorded.minutes, options.minutes, longer)
         for name in CHANGING:
             before, value = getattr(options.recorded, name), getattr(options, name)
             if value != before:
@@ -72,11 +73,13 @@ def _check_network(options: argparse.Namespace, state: State) -> None:
     )
 
 
-def _refuse(name: str, before: object, value: object) -> None:
+def _refuse(
+    name: str, before: object, value: object, mend: str = "start a new run with --model"
+) -> None:
     if value != before:
         raise UsageError(
             f"resume: {_option(name)}: {value} but the run began with {before}: leave it out, or "
-            "start a new run with --model"
+            f"{mend}"
         )
 
 

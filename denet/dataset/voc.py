@@ -125,7 +125,7 @@ def _year_items(path: str, year_folder: str, words: str) -> Iterator[_Item]:
     known = _sets(folder).keys()
     for split in re.findall("trainval|train|val|test", words):
         for name in sorted(_year_sets(known, split)):
-            yield from _items(folder, _split_ids(folder, name))
+            yield from _listed_items(folder, name)
 
 
 def _year_sets(known: Set[str], split: str) -> set[str]:
@@ -149,9 +149,9 @@ def _own_items(path: str, splits: Sequence[str]) -> list[_Item]:
     if folders:
         for split in splits:
             _check_split(split, list(folders), os.path.abspath(path))
-        parts = [_annotated_items(path, folders[split]) for split in splits]
+        parts = [list(_annotated_items(path, folders[split])) for split in splits]
     else:
-        parts = [_items(path, _split_ids(path, split)) for split in splits]
+        parts = [_listed_items(path, split) for split in splits]
     return [item for part in parts for item in part]
 
 
@@ -231,14 +231,19 @@ def _sets(folder: str) -> dict[str, str]:
     return _stems(_sets_folder(folder), {".txt"})
 
 
-def _split_ids(folder: str, split: str) -> list[str]:
-    """Return the lines of a split."""
+def _listed_items(folder: str, split: str) -> list[_Item]:
+    """Return the images of a split that a file lists."""
     sets, known = _sets_folder(folder), _sets(folder)
     if not known:
         lists = f"ImageSets/Main/{split}.txt" if os.path.isdir(sets) else "ImageSets/Main"
         raise nothing_at(folder, lists)
     _check_split(split, sorted(known), os.path.abspath(sets))
-    return read_lines(os.path.join(sets, known[split]))
+    items = list(_items(folder, read_lines(os.path.join(sets, known[split]))))
+    if items and not any(item.annotation for item in items):
+        log.warning(
+            "%s: no annotations of split %s: its images are taken to be empty", folder, split
+        )
+    return items
 
 
 def _items(folder: str, ids: Sequence[str], split: str = "") -> Iterator[_Item]:
@@ -248,8 +253,6 @@ def _items(folder: str, ids: Sequence[str], split: str = "") -> Iterator[_Item]:
         raise nothing_at(folder, "JPEGImages or images with the photos")
     image_ids = [line if line in photos else _FLAG.sub("", line) for line in ids]
     known = any(image_id in annotations for image_id in image_ids)
-    if image_ids and not known:
-        log.warning("%s: no annotations of this split: its images are taken to be empty", folder)
     for image_id in image_ids:
         file = os.path.join(marks, annotations.get(image_id, f"{image_id}.xml")) if known else ""
         photo = photos.get(image_id) or _told_photo(file, photos, annotations)

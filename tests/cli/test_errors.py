@@ -51,6 +51,7 @@ DEEP = "--model-desc C[8] C[8] C[8] C[8] R"
 CASES = [
     ("model-train --epocs 3", {}, 2, "unknown option '--epocs' (did you mean '--epochs'?)"),
     ("model-train", {}, 2, "--train is missing"),
+    ("model-train --model good.mdl --test test", {}, 2, "--skip-train to only test --model on"),
     (
         "model-train --config typo.yaml",
         {},

@@ -71,7 +71,9 @@ def test_a_run_of_a_time(directory: Path, capsys: pytest.CaptureFixture[str]) ->
         assert run(*GO_ON, *more) == 0
         assert "the run has finished after 1 epoch" in capsys.readouterr().err
     assert run(*GO_ON, "--minutes", "5") == 2
-    assert "minutes: 5.0 but the run began with 0.0001" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "minutes: 5.0 but the run began with 0.0001: leave it out, or make the run lo" in told
+    assert told.endswith("longer with --resume --epochs N\n")
     assert run(*GO_ON, "--epochs", "2") == 0
     assert "epochs: 2 instead of 1 from here on" in capsys.readouterr().err
     assert options() == (2, None)

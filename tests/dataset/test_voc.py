@@ -206,7 +206,7 @@ def test_test_sets_without_annotations(tmp_path, caplog):
     write_split(folder, "test", ["x"])
     dataset = opened(tmp_path, "voc,2012-test")
     assert len(dataset) == 1 and len(dataset.boxes) == 0
-    assert "no annotations" in caplog.text
+    assert f"{folder}: no annotations of split test: its images are taken to be" in caplog.text
 
 
 def test_splits_of_ones_own(tmp_path):
