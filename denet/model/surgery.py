@@ -23,14 +23,18 @@ from denet.layer.batch_norm import BatchNormalisation
 from denet.layer.batch_norm_relu import BatchNormalisationRelu
 from denet.layer.class_convolution import ClassConvolution
 from denet.layer.denet_detect import DenetDetect
+from denet.layer.dense import DenseLayer
 from denet.layer.options import LayerOptions
 from denet.layer.pool import Pooling
 from denet.layer.residual import Residual
 from denet.layer.skip_source import SkipSource
 from denet.layer.split import Split
+from denet.layer.transition import Transition
 from denet.model.desc import build_layers, parse_desc
 from denet.model.model import Model, nameless
 from denet.model.preprocessing import Preprocessing
+
+BLOCKS = (Residual, DenseLayer, Transition)  # with activations and normalisations of their own
 
 Part = tuple[Layer, dict[str, np.ndarray] | None]  # a layer and its arrays; None if it is new
 
@@ -105,11 +109,9 @@ def set_preprocessing(model: Model, preprocessing: Preprocessing) -> Model:
 
 
 def set_activation(model: Model, activation: str) -> Model:
-    """Set the function of all activation layers and residual blocks."""
+    """Set the function of all activation layers, those in blocks too."""
     settings = {"activation": activation}
-    return each_layer(
-        model, lambda layer: with_fields(layer, (ActivationLayer, Residual), settings)
-    )
+    return each_layer(model, lambda layer: with_fields(layer, (ActivationLayer, *BLOCKS), settings))
 
 
 def merge(model: Model) -> Model:
@@ -136,7 +138,7 @@ def use_cudnn_pool(model: Model) -> Model:
 def modify_bn(
     model: Model, enabled: bool | int | str, momentum: float | str, eps: float | str
 ) -> Model:
-    """Set all batch normalisations, BNA and those in residual blocks too.
+    """Set all batch normalisations, BNA and those in blocks too.
 
     Values may be text; ``enabled`` is a bool, 0 or 1. One that is switched off loses its arrays.
     """
@@ -145,7 +147,7 @@ def modify_bn(
 
     def change(layer: Layer) -> Layer:
         layer = with_fields(layer, (BatchNormalisation, BatchNormalisationRelu), settings)
-        return with_fields(layer, (Residual,), in_block)
+        return with_fields(layer, BLOCKS, in_block)
 
     return each_layer(model, change)
 
@@ -153,8 +155,8 @@ def modify_bn(
 def convert_bn_relu(model: Model) -> Model:
     """Make one BNA of each BN followed by a ReLU; the network computes the same.
 
-    Residual blocks stay as they are: their pairs are fused when the network is planned, and
-    ``bn_relu`` would change what a block without the tag O computes.
+    Blocks stay as they are: their pairs are fused when the network is planned, and
+    ``bn_relu`` would change what a residual block without the tag O computes.
     """
     parts = parts_of(model)
     for number in reversed(range(len(parts) - 1)):

@@ -170,6 +170,13 @@ BLOCKS = [
         "Conv BatchNorm Activation Conv BatchNorm Activation Conv BatchNorm Conv BatchNorm Add "
         "Activation",
     ),
+    ("DL[3]", "BatchNorm Activation Conv BatchNorm Activation Conv Concat"),
+    (
+        "DL[3,4,0.1]",
+        "BatchNorm Activation Conv Dropout BatchNorm Activation Conv Dropout Concat",
+    ),
+    ("DL[3,0]", "BatchNorm Activation Conv Concat"),
+    ("TR[0.5,0.1]", "BatchNorm Activation Conv Dropout Pool"),
     ("RSN[3,3]", "BatchNorm Activation Conv BatchNorm Activation Conv Add"),
     ("RSN[4,3]", "BatchNorm Activation Conv BatchNorm Activation Conv Conv Add"),
     (

@@ -472,6 +472,11 @@ def test_absurd_shapes_reserve_nothing(tmp_path):
         read(tmp_path, with_layer(1, weight=weight))
 
 
+def test_layers_that_2017_did_not_have_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"a.mdl.gz: the format of 2017 has no DL: use .mdl"):
+        save_model(Model.create("nDL[2,4] TR R", (3, 8, 8), ["a"]), tmp_path / "a.mdl.gz")
+
+
 def test_what_2017_does_not_do_with_samples(tmp_path, caplog):
     model = Model.create("DNC[4] DNS.P[2,6,0.01,0.1,1,1,2] DND", (3, 8, 8), ["a"])
     path = tmp_path / "a.mdl.gz"

@@ -38,33 +38,26 @@ def head(*filters: int) -> str:
     return "".join(f"C.B[{count},1] BNA " for count in filters)
 
 
-def dense(depths, growth: int, start: int, stem: str, bottleneck: bool, reduction: float) -> str:
-    """Return a DenseNet: each layer appends its growth to its input (SKIP.C)."""
-    text, channels, index = stem, start, 0
-    for block, depth in enumerate(depths):
-        for _ in range(depth):
-            inner = f"C.B[{4 * growth}] BN A " if bottleneck else ""
-            text += f"SKIPSRC[{index}] BN A {inner}C.B[{growth},3] SKIP.C[{index}] "
-            index += 1
-            channels += growth
-        if block < len(depths) - 1:
-            channels = int(channels * reduction)
-            text += f"BN A C.B[{channels}] P.A[2] "
-    return text + "BN A P.A R.B"
+def dense(depths, growth: int, stem: str, bottleneck: int = 4, compression: float = 0.5) -> str:
+    """Return a DenseNet with blocks of so many layers."""
+    blocks = [f"nDL[{depth},{growth},{bottleneck}]" for depth in depths]
+    return stem + f" TR[{compression}] ".join(blocks) + " BN A P.A R.B"
 
 
-def dense_cifar(depth: int, growth: int, bottleneck: bool, start: int | None = None) -> str:
-    """Return the DenseNet for CIFAR of this depth."""
-    start = start or 2 * growth
-    count = (depth - 4) // (6 if bottleneck else 3)
-    reduction = 0.5 if bottleneck else 1
-    return dense([count] * 3, growth, start, f"C.B[{start},3] ", bottleneck, reduction)
+def dense_cifar(depth: int, growth: int, start: int) -> str:
+    """Return the plain DenseNet for CIFAR of this depth."""
+    return dense([(depth - 4) // 3] * 3, growth, f"C.B[{start},3] ", 0, 1)
+
+
+def dense_bc(depth: int, growth: int) -> str:
+    """Return the DenseNet for CIFAR with bottlenecks and compression."""
+    return dense([(depth - 4) // 6] * 3, growth, f"C.B[{2 * growth},3] ")
 
 
 def dense_imagenet(depths, growth: int) -> str:
     """Return the DenseNet for ImageNet with these blocks."""
     stem = f"C.B[{2 * growth},7,2] BN A P[3,2,1] "
-    return dense(depths, growth, 2 * growth, stem, True, 0.5)
+    return dense(depths, growth, stem)
 
 
 def vgg(*filters: tuple[int, ...]) -> str:
@@ -79,18 +72,36 @@ COUNTS = [
     ("ResNet-34 trunk", TRUNK34, (3, 224, 224), 1000, 21_284_672),
     ("ResNet-101 trunk", TRUNK101, (3, 224, 224), 1000, 42_500_160),
     ("ResNet-34", TRUNK34 + " P.A[7] R.TB", (3, 224, 224), 1000, 21_797_672),
-    ("DenseNet (40,12)", dense_cifar(40, 12, False), (3, 32, 32), 10, 1_059_298),
-    ("DenseNet (40,12) 16", dense_cifar(40, 12, False, 16), (3, 32, 32), 10, 1_019_722),
-    ("DenseNet (100,12)", dense_cifar(100, 12, False), (3, 32, 32), 10, 7_083_538),
-    ("DenseNet (100,12) 16", dense_cifar(100, 12, False, 16), (3, 32, 32), 10, 6_979_642),
-    ("DenseNet (100,24)", dense_cifar(100, 24, False), (3, 32, 32), 10, 28_071_706),
-    ("DenseNet (100,24) 16", dense_cifar(100, 24, False, 16), (3, 32, 32), 10, 27_249_082),
-    ("DenseNet-BC (100,12)", dense_cifar(100, 12, True), (3, 32, 32), 10, 769_162),
-    ("DenseNet-BC (250,24)", dense_cifar(250, 24, True), (3, 32, 32), 10, 15_324_406),
-    ("DenseNet-BC (190,40)", dense_cifar(190, 40, True), (3, 32, 32), 10, 25_624_430),
-    ("DenseNet-BC (40,36)", dense_cifar(40, 36, True), (3, 32, 32), 10, 1_542_682),
-    ("DenseNet-BC (40,48)", dense_cifar(40, 48, True), (3, 32, 32), 10, 2_733_130),
-    ("DenseNet-BC (40,60)", dense_cifar(40, 60, True), (3, 32, 32), 10, 4_261_690),
+    (
+        "DenseNet (40,12) as the code has it",
+        dense_cifar(40, 12, 2 * 12),
+        (3, 32, 32),
+        10,
+        1_059_298,
+    ),
+    ("DenseNet (40,12)", dense_cifar(40, 12, 16), (3, 32, 32), 10, 1_019_722),
+    (
+        "DenseNet (100,12) as the code has it",
+        dense_cifar(100, 12, 2 * 12),
+        (3, 32, 32),
+        10,
+        7_083_538,
+    ),
+    ("DenseNet (100,12)", dense_cifar(100, 12, 16), (3, 32, 32), 10, 6_979_642),
+    (
+        "DenseNet (100,24) as the code has it",
+        dense_cifar(100, 24, 2 * 24),
+        (3, 32, 32),
+        10,
+        28_071_706,
+    ),
+    ("DenseNet (100,24)", dense_cifar(100, 24, 16), (3, 32, 32), 10, 27_249_082),
+    ("DenseNet-BC (100,12)", dense_bc(100, 12), (3, 32, 32), 10, 769_162),
+    ("DenseNet-BC (250,24)", dense_bc(250, 24), (3, 32, 32), 10, 15_324_406),
+    ("DenseNet-BC (190,40)", dense_bc(190, 40), (3, 32, 32), 10, 25_624_430),
+    ("DenseNet-BC (40,36)", dense_bc(40, 36), (3, 32, 32), 10, 1_542_682),
+    ("DenseNet-BC (40,48)", dense_bc(40, 48), (3, 32, 32), 10, 2_733_130),
+    ("DenseNet-BC (40,60)", dense_bc(40, 60), (3, 32, 32), 10, 4_261_690),
     ("DenseNet-121", dense_imagenet((6, 12, 24, 16), 32), (3, 224, 224), 1000, 7_978_856),
     ("DenseNet-169", dense_imagenet((6, 12, 32, 32), 32), (3, 224, 224), 1000, 14_149_480),
     ("DenseNet-201", dense_imagenet((6, 12, 48, 32), 32), (3, 224, 224), 1000, 20_013_928),

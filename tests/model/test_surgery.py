@@ -161,6 +161,16 @@ def test_activation_changes_everywhere_when_asked_and_nowhere_else():
         surgery.set_activation(model, "rellu")
 
 
+def test_dense_blocks_change_with_the_others():
+    model = create("C[4,3] nDL[2,3] TR R")
+    assert [each.activation for each in surgery.set_activation(model, "elu").layers[1:4]] == (
+        ["elu"] * 3
+    )
+    changed = surgery.modify_bn(model, True, 0.75, 1e-3)
+    assert {update.momentum for update in changed.graph(1).updates} == {0.75}
+    assert not any("bn" in name for name in surgery.modify_bn(model, False, 0.9, 1e-5).values())
+
+
 def test_merge_leaves_no_cut():
     model = create("C[4,3] SPLIT A SKIPSRC.X SPLIT SKIP R")
     changed = surgery.merge(model)

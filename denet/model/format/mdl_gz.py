@@ -206,6 +206,11 @@ def _read_layer(records: list[Record], number: int) -> Entry:
 def write(model: Model, path: str | os.PathLike[str]) -> None:
     """Save a model atomically."""
     check_writable(model, os.fspath(path))
+    unknown = [layer.symbol for layer in model.layers if layer.type_name not in _WRITERS]
+    if unknown:
+        raise DataError(
+            f"cannot write: {os.fspath(path)}: the format of 2017 has no {unknown[0]}: use .mdl"
+        )
     layers = [
         _WRITERS[layer.type_name](layer, arrays, shape)
         for layer, arrays, shape in zip(
