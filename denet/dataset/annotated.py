@@ -92,7 +92,8 @@ def open_annotated(
 
     The annotations are read by ``read(path, splits)`` of the module denet.dataset.KIND.
     Images are decoded when they are asked for; here their files are looked at and the annotations
-    read. Raises BadDataError for files and their annotations, DataError for what concerns all.
+    read. What is left out of a set that is trained on keeps its place, as if it had been damaged
+    since. Raises BadDataError for files and their annotations, DataError for what concerns all.
     """
     started = time.perf_counter()
     settings = parse_image_options(options)
@@ -103,7 +104,10 @@ def open_annotated(
     found = found.take(_choose(found, settings, opening, path))
     sizes = _measure(found, opening)
     good, bad = _without_bad(found, path, opening.on_bad_data)
-    found, sizes = found.take(good), sizes[good]
+    if opening.training:  # a place that is kept is the same for --resume, whatever happens to files
+        found.boxes = found.boxes.keep(np.isin(found.boxes.image, good))
+    else:
+        found, sizes = found.take(good), sizes[good]
     _check_sizes(found, sizes, path)
     boxes, mended = mend(found.boxes, sizes)
     if len(found.boxes) and not len(boxes):
@@ -219,7 +223,7 @@ def _without_bad(
 def _check_sizes(found: Annotated, sizes: np.ndarray, path: str) -> None:
     """Warn of images that have another size than their annotations say."""
     told = found.told_sizes
-    other = ((told != sizes) & (told > 0)).any(axis=1)
+    other = ((told != sizes) & (told > 0) & (sizes > 0)).any(axis=1)
     turned = other & (told == sizes[:, ::-1]).all(axis=1)
     for which, what in (
         (turned, "lie on their side, boxes are taken to mean the pixels as they are stored"),

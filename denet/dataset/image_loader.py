@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 
 NOWHERE = View(1, 1, 0, 0)
 _STATISTICS_IMAGES = 500
+_CHECKSUM_MASK = (1 << 24) - 1  # float32 has room for no more
 
 
 class DetectionDataset(Dataset):
@@ -56,7 +57,8 @@ class DetectionDataset(Dataset):
     sizes              (N, 2) int32 stored (width, height), 0 where unknown
     category_ids       number of each class in the annotations, -1 or [] where it has none
     view_num           samples of each image: sample s is view s % view_num of image s // view_num
-    bad                what was left out, and what could not be decoded since
+    bad                what was left out, and what could not be decoded since; what was left out
+                       may still have its place, and is damaged then whatever its file shows
 
     An image that turns out to be damaged is an error. Under ``on_bad_data`` "skip" its place is
     taken in training by another image, which its key determines; in prediction it is black, and
@@ -98,6 +100,7 @@ class DetectionDataset(Dataset):
         self.epoch_limit = options.most_images
         self._targets = boxes.keep(~boxes.crowd)
         self._published = published
+        self._left_out = frozenset(each.name for each in bad)
         self._skip = on_bad_data == "skip"
         self._max_image_pixels = max_image_pixels
         self._lock = threading.Lock()
@@ -197,6 +200,17 @@ class DetectionDataset(Dataset):
         sizes = np.fromiter(map(_file_size, self.image_names), np.int64)
         return {"boxes": self.boxes.checksum(), "files": crc32(sizes.tobytes())}
 
+    def image_checksums(self) -> np.ndarray:
+        names, found = self.image_names, []
+        for image, label in enumerate(self.labels[:: self.view_num].tolist()):
+            name, own = names[image], self.boxes.of(image)
+            text = f"{os.path.basename(name)}\0{_file_size(name)}\0{label}"
+            value = crc32(text.encode(errors="surrogateescape"))
+            for array in (self.boxes.boxes_px, self.boxes.box_class, self.boxes.crowd):
+                value = crc32(array[own].tobytes(), value)
+            found.append(value & _CHECKSUM_MASK)
+        return np.array(found, np.float32)
+
     def statistics_samples(self) -> np.ndarray:
         images = choose_samples(len(self) // self.view_num, _STATISTICS_IMAGES, seed=0)
         return images * self.view_num
@@ -293,6 +307,8 @@ class DetectionDataset(Dataset):
     ) -> tuple[View, Shown | None]:
         """Return where a sample lies in its image, and what it shows; None if that is damaged."""
         image_index, view_index = divmod(index, self.view_num)
+        if self.names[index] in self._left_out:
+            return NOWHERE, None
         own = self._targets.of(image_index)
         boxes_px, resample = self._targets.boxes_px[own], "LANCZOS"
         decode: Decode = decode_stored
@@ -309,7 +325,7 @@ class DetectionDataset(Dataset):
                 view = centre_view(options, image.size)
             pixels = render(image, view, options.crop, resample, decode)
         except Exception as error:  # a damaged file can make a decoder raise anything
-            self._note_damage(index, error)
+            self._note_damage(index, error, training=rng is not None)
             return NOWHERE, None
         if rng and (options.augment_photo or options.augment_color):
             pixels = change_colours(pixels, options.augment_photo, options.augment_color, rng)
@@ -317,7 +333,7 @@ class DetectionDataset(Dataset):
         kept = seen(boxes, options.check_onscreen, options.check_center)
         return view, Shown(pixels, boxes[kept], self._targets.box_class[own][kept])
 
-    def _note_damage(self, index: int, error: Exception) -> None:
+    def _note_damage(self, index: int, error: Exception, training: bool) -> None:
         """Remember an image that cannot be decoded; raise BadDataError unless it is passed over."""
         damaged = BadSample(self.names[index], reason(error))
         with self._lock:
@@ -327,9 +343,11 @@ class DetectionDataset(Dataset):
                 if self._skip:
                     log.warning("damaged image left out: %s: %s", *damaged)
         if not self._skip:
+            # what has begun goes on with the same files alone
+            mend = "bring it back, then --resume" if training else "repair or remove it"
             raise BadDataError(
-                f"cannot read the image: {damaged.name}: {damaged.reason}; repair or "
-                "remove it, or go on without it: --on-bad-data skip",
+                f"cannot read the image: {damaged.name}: {damaged.reason}; {mend}, or go on "
+                f"without it: {'--resume ' * training}--on-bad-data skip",
                 [damaged],
             ) from None
 

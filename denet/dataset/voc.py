@@ -114,7 +114,7 @@ def read(path: str, splits: Sequence[str]) -> Annotated:
         items = [each for folder, words in parts for each in _year_items(path, folder, words)]
     else:
         items = _own_items(path, splits)
-    items = sorted(set(items), key=lambda item: (item.photo or item.image_id, item.folder))
+    items = sorted(set(items), key=lambda item: (_photo_file(item), item.folder))
     return _read_items(path, items, CLASSES if published else None)
 
 
@@ -284,6 +284,11 @@ def _stems(folder: str, suffixes: set[str]) -> dict[str, str]:
 
 def _stem(file: str) -> str:
     return os.path.splitext(os.path.basename(file))[0]
+
+
+def _photo_file(item: _Item) -> str:
+    """Return the photo of an item, or where it should be, which is its place in the set."""
+    return item.photo or os.path.join(item.folder, f"{item.image_id}.jpg")
 
 
 def _missing_image(item: _Item) -> str:

@@ -14,6 +14,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from zlib import crc32
 
 import numpy as np
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 Metrics = dict[str, float]  # a row of PREFIX_metrics.csv
 _NAMES = 1 << 16  # read at one go
+IMAGES = "images"  # the name of their checksums beside the averages
 
 COUNT = Integer(0, 10**15)
 FINITE = Real(-sys.float_info.max, sys.float_info.max)
@@ -95,6 +97,7 @@ class State:
     settings    options that the training depends on
     data        what ``dataset_record`` says of the training set
     test_data   what it says of the test set, nothing where there is none
+    images      ``image_checksums`` of the training set
     """
 
     model: Model
@@ -106,14 +109,16 @@ class State:
     settings: TrainSettings = field(default_factory=TrainSettings)
     data: Mapping[str, int] = field(default_factory=dict)
     test_data: Mapping[str, int] = field(default_factory=dict)
+    images: np.ndarray = field(default_factory=partial(np.zeros, 0, np.float32))
 
     def check(
-        self, settings: TrainSettings, data: Mapping[str, int], test_data: Mapping[str, int]
+        self, settings: TrainSettings, train_set: Dataset, test_data: Mapping[str, int]
     ) -> None:
-        """Raise DataError unless ``data`` is the training set, UsageError where settings differ.
+        """Raise DataError unless it is the training set, UsageError where settings differ.
 
         What may be changed within a training is told where it differs, the test set too.
         """
+        data = dataset_record(train_set)
         if settings.epochs <= self.position.epoch:
             raise UsageError(
                 f"resume: epochs: {settings.epochs}: the run is in epoch {self.position.epoch + 1} "
@@ -131,7 +136,8 @@ class State:
                     "start a new run with --model"
                 )
             log.warning("resume: %s: %s instead of %s from here on", option, value, before)
-        if change := _change(self.data, data):
+        change = _change(self.data, data)
+        if change and not self._has_only_damage(train_set):
             raise DataError(
                 f"resume: the training set has changed: {change}: bring that set back, or start a "
                 "new run with --model"
@@ -143,6 +149,20 @@ class State:
                 "those before",
                 change,
             )
+
+    def _has_only_damage(self, train_set: Dataset) -> bool:
+        """Say whether all that differs from the training set are images that are damaged now."""
+        now = train_set.image_checksums()
+        if not len(now) or now.shape != self.images.shape:
+            return False
+        if train_set.epoch_samples != self.data.get("epoch_samples"):
+            return False
+        for image in np.flatnonzero(now != self.images).tolist():
+            sample = np.array([image * train_set.view_num])
+            train_set.read(sample)  # which finds out
+            if train_set.usable(sample).all():
+                return False
+        return True
 
     def _check_step(self, settings: TrainSettings) -> None:
         """Raise UsageError unless a step takes as many images as before, in however many parts."""
@@ -174,8 +194,10 @@ def _change(before: Mapping[str, int], now: Mapping[str, int]) -> str:
     other = [name for name, value in before.items() if now.get(name) != value]
     if not other:
         return ""
-    words = " and ".join(DIFFERENCES[name] for name in other if name in DIFFERENCES)
     count = f"{now.get('samples', 0)} images, {before.get('samples')} when the run began"
+    if "samples" in other:  # all else follows from that
+        return count
+    words = " and ".join(DIFFERENCES[name] for name in other if name in DIFFERENCES)
     return f"{count}, with other {words}" if words else count
 
 
@@ -210,7 +232,8 @@ def write_state(state: State, path: str | os.PathLike[str]) -> None:
         "data": dict(state.data),
         "test_data": dict(state.test_data),
     }
-    write(state.model, path, Attachment(state.averages, record))
+    images = {IMAGES: state.images} if len(state.images) else {}
+    write(state.model, path, Attachment({**state.averages, **images}, record))
 
 
 def read_state(path: str | os.PathLike[str]) -> State:
@@ -230,9 +253,10 @@ def read_state(path: str | os.PathLike[str]) -> State:
     position = _position(record.record("position"))
     if position.epoch >= settings.epochs:
         raise record.fault(f"epoch {position.epoch + 1} of {settings.epochs}")
+    images = {"images": averages[IMAGES]} if IMAGES in averages else {}
     return State(
         model,
-        averages,
+        {name: value for name, value in averages.items() if name != IMAGES},
         record.checked("iteration", COUNT),
         position,
         record.checked("best_error", PERCENT, math.inf),
@@ -240,6 +264,7 @@ def read_state(path: str | os.PathLike[str]) -> State:
         settings,
         _data(record.record("data")),
         _data(record.record("test_data")),
+        **images,
     )
 
 

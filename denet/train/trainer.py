@@ -76,12 +76,13 @@ class Trainer:
             log.warning("there is one class only: the model will call everything that")
         self.model = model
         self.files = RunFiles(settings.output_prefix, settings.model_suffix)
-        self._data = dataset_record(train_set)
         self._test_data = dataset_record(test_set) if test_set else {}
         if state:
             if settings.minutes:
                 settings = replace(settings, epochs=state.settings.epochs)
-            state.check(settings, self._data, self._test_data)
+            state.check(settings, train_set, self._test_data)
+        self._data = state.data if state else dataset_record(train_set)
+        self._images = state.images if state else train_set.image_checksums()
         self.settings, self._schedule = settings, settings.schedule()
         self._loader = Loader(
             train_set,
@@ -331,6 +332,7 @@ class Trainer:
             self.settings,
             self._data,
             self._test_data,
+            self._images,
         )
 
     def _is_save_due(self) -> bool:

@@ -55,6 +55,15 @@ def opened(data: Path) -> DetectionDataset:
     return dataset
 
 
+def lenient(data: Path) -> DetectionDataset:
+    """Open the set to train on without what is damaged."""
+    labels = ["cat", "dog"]
+    words = "voc,train,crop=16"
+    dataset = open_dataset(str(data), words, class_labels=labels, training=True, on_bad_data="skip")
+    assert isinstance(dataset, DetectionDataset)
+    return dataset
+
+
 def detector(text: str = NETWORK) -> Model:
     return Model.create(text, (3, 16, 16), ["cat", "dog"], LayerOptions(border_mode="half"), 1)
 
@@ -312,6 +321,48 @@ def test_other_boxes_and_files_are_another_training_set(
         file.write_text(text.replace(old, new))
     what = "sizes of the files" if change == "file" else "boxes"
     with pytest.raises(DataError, match=rf"the training set has changed: .* with other {what}:"):
+        resume(tmp_path, opened(data))
+
+
+@pytest.mark.parametrize("damage", ["gone", "header", "end"])
+def test_what_was_good_and_is_damaged_now_keeps_its_place(
+    damage: str, data: Path, tmp_path: Path
+) -> None:
+    """Image 0 was damaged from the start; so is now image 3, which may come back as it was."""
+    (data / "JPEGImages/0.jpg").write_bytes(b"x")
+    photo = data / "JPEGImages/3.jpg"
+    whole = photo.read_bytes()
+    begin(tmp_path, lenient(data), epochs=1).run()
+    if damage == "gone":
+        photo.unlink()
+    else:
+        photo.write_bytes(b"x" if damage == "header" else whole[: len(whole) // 2])
+    dataset = lenient(data)
+    _, row = resume(tmp_path, dataset).run()
+    assert row["epoch"] == 2 and len(dataset) == 5
+    assert dataset.usable_images.tolist() == [False, True, True, False, True]
+    photo.write_bytes(whole)
+    resume(tmp_path, lenient(data))._lock.release()
+    with (data / "JPEGImages/1.jpg").open("ab") as other:
+        other.write(b"\0")
+    photo.unlink()
+    with pytest.raises(DataError, match="the training set has changed: 5 images, 5 when"):
+        resume(tmp_path, lenient(data))
+
+
+def test_an_annotation_that_is_damaged_leaves_its_photo_out(data: Path, tmp_path: Path) -> None:
+    """Its photo can be read, but nobody knows what it shows."""
+    (data / "Annotations/1.xml").write_text("x")
+    dataset = lenient(data)
+    batches = [*Loader(dataset, 2, detector().preprocessing, training=True).epoch(0)]
+    assert len(dataset) == 5
+    assert 1 not in np.concatenate([batch.indices for batch in batches]).tolist()
+
+
+def test_other_numbers_of_images_say_it_all(data: Path, tmp_path: Path) -> None:
+    begin(tmp_path, opened(data), epochs=1).run()
+    (data / "ImageSets/Main/train.txt").write_text("0\n1\n2\n")
+    with pytest.raises(DataError, match="has changed: 3 images, 5 when the run began: bring"):
         resume(tmp_path, opened(data))
 
 
