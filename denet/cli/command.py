@@ -161,6 +161,8 @@ def run(
 ) -> int:
     """Parse, run the command and return the exit code; every error is one line on stderr."""
     signal.signal(signal.SIGTERM, _terminate)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
+        signal.signal(signal.SIGHUP, _terminate)
     open_streams()
     debug, code = False, 0
     try:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM stop a training between two steps, where its weights are whole."""
+"""Ctrl-C, SIGTERM and a closed terminal stop a training where its weights are whole."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = [each for each in signal.Signals if each.name in ("SIGHUP", "SIGINT", "SIGTERM")]
 
 
 class HeldSignal:
-    """The first SIGINT or SIGTERM since the hold began waits here; a second one goes through."""
+    """The first of these signals since the hold began waits here; a second one goes through."""
 
     def __init__(self, before: Callable[[], None]):
         self._before = before
         self._number: int | None = None
         handlers = {number: signal.getsignal(number) for number in _SIGNALS}
-        # a background job of a script ignores Ctrl-C, and so do we
+        # a background job of a script ignores Ctrl-C, nohup the end of a terminal, and so do we
         self._handlers = {n: each for n, each in handlers.items() if each != signal.SIG_IGN}
 
     def check(self) -> None:
@@ -50,7 +50,7 @@ class HeldSignal:
 
 @contextmanager
 def hold_signals(before: Callable[[], None]) -> Iterator[HeldSignal]:
-    """Hold SIGINT and SIGTERM back; outside the main thread, which gets them, do nothing."""
+    """Hold the signals back; outside the main thread, which gets them, do nothing."""
     held = HeldSignal(before)
     if threading.current_thread() is not threading.main_thread():
         yield held

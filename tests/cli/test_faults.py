@@ -296,6 +296,7 @@ def take_directory(process: "subprocess.Popen[str]", directory: Path) -> None:
 STOPS: list[tuple[str, str, Stop | None, int, str]] = [
     ("", "", send(signal.SIGINT), 130, "interrupted after epoch ... --resume goes on from ... run"),
     ("", "", send(signal.SIGTERM), 143, "interrupted after epoch ... --resume goes on from"),
+    ("", "", send(signal.SIGHUP), 129, "interrupted after epoch ... --resume goes on from"),
     ("", "", send(signal.SIGINT, signal.SIGINT), 130, "error: interrupted"),
     ("", "", send(signal.SIGTERM, signal.SIGTERM), 143, "error: interrupted"),
     ("", "", take_directory, 3, "cannot write: ... No such file or directory"),
