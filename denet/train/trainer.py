@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from denet.dataset import Dataset
+from denet.dataset import BadDataError, Dataset
 from denet.dataset.distort import parse_distortions
 from denet.dataset.loader import Batch, Loader
 from denet.errors import DivergedError, OutOfMemoryError, UsageError
@@ -105,6 +105,7 @@ class Trainer:
             else Tester(model, test_set, settings, backend, precision, train_set)
         )
         self._at, self._resumed = Position(), state is not None
+        self._whole: tuple[Position, np.ndarray] | None = None  # see _between_steps
         self._costs: dict[str, float] = {}  # of the last batch
         self._best_error = math.inf
         self._ends = {settings.epochs}  # epochs after which the model is tested in any case
@@ -148,8 +149,9 @@ class Trainer:
     def run(self) -> list[Metrics]:
         """Train all epochs that are left; return the rows of PREFIX_metrics.csv.
 
-        Raises DivergedError where a number is not finite, OutOfMemoryError. SIGINT and SIGTERM
-        take effect after the step in hand, when the state has been saved.
+        Raises DivergedError where a number is not finite, OutOfMemoryError, and DataError when the
+        state has been saved. SIGHUP, SIGINT and SIGTERM take effect likewise, after the step in
+        hand.
         """
         try:
             if self.settings.minutes and not self._resumed:
@@ -158,6 +160,11 @@ class Trainer:
                 while self._at.epoch < self.settings.epochs and not self._is_finished():
                     self._train_epoch(held)
                     self._finish_epoch(held)
+        except BadDataError:
+            if self._whole:
+                self._at, self._learner.plan.states[...] = self._whole
+                self._save_interrupted()
+            raise
         finally:
             self._journal.close()
             self._lock.release()
@@ -200,6 +207,7 @@ class Trainer:
         at, factor = self._at, self.settings.batch_size_factor
         if at.step == self._step_num:
             return
+        self._whole = self._between_steps()
         mark, waited = time.perf_counter(), self._loader.wait_seconds
         title = f"epoch {at.epoch + 1}/{self.settings.epochs}"
         done = at.step * factor
@@ -218,12 +226,18 @@ class Trainer:
                 at.train_seconds += now - mark
                 at.wait_seconds += wait - waited
                 mark, waited = now, wait
+                self._whole = self._between_steps()
                 held.check()
                 if at.step == self._step_num:
                     break
                 if self._is_save_due():
                     self._save_state()
                     mark = time.perf_counter()
+
+    def _between_steps(self) -> tuple[Position, np.ndarray]:
+        """Return what batches change already before their step is made."""
+        at = self._at
+        return replace(at, columns=dict(at.columns)), self._learner.plan.states.copy()
 
     def _add(self, batch: Batch) -> float:
         """Add a batch to the step in hand; return its cost. Raises DivergedError."""

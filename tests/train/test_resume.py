@@ -11,6 +11,7 @@ import pytest
 from train.tiny import TinySet, tiny_model, tiny_set
 
 from denet.backend.numpy.backend import NumpyBackend
+from denet.dataset import BadDataError
 from denet.errors import DataError, UsageError
 from denet.model.format import load_model
 from denet.report.metrics import read_metrics
@@ -131,22 +132,23 @@ def test_a_resumed_run_ends_like_a_straight_one(changes, tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_the_state_first(number, tmp_path, caplog):
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGINT", "SIGTERM"])
+def test_a_signal_saves_the_state_first(name, tmp_path, caplog):
     class Terminated(Exception):
         pass
 
     def terminate(number, frame):
         raise Terminated
 
+    number = getattr(signal, name)
     run = begin(tmp_path, SignallingSet(number, at=6), epochs=1000)
-    before = signal.signal(signal.SIGTERM, terminate)
+    before = signal.signal(number, terminate)
     try:
-        with caplog.at_level(logging.WARNING), pytest.raises((KeyboardInterrupt, Terminated)):
+        with caplog.at_level(logging.WARNING), pytest.raises(Terminated):
             run.run()
-        assert signal.getsignal(signal.SIGTERM) is terminate
+        assert signal.getsignal(number) is terminate
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(number, before)
     saved = load_model(tmp_path / "model.state")  # a state is a model, too
     for name, value in run._learner.plan.values().items():
         np.testing.assert_array_equal(saved.values()[name], value)
@@ -255,12 +257,49 @@ def test_another_test_set_is_told(tmp_path, caplog):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-def test_a_signal_that_is_ignored_stays_ignored():
-    before, saved = signal.signal(signal.SIGINT, signal.SIG_IGN), []
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGINT"])
+def test_a_signal_that_is_ignored_stays_ignored(name):
+    number = getattr(signal, name)
+    before, saved = signal.signal(number, signal.SIG_IGN), []
     try:
         with hold_signals(lambda: saved.append(1)) as held:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
             held.check()
-        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN and not saved
+        assert signal.getsignal(number) == signal.SIG_IGN and not saved
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before)
+
+
+class LosingSet(TinySet):
+    """Cannot be read for the ``at``-th time."""
+
+    def __init__(self, at):
+        super().__init__(tiny_set().images_read, [0, 1] * 4, 2)
+        self._left = at
+
+    def stored(self, indices):
+        return self.images_read[indices]  # looked at once before the training
+
+    def read(self, indices):
+        self._left -= 1
+        if self._left == 0:
+            raise BadDataError("cannot read the image", [])
+        return super().read(indices)
+
+
+@pytest.mark.parametrize("at", [1, 2, 4, 6])
+@pytest.mark.parametrize("changes", [KINDS[1], KINDS[2], KINDS[5]])
+def test_bad_data_costs_no_step(changes, at, tmp_path):
+    """The run goes on from its last step, and ends as if nothing had happened."""
+    begin(tmp_path / "straight", epochs=2, **changes).run()
+    with pytest.raises(BadDataError, match="cannot read the image"):
+        begin(tmp_path / "lost", LosingSet(at), epochs=2, **changes).run()
+    state = read_state(tmp_path / "lost/model.state")
+    size = state.settings.batch_size * state.settings.batch_size_factor
+    batches = -(-8 // state.settings.batch_size)
+    epoch, batch = divmod(at - 1, batches)
+    done = (epoch, batch // state.settings.batch_size_factor)
+    assert (state.position.epoch, state.position.step) == done
+    assert state.position.samples == min(8, size * done[1])
+    resume(tmp_path / "lost", epochs=2, **changes).run()
+    assert results(tmp_path / "lost") == results(tmp_path / "straight")
