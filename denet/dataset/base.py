@@ -206,6 +206,11 @@ class Dataset:
         damaged = {each.name for each in self.bad}
         return np.array([self.names[sample] not in damaged for sample in samples], np.bool_)
 
+    def check_usable(self) -> None:
+        """Raise BadDataError if all samples have been found to be damaged."""
+        if not self.usable(range(len(self))).any():
+            raise none_usable(self.bad)
+
     def read(self, indices: np.ndarray) -> np.ndarray:
         """Return the stored samples as a new (k, h, w, c) array: uint8, or float32 as it is."""
         raise AssertionError("abstract")

@@ -140,7 +140,10 @@ class DatasetDetections(NamedTuple):
 def detect_dataset(
     detector: Detector, dataset: DetectionDataset, thread_num: int | None = 1
 ) -> DatasetDetections:
-    """Return what ``detect_batches`` finds in all samples; log the speed after the first batch."""
+    """Return what ``detect_batches`` finds in all samples; log the speed after the first batch.
+
+    Raises BadDataError if no image can be read.
+    """
     loader = detector.loader(dataset, thread_num)
     times: list[float] = []
 
@@ -150,6 +153,7 @@ def detect_dataset(
             times.append(time.perf_counter())
 
     found = detect_batches(detector, dataset, timed())
+    dataset.check_usable()
     if len(times) > 1:
         speed = (len(dataset) - detector.batch_size) / (times[-1] - times[0])
         log.info("%.1f samples per second, loading included", speed)

@@ -118,9 +118,12 @@ class Tester:
     ) -> Result:
         """Return the errors over the test set.
 
-        ``each`` is called after every batch; ``most_batches`` cuts the test short.
+        ``each`` is called after every batch; ``most_batches`` cuts the test short. Raises
+        BadDataError if no image of it can be read.
         """
-        return self._result(self._loader, "test", each, most_batches)
+        result = self._result(self._loader, "test", each, most_batches)
+        self._loader.dataset.check_usable()
+        return result
 
     def train_error(
         self, each: Callable[[], None] = lambda: None, most_batches: int | None = None

@@ -16,7 +16,7 @@ from annotated_files import object_xml, save_image, voc_xml, write_coco, write_v
 from conftest import Command
 
 from denet.backend.numpy.backend import NumpyBackend
-from denet.dataset import open_dataset
+from denet.dataset import BadDataError, open_dataset
 from denet.layer.options import LayerOptions
 from denet.model.format import load_model, save_model
 from denet.model.model import Model
@@ -129,6 +129,24 @@ def test_a_damaged_image_changes_nothing(words, kind, place: Path, command: Comm
     assert [len(each) for each in files][0] >= 5
     for one, other in zip(*files, strict=True):
         assert one.name == other.name and one.read_bytes() == other.read_bytes()
+
+
+def test_nothing_that_can_be_read_is_an_error(place: Path, command: Command) -> None:
+    """Whose pixels are damaged: whose headers are is known when the set is opened."""
+    for image in (place / "voc/JPEGImages").iterdir():
+        image.write_bytes(image.read_bytes()[:-30])
+    done = command(*f"{PREDICT} {VOC} --predict-mode detect,voc --on-bad-data skip".split())
+    assert done.returncode == 3 and not done.stdout
+    assert "none of the images can be read: voc/JPEGImages/" in done.stderr.splitlines()[-1]
+    model = load_model(place / "sure.mdl")
+    images = open_dataset(
+        *(str(place / "voc"), "voc,train,crop=32"),
+        class_labels=model.class_labels,
+        on_bad_data="skip",
+    )
+    test = tester.Tester(model, images, TrainSettings(batch_size=2), NumpyBackend())
+    with pytest.raises(BadDataError, match="none of the images can be read"):
+        test.result()
 
 
 def test_a_test_leaves_damaged_images_out(place: Path) -> None:
