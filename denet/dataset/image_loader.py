@@ -166,9 +166,9 @@ class DetectionDataset(Dataset):
         )
 
     def part(self, images: np.ndarray) -> DetectionDataset:
-        """Return the set of these images (ascending indices) alone."""
+        """Return the set of these images (ascending indices) alone, told of once if damaged."""
         names, every = self.image_names, self.labels[:: self.view_num]
-        return DetectionDataset(
+        part = DetectionDataset(
             self.class_labels,
             [names[index] for index in images],
             [self.image_ids[index] for index in images],
@@ -181,6 +181,9 @@ class DetectionDataset(Dataset):
             on_bad_data="skip" if self._skip else "error",
             max_image_pixels=self._max_image_pixels,
         )
+        part.bad, part._lock, part._left_out = self.bad, self._lock, self._left_out
+        part.on_bad = lambda: self.on_bad()
+        return part
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         return self.load(indices, np.zeros(len(indices), np.uint64), training=False).images

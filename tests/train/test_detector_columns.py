@@ -177,6 +177,24 @@ def test_as_many_training_photos_as_the_test_has(
         assert photos(3) == drawn[3] and len(set(map(tuple, drawn))) > 1
 
 
+def test_a_damaged_photo_is_told_once(
+    data: Path, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """Training and the test on training photos come upon the same one."""
+    photo = data / "JPEGImages/3.jpg"
+    photo.write_bytes(photo.read_bytes()[:-40])
+    dataset, told = lenient(data), []
+    dataset.on_bad = lambda: told.append(len(dataset.bad))
+    settings = settings_of(tmp_path / "run", epochs=1)
+    Trainer(detector(), dataset, opened(data).part(np.arange(3)), settings, NumpyBackend()).run()
+    assert told == [1] and caplog.text.count("damaged image left out") == 1
+
+    again = lenient(data)
+    again.on_bad = lambda: told.append(len(again.bad))
+    again.part(np.array([1, 3])).read(np.arange(2))
+    assert told == [1, 1] and again.usable_images.tolist() == [True, True, True, False, True]
+
+
 def test_one_class_is_enough_for_a_detector(
     data: Path, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
