@@ -1,4 +1,4 @@
-"""What options say of the pixels that a network sees: --normalise, and subtract_mean of 2017."""
+"""What options say of the pixels that a network sees: --normalise, and --extension."""
 
 from __future__ import annotations
 
@@ -59,6 +59,16 @@ def asks_for_mean(extension: str | None) -> bool:
     kind, _, given = parse_extension(extension or "image")
     given.pop("splits", None)
     return kind in ANNOTATED and parse_image_options(given).subtract_mean
+
+
+def warn_of_training_options(extension: str | None, name: str) -> None:
+    """Tell which words of an extension, given as the option ``name``, change training alone."""
+    from denet.dataset import parse_extension
+    from denet.dataset.image_options import TRAINING_NAMES
+
+    given = parse_extension(extension or "image")[2]
+    if idle := [each for each in TRAINING_NAMES if each in given]:
+        log.warning("%s of --%s: no effect: training alone varies images", ", ".join(idle), name)
 
 
 def subtract_mean(model: Model, extension: str | None, settled: bool = False) -> None:

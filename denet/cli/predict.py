@@ -20,7 +20,7 @@ from denet.cli.options import (
     Option,
     engine,
 )
-from denet.cli.pixels import subtract_mean
+from denet.cli.pixels import subtract_mean, warn_of_training_options
 from denet.cli.predict_classify import classify
 from denet.cli.predict_detect import WORDS, detect
 from denet.cli.predict_segment import segment
@@ -138,6 +138,7 @@ def predict(options: argparse.Namespace) -> int:
     backend, precision = engine(options)
     model = load_model(options.model)
     subtract_mean(model, options.extension)
+    warn_of_training_options(options.extension, "extension")
     if mode != "detect" and detects(model):
         raise UsageError(f"--predict-mode {mode}: the model detects objects: give detect")
     bad: list[BadSample] = []

@@ -70,7 +70,8 @@ def open_ten_views(options: argparse.Namespace, model: Model, extension: str) ->
     kind, form, given = parse_extension(extension)
     settings: dict[str, Any] = {"on_bad_data": "skip"}
     if kind == "imagenet":  # it cuts them itself
-        extension = with_crop(extension, model.input_shape) + ",multicrop"
+        words = [each for each in extension.split(",") if each.partition("=")[0] != "multicrop"]
+        extension = with_crop(",".join(words), model.input_shape) + ",multicrop"
         if "scale" not in given:
             _, height, width = model.input_shape
             extension += ",scale={}x{}".format(*scaled(width, height))
@@ -78,7 +79,7 @@ def open_ten_views(options: argparse.Namespace, model: Model, extension: str) ->
     settings["class_labels"] = model.class_labels
     if form.converts:
         settings["shape"] = _, height, width = larger_shape(extension, model)
-        extension += f",crop={width}x{height}"  # the last one counts
+        extension = f"{kind},crop={width}x{height}"
     images = open_images(options, options.input, extension=extension, **settings)
     return TenViews(images, model.input_shape)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from denet.cli.options import layer_options, open_images
-from denet.cli.pixels import asks_for_mean, subtract_mean
+from denet.cli.pixels import asks_for_mean, subtract_mean, warn_of_training_options
 from denet.errors import DataError, UsageError
 from denet.files import make_directory
 
@@ -168,6 +168,7 @@ def training_samples(options: argparse.Namespace) -> dict[str, Any]:
 
 def open_test_set(options: argparse.Namespace, model: Model) -> Dataset:
     """Open --test for a model's classes and image shape."""
+    warn_of_training_options(options.test_extension, "test-extension")
     return open_set(
         options,
         options.test,

@@ -128,6 +128,8 @@ def parse_extension(extension: str) -> tuple[str, Format, dict[str, Any]]:
             raise UsageError(
                 f"unknown option {name!r}{hint}: --extension {extension}: {kind} takes {known}"
             )
+        if name in options:
+            raise UsageError(f"{name}: twice in --extension {extension}: leave one of them out")
         options[name] = value if equals else True
     return kind, format_, options
 

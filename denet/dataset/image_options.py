@@ -103,6 +103,11 @@ _KINDS: dict[str, Kind] = {
     "subset_num": _COUNT,
 }
 OPTION_NAMES = tuple(_KINDS)
+# those that vary what training sees, and nothing else
+TRAINING_NAMES = (
+    *("crop_mode", "max_trials", "area_min", "aspect_factor"),
+    *("mosaic", "augment_photo", "augment_color"),
+)
 _KINDS["null"] = Flag()  # of imagenet alone
 
 

@@ -63,6 +63,8 @@ class DenetSparse(Layer):
     def build(self, graph: Graph, x: Tensor) -> Tensor:
         if "corner" not in graph.marks:
             raise DescriptionError("no DNC stands before it; add one")
+        if "sample" in graph.marks:
+            raise DescriptionError("a network has one DNS; remove this one")
         search = CornerSearch(
             self.sample_num,
             self.corner_threshold,

@@ -169,6 +169,7 @@ def check_targets(model: Model, dataset: Dataset) -> None:
         )
     if not needs_boxes and not dataset.classified:
         raise DataError(
-            "dataset: its images have boxes but no class of their own, which R needs: end the "
-            "network in DND: model-info --data DIR prints a whole line with such a --model-desc"
+            "dataset: its images have boxes but no class of their own: end the network in DND, not "
+            f"in {model.token(len(model.layers))}"
+            ": model-info --data DIR prints a whole line with such a --model-desc"
         )

@@ -65,6 +65,19 @@ def test_skip_train_tells_what_the_test_file_does(trained: Path) -> None:
     assert sorted(trained.rglob("*")) == kept
 
 
+def test_options_of_training_are_told_where_nothing_is_trained(trained: Path) -> None:
+    words = f"{PREDICT} {VOC},augment_photo,mosaic=0.5 --predict-mode detect --results out/idle"
+    done = run_command(trained, *words.split())
+    assert done.returncode == 0, done.stderr
+    assert "warning: mosaic, augment_photo of --extension: no effect" in done.stderr
+    test = "--test set --test-extension voc,test,crop=32,area_min=0.5 --dry-run"
+    words = f"{TRAIN.replace('crop=32', 'crop=32,mosaic=0.5')} {test}"
+    done = run_command(trained, *words.split(), "--model-desc", DESC, "--output-prefix", "dry/m")
+    assert done.returncode == 0, done.stderr
+    assert "warning: area_min of --test-extension: no effect" in done.stderr
+    assert "mosaic of" not in done.stderr
+
+
 def test_a_detector_is_resumed(trained: Path) -> None:
     done = run_command(trained, *f"{TRAIN} --resume --epochs 3 --output-prefix run/m".split())
     assert done.returncode == 0, done.stderr
@@ -120,8 +133,11 @@ def test_mistakes_are_told(line: str, words: str, trained: Path) -> None:
 def test_a_detector_needs_boxes_and_a_classifier_classes(command: Command, tmp_path: Path) -> None:
     make_set(tmp_path / "set")
     done = command(*TRAIN.split(), "--model-desc", "P.A R")
-    assert done.returncode == 3 and "end the network in DND: model-info --data" in done.stderr
+    assert done.returncode == 3 and "end the network in DND, not in R" in done.stderr
     assert command(*TRAIN.split()).stderr.splitlines()[-1] == done.stderr.splitlines()[-1]
+    done = command(*TRAIN.split(), "--model-desc", "C[4,3,2] DNC[4]")
+    assert done.returncode == 3 and "end the network in DND, not in DNC[4]" in done.stderr
+    assert "R needs" not in done.stderr
     for name in ("a", "b"):
         (tmp_path / "flat" / name).mkdir(parents=True)
         Image.new("RGB", (32, 32)).save(tmp_path / f"flat/{name}/0.png")

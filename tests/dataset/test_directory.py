@@ -362,6 +362,7 @@ def test_parts_of_a_dataset_are_not_classes(tmp_path):
         ("", "unknown kind of dataset ''"),
         ("pdf", "unknown kind"),  # Pillow writes it but cannot read it
         ("png,cop=224", "unknown option 'cop' .did you mean 'crop'.*: png takes crop"),
+        ("png,crop=96x64,crop=1", "crop: twice in --extension png,crop=96x64,crop=1: leave one"),
         ("npy,crop=224", "unknown option 'crop': --extension npy,crop=224: npy takes none"),
         *[
             (f"png,crop{x}", "crop=")

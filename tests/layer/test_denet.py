@@ -133,6 +133,7 @@ def test_joint_and_independent_fitness_exclude_each_other():
     [
         ("C[4] DND", "needs the samples of a DNS before it"),
         ("DNC[4] DND", "needs the samples of a DNS before it"),
+        ("DNC[4] DNS[3,4] DNS[3,4] DND", "a network has one DNS; remove this one"),
         ("DNC[4] DNS[2,4] P[2] DND", "one position for each of 16 samples"),
         (
             "DNC[4] DNS[2,4,0.01,0.1,0,1,2] DND",
