@@ -22,6 +22,7 @@ from denet.report.survey_text import (
     identical,
     image_lines,
     plural,
+    refused_names,
     short,
     table,
     unequal,
@@ -128,6 +129,10 @@ def _unusable(survey: DetectionSurvey) -> Iterator[str]:
     yield from unreadable(bad, len(bad) + len(survey.sizes()))
 
 
+def _refused_names(survey: DetectionSurvey) -> Iterator[str]:
+    yield from refused_names(survey.class_labels, survey.path)
+
+
 def _unlike_image(survey: DetectionSurvey) -> Iterator[str]:
     for what, box_list in (
         ("boxes without area, which are left out", DetectionSplit.degenerate),
@@ -137,18 +142,24 @@ def _unlike_image(survey: DetectionSurvey) -> Iterator[str]:
         if boxes:
             yield f"{what}: {len(boxes):,}"
         for each in boxes[:_BOXES_SHOWN]:
-            yield f"  {_box_text(each)}"
+            yield f"  {_box_text(each, survey.kind)}"
         if len(boxes) > _BOXES_SHOWN:
             yield f"  ... and {len(boxes) - _BOXES_SHOWN:,} more"
     clipped = _together(survey, DetectionSplit.clipped)
     if clipped:
-        yield f"boxes clipped to their image: {len(clipped):,}, such as {_box_text(clipped[0])}"
+        first = _box_text(clipped[0], survey.kind)
+        yield f"boxes clipped to their image: {len(clipped):,}, such as {first}"
 
 
-def _box_text(box: NamedBox) -> str:
-    x0, y0, x1, y1 = (f"{corner:g}" for corner in box.corners)
+def _box_text(box: NamedBox, kind: str) -> str:
+    """Return where a box is in its image; if its corners are swapped, as its file says it."""
+    x0, y0, x1, y1 = box.corners
+    swapped = x1 < x0 or y1 < y0
+    if swapped and kind == "voc":  # which counts pixels from 1
+        x0, y0 = x0 + 1, y0 + 1
     image = f"{printable(box.file)} ({size_text(box.size)})"
-    return f"{image}: {short(box.class_label)} from {x0},{y0} to {x1},{y1}"
+    place = f"from {x0:g},{y0:g} to {x1:g},{y1:g}" + ", its corners are swapped" * swapped
+    return f"{image}: {short(box.class_label)} {place}"
 
 
 def _unlike_told(survey: DetectionSurvey) -> Iterator[str]:
@@ -244,6 +255,7 @@ def _left_out(survey: DetectionSurvey) -> Iterator[str]:
 _CHECKS: tuple[Callable[[DetectionSurvey], Iterator[str]], ...] = (
     _unusable,
     _meant_to_test,
+    _refused_names,
     _no_test,
     _unannotated,
     _missing_classes,

@@ -19,6 +19,7 @@ from denet.report.survey_text import (
     identical,
     image_lines,
     plural,
+    refused_names,
     table,
     unequal,
     unreadable,
@@ -163,6 +164,10 @@ def _no_test(survey: Survey) -> Iterator[str]:
         )
 
 
+def _refused_names(survey: Survey) -> Iterator[str]:
+    yield from refused_names(survey.class_labels, survey.path)
+
+
 def _left_out(survey: Survey) -> Iterator[str]:
     for split in survey.splits:
         for what, suffixes in (
@@ -184,6 +189,7 @@ def _identical(survey: Survey) -> Iterator[str]:
 _CHECKS: tuple[Callable[[Survey], Iterator[str]], ...] = (
     _unreadable,
     _boxed,
+    _refused_names,
     _one_class,
     _no_test,
     _missing_classes,

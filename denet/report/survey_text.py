@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from denet.dataset.base import BadSample, names_text
 from denet.dataset.decode import size_text
+from denet.errors import DataError
+from denet.model.format.content import check_labels
 from denet.printable import printable
 
 _FEW = 5  # of a class to train on, below which it is told
@@ -68,6 +70,14 @@ def unreadable(bad: Sequence[BadSample], count: int) -> Iterator[str]:
         yield f"  {printable(each.name)}: {each.reason}"
     if len(bad) > _FILES_SHOWN:
         yield f"  ... and {len(bad) - _FILES_SHOWN:,} more"
+
+
+def refused_names(class_labels: Sequence[str], path: str) -> Iterator[str]:
+    """Yield why a network cannot have these classes."""
+    try:
+        check_labels(class_labels, path)
+    except DataError as error:
+        yield str(error)
 
 
 def flat_images(files: Sequence[str]) -> Iterator[str]:

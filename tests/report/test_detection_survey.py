@@ -5,11 +5,12 @@ import shlex
 
 import numpy as np
 import pytest
+from annotated_files import object_xml, voc_xml, write_voc
 
 from denet.cli.train import parser
 from denet.dataset.base import BadSample
 from denet.dataset.boxes import Boxes
-from denet.dataset.detection_survey import DetectionSplit, DetectionSurvey
+from denet.dataset.detection_survey import DetectionSplit, DetectionSurvey, survey_detection
 from denet.model.desc import parse_desc
 from denet.report import detection_advice
 from denet.report.detection_survey import detection_report
@@ -131,6 +132,25 @@ def words(command):
 def value(command, option):
     given = words(command)
     return given[given.index(option) + 1] if option in given else None
+
+
+def test_swapped_corners_are_told_as_the_file_has_them(tmp_path):
+    """A click has corners that coincide; that its box has no area is all there is to tell."""
+    boxes = [(40, 35, 10, 5), (30, 5, 20, 25), (7, 8, 7, 8), (1, 1, 30, 30)]
+    objects = [object_xml(box=box) for box in boxes]
+    write_voc(tmp_path / "voc", {"a": voc_xml(*objects, size=(60, 50))}, size=(60, 50))
+    report = detection_report(survey_detection(str(tmp_path / "voc"), "voc,train"))
+    assert "boxes without area, which are left out: 3" in report
+    assert "cat from 40,35 to 10,5, its corners are swapped\n" in report
+    assert "cat from 30,5 to 20,25, its corners are swapped\n" in report
+    assert "cat from 6,7 to 6,7\n" in report
+
+
+def test_names_that_no_class_can_have_are_a_problem(tmp_path):
+    write_voc(tmp_path / "voc", {"a": voc_xml(object_xml("red&#10;cell"), object_xml())})
+    report = detection_report(survey_detection(str(tmp_path / "voc"), "voc,train"))
+    assert r"wrong class labels" in report and r"'red\ncell' is empty or has control" in report
+    assert "wrong class labels" not in detection_report(PHOTOS)
 
 
 def test_whole_report():

@@ -107,6 +107,13 @@ def test_command_for_photos():
     assert value(PHOTOS, "--output-prefix") == "run/my photos"
 
 
+def test_names_that_no_class_can_have_are_a_problem():
+    survey = one_split()
+    assert "wrong class labels" not in survey_report(survey)
+    survey = one_split(counts={"a": 9, "b\nc": 9})
+    assert r"'b\nc' is empty or has control characters; rename" in survey_report(survey)
+
+
 def test_no_problems():
     survey = one_split()
     survey.splits = [survey.splits[0], Split("test", "t", {"a": 9, "b": 9})]
