@@ -153,7 +153,7 @@ class DetectionDataset(Dataset):
 
     @property
     def kept_bytes(self) -> int:
-        return self._kept.at_most(self.sizes)
+        return self._kept.at_most(self.sizes[self.usable_images])
 
     def text(self) -> str:
         """Return number and shape of the samples, and numbers of boxes and classes, in words."""
