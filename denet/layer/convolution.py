@@ -8,19 +8,23 @@ from denet.errors import DescriptionError
 from denet.graph.graph import Graph, Tensor
 from denet.graph.initial import constant
 from denet.graph.op.conv import Conv
-from denet.kind import FILTERS, LENGTH
+from denet.kind import FILTERS, LENGTH, Integer, Real
 from denet.layer.base import Layer
 from denet.layer.border_mode import BorderMode, padding
 from denet.layer.declare import argument, option, tag
 from denet.layer.initialise import DEFAULT, WeightScheme, weight_initial
+
+GROUPS = Integer(1, 65536)
+BIAS_START = Real(-1e6, 1e6)
 
 
 @dataclass(kw_only=True)
 class Convolution(Layer):
     """Convolution: slide learned windows over the map; each filter makes one channel.
 
-    The zeros around the map follow --border-mode, the first weights --weight-init; biases start
-    at 0. With p zeros in all, out = floor((in + p - size) / stride) + 1.
+    The zeros around the map follow --border-mode, the first weights --weight-init. With p zeros in
+    all, out = floor((in + p - size) / stride) + 1. With g groups the first g-th of the filters sees
+    the first g-th of the channels, and so on (Krizhevsky et al. 2012, section 3.5).
     """
 
     symbol = "C"
@@ -29,6 +33,8 @@ class Convolution(Layer):
     filters: int = argument(FILTERS, "output channels")
     size: tuple[int, int] = argument(LENGTH, "of the window", 1, ("size_y", "size_x"))
     stride: tuple[int, int] = argument(LENGTH, "of the window", 1, ("stride_y", "stride_x"), 1)
+    groups: int = argument(GROUPS, "parts of channels and filters that see each other", 1)
+    bias_start: float = argument(BIAS_START, "of the biases", 0.0)
     bias: bool = tag("B", "no bias", True)
     border_mode: str | int = option(BorderMode(), "zeros around the map", "valid")
     weight_init: str | float = option(WeightScheme(), "start of the weights", DEFAULT)
@@ -45,6 +51,8 @@ class Convolution(Layer):
             self.stride,
             (top_bottom, left_right),
             bias=self.bias,
+            bias_start=self.bias_start,
+            groups=self.groups,
             weight_init=self.weight_init,
         )
 
@@ -58,14 +66,22 @@ def convolve(
     padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
     *,
     bias: bool = False,
+    bias_start: float = 0.0,
+    groups: int = 1,
     weight_init: str | float = DEFAULT,
     dtype: str = "real",
 ) -> Tensor:
-    """Convolve x with a new parameter ``weight`` (filters, c, h, w) and, if asked, ``bias``."""
-    shape = (filters, x.shape[3], *size)
+    """Convolve x with a new parameter ``weight`` (filters, c / groups, h, w), if asked ``bias``."""
+    channels = x.shape[3]
+    if channels % groups or filters % groups:
+        raise DescriptionError(
+            f"{channels} channels and {filters} filters cannot both be parted into {groups} groups"
+        )
+    shape = (filters, channels // groups, *size)
     start = weight_initial(weight_init, shape)
     parameters = [graph.parameter("weight", shape, start, decay=True)]
     if bias:
-        parameters.append(graph.parameter("bias", (filters,), constant(0.0)))
-    y: Tensor = graph.apply(Conv(stride, padding, bias, dtype=dtype), x, *parameters)
+        parameters.append(graph.parameter("bias", (filters,), constant(bias_start)))
+    op = Conv(stride, padding, bias, dtype=dtype, groups=groups)
+    y: Tensor = graph.apply(op, x, *parameters)
     return y

@@ -75,16 +75,19 @@ def _layer(rng: np.random.Generator) -> str:
     window = f"{size},{stride}"
     windows = f"{size},{other_size},{stride},{other_stride}"
     bias, mean, after = rng.choice(["", "B"]), rng.choice(["", "A"]), rng.choice(["", ".O"])
-    partial = rng.choice(["", "B"])
+    partial, groups = rng.choice(["", "B"]), rng.choice([2, 2, 3, 4, 8, 16, 32])
     choices = [
         *[f"C.{bias}[{filters},{window}] A", f"C.X{bias}[{filters},{windows}] A"] * 3,
         *[f"DC.{bias}[{filters},{window}] A", f"DC.X{bias}[{filters},{windows}] A"] * 2,
+        *[f"C[{groups * channels}] C.{bias}[{groups * filters},{window},{groups}] A"] * 2,
         *[f"P.{mean}{partial}[{window}]", f"P.{mean}X{partial}[{windows}]", f"P.{mean}[3,2,1]"],
         *["BN A", "BNA", "BN", f"PI[{rng.integers(1, 4)}]", f"B[{rng.integers(1, 3)}]"],
         *[f"RSN{after}[{filters},{odd},{stride}]"] * 3,
         f"RSN{after}[{filters},{odd},{stride},{channels}]",
         f"nRSN{after}[2,{filters},{odd},{stride}]",
         f"SKIPSRC C[{channels},{odd}] SKIP.C",
+        f"DL[{filters}] TR",
+        f"C[{groups * channels}] LRN[{odd},2,0.1,0.75,{groups}]",
         f"C.B[{filters},{window}] BN A SPLIT",
     ]
     return choices[rng.integers(len(choices))].replace(".[", "[")

@@ -34,6 +34,7 @@ from denet.graph.op.detection_probability import DetectionProbability
 from denet.graph.op.dropout import Dropout
 from denet.graph.op.fitness_cross_entropy import FitnessCrossEntropy
 from denet.graph.op.inject_ground_truth import InjectGroundTruth
+from denet.graph.op.local_response import LocalResponse
 from denet.graph.op.pad import Pad
 from denet.graph.op.pool import Pool
 from denet.graph.op.pool_inverse import PoolInverse
@@ -132,10 +133,11 @@ def _conv(
     op: type[Conv] | type[Deconv] = Conv,
     bias: bool = False,
     dtype: str = "real",
+    groups: int = 1,
 ) -> Case:
-    types = [TensorType(x), TensorType((filters, x[3], *size), "float32")]
+    types = [TensorType(x), TensorType((filters, x[3] // groups, *size), "float32")]
     types += [TensorType((filters,), "float32")] * bias
-    settings = {} if op is Deconv else {"dtype": dtype}
+    settings = {} if op is Deconv else {"dtype": dtype, "groups": groups}
     return Case(f"{op.__name__} {name}", op(stride, padding, bias, **settings), tuple(types))
 
 
@@ -235,6 +237,12 @@ CONVOLUTIONS = [
     _conv("logits", (3, 2, 2, 8), 5, (1, 1), bias=True, dtype="float32"),
     _conv("wide channels", (2, 9, 9, 32), 64, (3, 3), padding=HALF),
     _conv("wide channels stride 2", (2, 9, 8, 64), 32, (3, 3), (2, 2), HALF),
+    _conv("two groups", (2, 5, 6, 6), 4, (3, 3), padding=HALF, groups=2, bias=True),
+    _conv("two wide groups", (2, 6, 5, 32), 64, (5, 5), (2, 2), HALF, groups=2),
+    _conv("a group per channel", (2, 5, 7, 5), 5, (3, 3), padding=HALF, groups=5),
+    _conv("two filters per channel", (1, 6, 6, 16), 32, (3, 3), (2, 2), HALF, groups=16),
+    _conv("1x1 groups", (2, 3, 4, 6), 9, (1, 1), groups=3),
+    _conv("1x1 groups stride 2", (2, 5, 4, 8), 4, (1, 1), (2, 2), groups=4),
 ]
 
 DECONVOLUTIONS = [
@@ -331,6 +339,17 @@ SAMPLES = [
     _sparse("beyond the map", 4, (2, 6, 5, 2), 4, "normal"),
 ]
 
+# with alpha 0.5 the divisor is far from a constant
+LOCAL_RESPONSES = [
+    _case(LocalResponse(5, 2, 0.5, 0.75), (2, 3, 4, 16)),
+    _case(LocalResponse(3, 1, 0.5, 0.75), (1, 5, 2, 7), name="few channels"),
+    _case(LocalResponse(5, 2, 0.5, 0.75, 2), (2, 2, 3, 32), name="two groups"),
+    _case(LocalResponse(5, 1.5, 0.5, 0.5, 3), (2, 3, 3, 9), name="groups below the size"),
+    _case(LocalResponse(1, 1, 0.5, 1.5), (2, 2, 2, 3), name="alone"),
+    _case(LocalResponse(), (1, 1, 1, 96), name="as published"),
+    _case(LocalResponse(), (2, 3, 3, 48), name="not training", training=False),
+]
+
 OTHERS = [
     *[
         Case(f"Activation {kind}", Activation(kind), (TensorType((2, 3, 5, 4)),), {0: "spaced"})
@@ -390,6 +409,7 @@ CASES = [
     *DECONVOLUTIONS,
     *POOLS,
     *BATCH_NORMS,
+    *LOCAL_RESPONSES,
     *LOSSES,
     *HEADS,
     *SAMPLES,

@@ -38,11 +38,12 @@ def one_filter(rows):
 def scipy_convolution(op, x, weight):
     (sy, sx), (rows, columns) = op.stride, op.padding
     padded = np.pad(x, ((0, 0), rows, columns, (0, 0)))
+    filters, seen = len(weight) // op.groups, weight.shape[1]
     maps = [
         [
             sum(
-                correlate2d(padded[n, :, :, c], weight[o, c], mode="valid")
-                for c in range(x.shape[3])
+                correlate2d(padded[n, :, :, o // filters * seen + c], weight[o, c], mode="valid")
+                for c in range(seen)
             )[::sy, ::sx]
             for o in range(len(weight))
         ]

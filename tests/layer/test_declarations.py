@@ -25,7 +25,7 @@ TYPE_NAMES_OF_2017 = (
     "conv deconv pool pool-inv batchnorm batchnorm-relu activation dropout border crop-mirror "
     "resnet split skip-src skip regression"
 )
-SYMBOLS = "C DC P PI BN BNA A D B CM R RSN nRSN DL nDL TR SPLIT SKIPSRC SKIP"
+SYMBOLS = "C F DC P PI LRN BN BNA A D B CM R RSN nRSN DL nDL TR SPLIT SKIPSRC SKIP"
 
 
 def test_registry_is_complete():

@@ -472,6 +472,19 @@ def test_absurd_shapes_reserve_nothing(tmp_path):
         read(tmp_path, with_layer(1, weight=weight))
 
 
+def test_groups_and_starts_of_biases_come_back(tmp_path, caplog):
+    model = Model.create("C[4,3] C[6,3,1,2,0.5] R", (3, 8, 8), ["a"])
+    assert model.parameters[1]["bias"].tolist() == [0.5] * 6
+    path = tmp_path / "a.mdl.gz"
+    save_model(model, path)
+    warn_of_2017(model, path)
+    assert "knows no groups of C, and cannot open the file" in caplog.messages[-1]
+    again = load_model(path)
+    assert again.layers == model.layers
+    for one, other in zip(again.parameters, model.parameters, strict=True):
+        assert all(np.array_equal(one[name], other[name]) for name in other)
+
+
 def test_layers_that_2017_did_not_have_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"a.mdl.gz: the format of 2017 has no DL: use .mdl"):
         save_model(Model.create("nDL[2,4] TR R", (3, 8, 8), ["a"]), tmp_path / "a.mdl.gz")

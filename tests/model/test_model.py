@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from denet.errors import DataError, DescriptionError, OutOfMemoryError, UsageError
+from denet.graph.op.pool import Pool
 from denet.layer.options import LayerOptions
 from denet.model.desc import build_layers, parse_desc
 from denet.model.model import Model
@@ -62,10 +63,18 @@ def dense_imagenet(depths, growth: int) -> str:
 
 def vgg(*filters: tuple[int, ...]) -> str:
     """Return ccv's VGG: the first convolution has no border, then 3x3 pools of stride 2."""
-    convolutions = [" ".join(f"C[{count},3] A" for count in group) for group in filters]
-    body = " P[3,2] ".join(convolutions).replace("A", "CM[223] A", 1)
-    return f"{body} P[3,2] C[4096,6] CM[1] A C[4096] A R.B"
+    convolutions = [" ".join(f"B[1] C[{count},3] A" for count in group) for group in filters]
+    body = " P[3,2] ".join(convolutions).removeprefix("B[1] ")
+    return f"{body} P[3,2] F[4096] A D F[4096] A D R.B"
 
+
+LRN = "A LRN[5,2,0.0001,0.75,2] P[3,2] "
+ALEX = (  # from the second convolution on, but for its stride
+    LRN + "B[1] C[384,3] A B[1] C[384,3,1,2,1] A B[1] C[256,3,1,2,1] A P[3,2] "
+    "F[4096,1] A D F[4096,1] A D R.B"
+)
+MATT = "B[1] C[512,3] A B[1] C[512,3,1,2] A B[1] C[512,3,1,2] A "
+MATT_END = "B[1] C[512,3] A B[1] C[512,3,1,2] A P[3,2] P.A[3] F[2048] A D F[2048] A D R.B"
 
 # network, input (c, h, w), classes, published number of parameters
 COUNTS = [
@@ -109,20 +118,6 @@ COUNTS = [
     ("DenseNet-264", dense_imagenet((6, 12, 64, 48), 32), (3, 224, 224), 1000, 33_337_704),
     ("DenseNet-264 k48", dense_imagenet((6, 12, 64, 48), 48), (3, 224, 224), 1000, 72_686_632),
     ("DenseNet-232 k48", dense_imagenet((6, 12, 48, 48), 48), (3, 224, 224), 1000, 55_570_984),
-    (
-        "ccv vgg_a",
-        vgg((64,), (128,), (256, 256), (512, 512), (512, 512)),
-        (3, 225, 225),
-        1000,
-        105_600_360,
-    ),
-    (
-        "ccv vgg_d",
-        vgg((64, 64), (128, 128), (256,) * 3, (512,) * 3, (512,) * 3),
-        (3, 225, 225),
-        1000,
-        111_094_568,
-    ),
 ]
 
 
@@ -133,6 +128,43 @@ COUNTS = [
 )
 def test_published_parameter_counts(text, shape, class_num, count):
     assert unfilled(text, shape, class_num).parameter_count() == count
+
+
+# ccv's networks for ImageNet, borders as they write them: sides of the pooled maps, parameters
+CCV = {
+    "alex": (f"B[1] C[96,11,4] {LRN}B[2] C[256,5,1,2,1] {ALEX}", [27, 13, 6], 60_965_224),
+    "matt_a": (f"B[1] C[96,7,2] {LRN}B[1] C[256,5,2,2,1] {ALEX}", [55, 13, 6], 60_944_488),
+    "matt_b": (
+        f"B[1] C[128,7,2] {LRN}B[1] C[384,5,2,2] {LRN}{MATT}{MATT_END}",
+        [55, 13, 6, 2],
+        18_745_704,
+    ),
+    "matt_c": (
+        f"B[1] C[128,7,2] {LRN}B[1] C[384,3,1,2] {LRN}{MATT}P[3,2] {MATT_END}",
+        [55, 27, 13, 6, 2],
+        18_352_488,
+    ),
+    "vgg_a": (
+        vgg((64,), (128,), (256, 256), (512, 512), (512, 512)),
+        [111, 55, 27, 13, 6],
+        105_600_360,
+    ),
+    "vgg_d": (
+        vgg((64, 64), (128, 128), (256,) * 3, (512,) * 3, (512,) * 3),
+        [111, 55, 27, 13, 6],
+        111_094_568,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CCV)
+def test_networks_of_ccv(name):
+    text, sides, count = CCV[name]
+    model = unfilled(text, (3, 225, 225), 1000, LayerOptions(border_mode="valid"))
+    nodes = model.graph(1).nodes
+    pooled = [node.outputs[0].shape[1:3] for node in nodes if isinstance(node.op, Pool)]
+    assert pooled == [(side, side) for side in sides]
+    assert model.parameter_count() == count
 
 
 # A detector samples its features between two networks: the corner layer is a 1x1 convolution to 4

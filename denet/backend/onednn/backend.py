@@ -19,6 +19,7 @@ from denet.backend.onednn.conv import ConvKernel
 from denet.backend.onednn.deconv import DeconvKernel
 from denet.backend.onednn.library import load
 from denet.backend.onednn.limits import check_sizes
+from denet.backend.onednn.local_response import LocalResponseKernel
 from denet.backend.onednn.pool import pool_kernel
 from denet.backend.onednn.pool_inverse import pool_inverse_kernel
 from denet.backend.onednn.primitive import Unserved
@@ -34,6 +35,7 @@ from denet.graph.op.cast import Cast
 from denet.graph.op.concat import Concat
 from denet.graph.op.conv import Conv
 from denet.graph.op.deconv import Deconv
+from denet.graph.op.local_response import LocalResponse
 from denet.graph.op.pool import Pool
 from denet.graph.op.pool_inverse import PoolInverse
 from denet.graph.op.sparse_sample import SparseSample
@@ -48,6 +50,7 @@ KERNELS: dict[type[Op], Callable[[Request], Kernel]] = {
     Concat: ConcatKernel,
     Conv: ConvKernel,
     Deconv: DeconvKernel,
+    LocalResponse: LocalResponseKernel,
     Pool: pool_kernel,
     PoolInverse: pool_inverse_kernel,
     SparseSample: SparseSampleKernel,

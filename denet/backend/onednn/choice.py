@@ -33,7 +33,7 @@ def prefers_jit(direction: str, request: Request) -> bool:
     x, weight = (tensor.shape for tensor in request.node.inputs[:2])
     if request.precision == "bf16" and load().has_amx:
         return False
-    if weight[0] % BLOCK or weight[1] % BLOCK:
+    if weight[0] % BLOCK or weight[1] % BLOCK or getattr(op, "groups", 1) > 1:
         return False  # not measured; and 1x1 windows in bf16 give wrong results in 3.2
     if weight[2:] == (1, 1) and op.stride != (1, 1):
         return True
@@ -54,6 +54,8 @@ def takes_patches(request: Request) -> bool:
     """
     op: Any = request.node.op
     y = request.node.outputs[0].shape
+    if getattr(op, "groups", 1) > 1:
+        return False
     if request.node.inputs[1].shape[2:] == (1, 1):
         return op.stride != (1, 1)
     small = y[1] * y[2] <= SMALL_MAP

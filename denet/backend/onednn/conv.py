@@ -16,7 +16,7 @@ from denet.backend.onednn.choice import (
     prefers_jit,
     takes_patches,
 )
-from denet.backend.onednn.memory import ABCD, ANY, F32, Memory, MemoryDesc, Scratch
+from denet.backend.onednn.memory import ANY, F32, Memory, MemoryDesc, Scratch
 from denet.backend.onednn.patch_product import PatchProduct
 from denet.backend.onednn.primitive import (
     BIAS,
@@ -34,7 +34,7 @@ from denet.backend.onednn.primitive import (
     Unserved,
 )
 from denet.backend.onednn.request import Request
-from denet.backend.onednn.weight import Stage, WeightLayout, in_order
+from denet.backend.onednn.weight import Stage, WeightLayout, grouped, in_order, plain_weights
 from denet.graph.kernel import Call, Kernel, Layout
 
 
@@ -53,7 +53,7 @@ class ConvKernel(Kernel):
     def __init__(self, request: Request):
         op: Any = request.node.op
         inputs = request.node.inputs
-        self._shape = inputs[1].shape
+        self._shape, self._groups = inputs[1].shape, getattr(op, "groups", 1)
         self._bias = MemoryDesc.vector(self._shape[0]) if op.bias else None
         self._residual = len(inputs) - 1 if getattr(op, "residual", False) else None
         self._activation = getattr(op, "activation", None)
@@ -122,7 +122,7 @@ class ConvKernel(Kernel):
 
     def _create(self, request: Request) -> None:
         """Create the primitives that are wanted, each free to choose its order of weights."""
-        weight = MemoryDesc.of(self._shape, request.real, ANY)
+        weight = MemoryDesc.of(grouped(self._shape, self._groups), request.real, ANY)
         post_ops = PostOps()
         if self._residual:
             post_ops.add_destination()
@@ -155,7 +155,7 @@ class ConvKernel(Kernel):
     def _product_by_weight(self, request: Request) -> Primitive | PatchProduct:
         if takes_patches(request):
             return PatchProduct(request)
-        gradient = MemoryDesc.of(self._shape, F32, ANY)
+        gradient = MemoryDesc.of(grouped(self._shape, self._groups), F32, ANY)
         operands = self._x, gradient, self._bias, self._gy, *self._window, self._forward
         return Primitive(f"{self.primitive}_backward_weights", self.algorithm, *operands)
 
@@ -164,15 +164,18 @@ class ConvKernel(Kernel):
         given = request.layouts.get(request.node.inputs[1])
         if given is None or isinstance(given, WeightLayout):
             return given
-        return WeightLayout(self._shape, MemoryDesc.of(self._shape, F32, ABCD), F32)
+        return self._order(plain_weights(self._shape, self._groups), F32)
 
     def _best_layout(self, request: Request) -> WeightLayout:
         if self._by_weight:
-            return WeightLayout(self._shape, self._by_weight.md(DIFF_WEIGHTS_MD), F32)
+            return self._order(self._by_weight.md(DIFF_WEIGHTS_MD), F32)
         if request.training and request.real != F32:
             # frozen weights stay exact, since they are saved again
-            return WeightLayout(self._shape, MemoryDesc.of(self._shape, F32, ABCD), F32)
-        return WeightLayout(self._shape, self._forward.md(WEIGHTS_MD), request.real)
+            return self._order(plain_weights(self._shape, self._groups), F32)
+        return self._order(self._forward.md(WEIGHTS_MD), request.real)
+
+    def _order(self, desc: MemoryDesc, dtype: int) -> WeightLayout:
+        return WeightLayout(self._shape, desc, dtype, self._groups)
 
     def _lay_out_scratch(self) -> None:
         """Provide for copies in other orders, and for the work of the primitives."""

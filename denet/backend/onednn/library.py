@@ -75,6 +75,12 @@ PROTOTYPES: dict[str, list[Any]] = {
     "softmax_backward_primitive_desc_create": [
         *[_PD, _ENGINE, c_int, _MD, _MD, _MD, c_int, _HINT, _ATTRIBUTES]
     ],
+    "lrn_forward_primitive_desc_create": [
+        *[_PD, _ENGINE, c_int, c_int, _MD, _MD, c_int64, *[c_float] * 3, _ATTRIBUTES]
+    ],
+    "lrn_backward_primitive_desc_create": [
+        *[_PD, _ENGINE, c_int, _MD, _MD, _MD, c_int64, *[c_float] * 3, _HINT, _ATTRIBUTES]
+    ],
     "pooling_forward_primitive_desc_create": [
         *[_PD, _ENGINE, c_int, c_int, _MD, _MD, *[_DIMS] * 5, _ATTRIBUTES]
     ],

@@ -12,7 +12,7 @@ from denet.backend.onednn.library import load
 from denet.graph.memory import ALIGNMENT
 
 BF16, F32 = 2, 3  # dnnl_data_type_t
-ANY, A, AB, ABCD, BA, ACDB = 1, 2, 3, 5, 14, 22  # dnnl_format_tag_t
+ANY, A, AB, ABCD, ABCDE, BA, ACDB = 1, 2, 3, 5, 6, 14, 22  # dnnl_format_tag_t
 REAL = {"f32": F32, "bf16": BF16}
 CHANNELS = 1  # axis of the logical n, c, h, w
 

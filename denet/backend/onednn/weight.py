@@ -5,20 +5,23 @@ from __future__ import annotations
 import numpy as np
 
 from denet.backend.numpy.backend import aligned_zeros
-from denet.backend.onednn.memory import ABCD, BF16, F32, Memory, MemoryDesc, Scratch
+from denet.backend.onednn.memory import ABCD, ABCDE, BF16, F32, Memory, MemoryDesc, Scratch
 from denet.backend.onednn.primitive import DST, SRC, reorder
 from denet.graph.kernel import Call, Layout
 
 
 class WeightLayout(Layout):
-    """Weights (o, c, kh, kw) in the order of a oneDNN descriptor; ``view`` is the flat array."""
+    """Weights (o, c, kh, kw) in the order of a oneDNN descriptor; ``view`` is the flat array.
 
-    def __init__(self, shape: tuple[int, ...], desc: MemoryDesc, dtype: int):
+    For several groups the descriptor is one of (groups, o / groups, c, kh, kw).
+    """
+
+    def __init__(self, shape: tuple[int, ...], desc: MemoryDesc, dtype: int, groups: int = 1):
         self.shape = shape
         self.desc = desc
         self.element_type = np.uint16 if dtype == BF16 else np.float32
         self.size = desc.nbytes // np.dtype(self.element_type).itemsize
-        self._plain = MemoryDesc.of(shape, F32, ABCD)
+        self._plain = plain_weights(shape, groups)
 
     def view(self, stored: np.ndarray) -> np.ndarray:
         return stored
@@ -30,6 +33,16 @@ class WeightLayout(Layout):
         plain = np.empty(self.shape, np.float32)
         _copy(self.desc, stored, self._plain, plain)
         return plain
+
+
+def grouped(shape: tuple[int, ...], groups: int) -> tuple[int, ...]:
+    """Return the shape of weights (o, c, kh, kw) as oneDNN counts it where there are groups."""
+    return (groups, shape[0] // groups, *shape[1:]) if groups > 1 else shape
+
+
+def plain_weights(shape: tuple[int, ...], groups: int) -> MemoryDesc:
+    """Return the descriptor of float32 weights as they lie at the border."""
+    return MemoryDesc.of(grouped(shape, groups), F32, ABCDE if groups > 1 else ABCD)
 
 
 def _copy(

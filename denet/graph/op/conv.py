@@ -18,7 +18,8 @@ from denet.graph.op.window import Padding, Pair, count_windows
 class Conv(Op):
     """y[n,i,j,o] = sum x[n, i*s + a - top, j*s + b - left, c] w[o,c,a,b] + bias[o].
 
-    Inputs: x (n, h, w, c), weight (o, c, kh, kw), then bias (o,) and residual (like y) where set.
+    Inputs: x (n, h, w, c), weight (o, c / groups, kh, kw), then bias (o,) and residual (like y)
+    where set. With several groups, the q-th part of the filters sees the q-th part of the channels.
     With g the gradient of y: gx spreads g over the windows, x[i*s + a - top, ...] += g w;
     gw[o,c,a,b] = sum over n,i,j of x g; gbias = sum of g. ``residual`` and ``activation`` come
     from fusion for prediction, y = relu(conv + bias + residual), and have no gradient.
@@ -30,6 +31,7 @@ class Conv(Op):
     residual: bool = False
     activation: str | None = None  # None | "relu"
     dtype: str = "real"  # of y; a float32 x gives a float32 y too
+    groups: int = 1
 
     backward_inputs = (0, 1)
     gradient_inputs = (0, 1, 2)
@@ -38,13 +40,13 @@ class Conv(Op):
         assert len(inputs) == 2 + self.bias + self.residual, inputs
         x, weight = inputs[:2]
         o, c, kh, kw = weight.shape
-        assert x.shape[3] == c, (x, weight)
+        assert x.shape[3] == c * self.groups and o % self.groups == 0, (x, weight, self.groups)
         h, w = count_windows("Conv", x, (kh, kw), self.stride, self.padding)
         dtype = x.dtype if self.dtype == "real" else self.dtype
         return (TensorType((x.shape[0], h, w, o), dtype),)
 
     def forward(self, run: Run, *inputs: Any) -> tuple[Arrays, Arrays]:
-        y = correlate(inputs[0], inputs[1], self.stride, self.padding)
+        y = correlate(inputs[0], inputs[1], self.stride, self.padding, self.groups)
         for term in inputs[2:]:
             y += term
         if self.activation:
@@ -56,8 +58,9 @@ class Conv(Op):
     ) -> Arrays:
         assert not (self.residual or self.activation), "fused for prediction only"
         x, weight, g = inputs[0], inputs[1], gradients[0]
-        gx = correlate_adjoint(g, weight, self.stride, self.padding, x.shape[1:3])
-        gweight = correlate_by_weight(x, g, self.stride, self.padding, weight.shape[2:])
+        gx = correlate_adjoint(g, weight, self.stride, self.padding, x.shape[1:3], self.groups)
+        size = weight.shape[2:]
+        gweight = correlate_by_weight(x, g, self.stride, self.padding, size, self.groups)
         gbias = channel_sum(g).astype(g.dtype)
         return (gx, gweight, gbias)[: len(inputs)]
 

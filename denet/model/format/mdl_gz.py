@@ -20,6 +20,7 @@ from denet.errors import DataError
 from denet.files import atomic_write
 from denet.graph.graph import Graph
 from denet.layer.base import Layer
+from denet.layer.convolution import Convolution
 from denet.layer.deconvolution import Deconvolution
 from denet.layer.denet_sparse import DenetSparse
 from denet.memory import room
@@ -252,6 +253,8 @@ def lost_in_2017(model: Model) -> list[str]:
         )
     if any(isinstance(each, Deconvolution) and each.border_mode != "half" for each in model.layers):
         lost.append("knows DC with border half only, and cannot open the file")
+    if any(isinstance(each, Convolution) and each.groups > 1 for each in model.layers):
+        lost.append("knows no groups of C, and cannot open the file")
     if any(isinstance(each, DenetSparse) and each.prior_levels for each in model.layers):
         lost.append("does not know the prior boxes of DNS, and finds less without them")
     if any(isinstance(each, DenetSparse) and each.distinct_in_prediction for each in model.layers):
