@@ -58,6 +58,8 @@ FORMATS: dict[str, Format] = {
     "image": _DIRECTORY,
     "npy": _ARRAY,
     "npz": _ARRAY,
+    "cifar": Format("denet.dataset.cifar", "open_cifar", ("labels",), splits=True),
+    "svhn": Format("denet.dataset.svhn", "open_svhn", splits=True),
     **ANNOTATED,
 }
 

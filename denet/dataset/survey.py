@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from denet.dataset import ANNOTATED, open_dataset, parse_extension
+from denet.dataset import ANNOTATED, cifar, open_dataset, parse_extension, svhn
 from denet.dataset.base import MAX_IMAGE_PIXELS, BadSample, thread_count
 from denet.dataset.decode import Finding, image_suffixes
 from denet.dataset.decoder import in_blocks
@@ -29,6 +30,7 @@ from denet.dataset.walk import directories_in
 from denet.errors import DataError, UsageError
 
 _ARRAYS = ("npy", "npz")
+_PACKED = {"cifar": cifar, "svhn": svhn}  # splits are words of --extension
 
 
 @dataclass
@@ -44,6 +46,7 @@ class Split:
     others   suffixes of files that are left out; ``loose`` those of files beside the classes
     boxed    images with an .xml of their name beside them
     digests  hash of a file -> the files that have it, with the class of each
+    extension  that opens the split alone, where the kind of the data does not
     """
 
     name: str
@@ -58,6 +61,7 @@ class Split:
     loose: Counter[str] = field(default_factory=Counter)
     boxed: list[str] = field(default_factory=list)
     digests: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    extension: str = ""
 
     def __len__(self) -> int:
         return sum(self.counts.values())
@@ -151,7 +155,9 @@ def survey(
             f"{place}, or --extension image if the directories are classes"
         )
     crop = crop_size(options["crop"]) if "crop" in options else None
-    if kind in _ARRAYS:
+    if kind in _PACKED:
+        found = _survey_packed(path, kind, options)
+    elif kind in _ARRAYS:
         found = _survey_arrays(path, kind)
     else:
         found = _survey_images(path, kind, thread_count(thread_num), max_image_pixels, progress)
@@ -235,8 +241,9 @@ def _common_kind(files: list[str], formats: dict[str, str]) -> str:
 
 
 def _array_kind(path: str) -> str | None:
-    """Return npy or npz if there are such arrays at ``path``, else None."""
-    return next((kind for kind in _ARRAYS if _array_paths(path, kind)), None)
+    """Return the kind of arrays that there are at ``path``, if there are any."""
+    packed = next((kind for kind, module in _PACKED.items() if module.splits_at(path)), None)
+    return packed or next((kind for kind in _ARRAYS if _array_paths(path, kind)), None)
 
 
 def _array_paths(path: str, kind: str) -> dict[str, str]:
@@ -259,20 +266,32 @@ def _is_array(path: str, name: str) -> bool:
 
 
 def _survey_arrays(path: str, kind: str) -> Survey:
-    splits = []
-    for name, place in (_array_paths(path, kind) or {"all": path}).items():
-        data = open_dataset(place, kind, on_bad_data="skip")
-        numbers = np.bincount(data.labels, minlength=len(data.class_labels)).tolist()
-        channels, height, width = data.shape
-        dtype = data.images(np.zeros(1, np.int64)).dtype
-        splits.append(
-            Split(
-                name,
-                place,
-                dict(zip(data.class_labels, numbers, strict=True)),
-                Counter({(width, height): len(data)}),
-                Counter({f"{dtype} of {channels} channel{'s' * (channels > 1)}": len(data)}),
-                bad=data.bad,
-            )
-        )
-    return Survey(path, kind, splits, [])
+    places = _array_paths(path, kind) or {"all": path}
+    return Survey(path, kind, [_array_split(*each, kind) for each in places.items()], [])
+
+
+def _survey_packed(path: str, kind: str, options: Mapping[str, Any]) -> Survey:
+    known = list(_PACKED[kind].splits_at(path))
+    usual = [name for name in ("train", "test") if name in known] or ["train"]
+    wanted = [] if os.path.isfile(path) else options.get("splits") or usual
+    labels = f",labels={options['labels']}" if "labels" in options else ""
+    found = [_array_split(name, path, f"{kind},{name}{labels}") for name in wanted]
+    found = found or [_array_split("all", path, f"{kind}{labels}")]
+    return Survey(path, kind, found, [name for name in known if name not in wanted])
+
+
+def _array_split(name: str, place: str, extension: str) -> Split:
+    """Return what is in arrays: classes, size and type of the images."""
+    data = open_dataset(place, extension, on_bad_data="skip")
+    numbers = np.bincount(data.labels, minlength=len(data.class_labels)).tolist()
+    channels, height, width = data.shape
+    dtype = data.images(np.zeros(1, np.int64)).dtype
+    return Split(
+        name,
+        place,
+        dict(zip(data.class_labels, numbers, strict=True)),
+        Counter({(width, height): len(data)}),
+        Counter({f"{dtype} of {channels} channel{'s' * (channels > 1)}": len(data)}),
+        bad=data.bad,
+        extension=extension,
+    )

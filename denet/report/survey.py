@@ -26,7 +26,7 @@ from denet.report.survey_text import (
     word,
 )
 
-_ARRAYS = ("npy", "npz")
+_ARRAYS = ("npy", "npz", "cifar", "svhn")
 _LARGEST = 256  # pixels of the shorter side, above which images are cropped
 _CROP = 64
 _MEMORY = 2e9  # bytes of pixels, above which images are cropped
@@ -60,12 +60,15 @@ def train_command(survey: Survey) -> str:
     batch, epochs = next(pace[1:] for pace in _PACE if len(survey.train) >= pace[0])
     crop = f",crop={width if width == height else f'{width}x{height}'}" * _is_cropped(survey)
     test = f" --test {word(survey.test.path)}" if survey.test and _testable(survey) else ""
+    trained = survey.train.extension or survey.kind
+    if test and survey.test and survey.test.extension != survey.train.extension:
+        test += f" --test-extension {survey.test.extension}"
     name = os.path.basename(os.path.abspath(survey.path)) or "model"
     skip = " --on-bad-data skip" * any(split.bad for split in survey.splits)
     return " \\\n    ".join(
         [
             f"model-train --train {word(survey.train.path)}{test}",
-            f"--extension {survey.kind}{crop}{skip} --thread-num 0",
+            f"--extension {trained}{crop}{skip} --thread-num 0",
             f"--model-desc {shlex.quote(network)} --border-mode half",
             f"--distort-mode o{max(1, min(width, height) // 8)}",
             "--learn-rate 0.05 --learn-momentum 0.9 --learn-decay 5e-4 --learn-cosine",

@@ -1,0 +1,162 @@
+"""CIFAR-10 and CIFAR-100 in the binary files that their authors distribute.
+
+Images are records of one label byte (CIFAR-100: two, coarse and fine) and 3072 bytes, the planes
+red, green, blue of 32x32 pixels, row by row.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from denet.dataset.annotation_file import read_lines
+from denet.dataset.array import ArrayDataset
+from denet.dataset.base import Opening, class_ids
+from denet.errors import DataError, UsageError
+from denet.files import is_device
+from denet.memory import room
+
+log = logging.getLogger(__name__)
+
+SHAPE = 3, 32, 32
+_PIXELS = 3 * 32 * 32  # bytes
+_FOLDERS = ("", "cifar-10-batches-bin", "cifar-100-binary")  # as the archives unpack
+_FILES = {  # split -> files of CIFAR-10, of CIFAR-100
+    "train": ([f"data_batch_{number}.bin" for number in range(1, 6)], ["train.bin"]),
+    "test": (["test_batch.bin"], ["test.bin"]),
+}
+# byte of a record, file of the names, classes
+_LABELS = {"fine": (1, "fine_label_names.txt", 100), "coarse": (0, "coarse_label_names.txt", 20)}
+_LABELS_OF_10 = 0, "batches.meta.txt", 10
+_PICKLES = ("data_batch_1", "test_batch", "batches.meta", "train", "meta")
+
+
+def open_cifar(
+    path: str, kind: str, opening: Opening, splits: Sequence[str] = (), labels: str | bool = "fine"
+) -> ArrayDataset:
+    """Open splits (train, test) of a directory of these files, or one of the files.
+
+    Classes are named by the .txt file beside, else by their numbers; ``labels`` of CIFAR-100 are
+    fine or coarse. Raises DataError for wrong files, UsageError for wrong options.
+    """
+    if labels not in _LABELS:
+        raise UsageError(f"labels={labels}: --extension {kind}: give labels=fine or labels=coarse")
+    files = _files(path, splits)
+    label_bytes = _label_bytes(files)
+    records = _read(files, label_bytes)
+    place, names_file, count = _LABELS[str(labels)] if label_bytes == 2 else _LABELS_OF_10
+    numbers = records[:, place]
+    names = _names(files[0].with_name(names_file), count)
+    if (highest := int(numbers.max())) >= len(names):
+        raise DataError(
+            f"label {highest} of {len(names)} classes: {files[0].parent.absolute()}: not CIFAR, or "
+            "damaged: take another copy"
+        )
+    ids = class_ids(names, opening.class_labels, str(files[0]), opening.class_owner)
+    rows = opening.choose(len(records), str(files[0]))
+    known = np.array([ids[name] for name in names], np.int32)
+    images = records[:, label_bytes:].reshape(-1, *SHAPE)
+    dataset = ArrayDataset(list(ids), known[numbers[rows]], images, rows)
+    log.info("%s: %s", path, dataset.text())
+    return dataset
+
+
+def _files(path: str, splits: Sequence[str]) -> list[Path]:
+    """Return the files of the splits at ``path``, in their order; DataError, UsageError."""
+    if os.path.isfile(path):
+        if splits:
+            raise UsageError(f"{splits[0]}: {path} is one file: leave the split out")
+        return [Path(path)]
+    known = splits_at(path)
+    if not known:
+        raise DataError(_nothing(path))
+    if not splits:
+        raise UsageError(
+            f"--extension cifar: name the splits to use, such as cifar,{next(iter(known))}: "
+            f"{os.path.abspath(path)} has {', '.join(known)}"
+        )
+    for split in splits:
+        if split not in known:
+            raise UsageError(
+                f"no split {split!r}: {os.path.abspath(path)} has {', '.join(known)}: name one of "
+                "these behind --extension cifar"
+            )
+    return [file for split in dict.fromkeys(splits) for file in known[split]]
+
+
+def splits_at(path: str) -> dict[str, list[Path]]:
+    """Return the files of each split that lies whole in the directory, or one deeper."""
+    for folder in _FOLDERS:
+        kinds = [
+            (split, [Path(path, folder, name) for name in names])
+            for split, both in _FILES.items()
+            for names in both
+        ]
+        found = {split: files for split, files in kinds if all(file.is_file() for file in files)}
+        if found:
+            return found
+    return {}
+
+
+def _nothing(path: str) -> str:
+    """Say what lies there instead."""
+    where = os.path.abspath(path)
+    folders = [Path(path, "cifar-10-batches-py"), Path(path, "cifar-100-python"), Path(path)]
+    if any((folder / name).is_file() for folder in folders for name in _PICKLES):
+        return (
+            f"the Python version of CIFAR: {where}: it is a pickle, which can run a stranger's "
+            "code when it is read: take the binary version"
+        )
+    return (
+        f"no CIFAR files: {where}: give the directory of data_batch_1.bin to data_batch_5.bin and "
+        "test_batch.bin, of train.bin and test.bin, or one such file"
+    )
+
+
+def _label_bytes(files: Sequence[Path]) -> int:
+    """Return the label bytes of a record, 1 or 2; DataError unless all files hold such records."""
+    sizes = []
+    for file in files:
+        if is_device(str(file)):
+            raise DataError(f"a device or pipe, not a file: {file.absolute()}")
+        try:
+            sizes.append(file.stat().st_size)
+        except OSError as error:
+            raise DataError(f"cannot read {file.absolute()}: {error.strerror}") from error
+    for count in (1, 2):
+        if all(size and size % (count + _PIXELS) == 0 for size in sizes):
+            return count
+    odd = next((n for n, size in enumerate(sizes) if size % (1 + _PIXELS)), 0)
+    raise DataError(
+        f"{sizes[odd]} bytes: {files[odd].absolute()}: CIFAR has records of {1 + _PIXELS} bytes "
+        f"(CIFAR-10) or {2 + _PIXELS} (CIFAR-100): take another copy"
+    )
+
+
+def _read(files: Sequence[Path], label_bytes: int) -> np.ndarray:
+    """Return all records (n, bytes) uint8."""
+    size = sum(file.stat().st_size for file in files)
+    with room(size, f"the images: {files[0].parent}", "take fewer splits"):
+        data = np.empty(size, np.uint8)
+    start = 0
+    try:
+        for file in files:
+            with file.open("rb") as stream:
+                count = stream.readinto(data.data[start : start + file.stat().st_size])
+            start += count
+    except OSError as error:
+        raise DataError(f"cannot read {file.absolute()}: {error.strerror}") from error
+    if start != size:
+        raise DataError(f"cut short while it is read: {files[0].parent}: run again")
+    return data.reshape(-1, label_bytes + _PIXELS)
+
+
+def _names(file: Path, count: int) -> list[str]:
+    """Return the class names in a file, or numbers where there is none."""
+    if not file.is_file():
+        return [str(number) for number in range(count)]
+    return read_lines(str(file))[:count]

@@ -1,0 +1,132 @@
+"""CIFAR-10 and CIFAR-100 in files made byte by byte, as their authors describe them."""
+
+from __future__ import annotations
+
+import pickle
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from denet.cli.train import parser
+from denet.dataset import open_dataset
+from denet.dataset.survey import survey
+from denet.errors import DataError, UsageError
+from denet.report.survey import train_command
+
+NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+
+
+def record(image: int, *labels: int) -> bytes:
+    """Return an image whose red pixels count up from ``image``, green ones are 1, blue ones 2."""
+    red = bytes((image + place) % 256 for place in range(1024))
+    return bytes(labels) + red + bytes([1]) * 1024 + bytes([2]) * 1024
+
+
+@pytest.fixture
+def ten(tmp_path: Path) -> Path:
+    """Two images in each file of CIFAR-10; file k holds the classes k and 9."""
+    folder = tmp_path / "cifar-10-batches-bin"
+    folder.mkdir()
+    for number in range(1, 6):
+        content = record(10 * number, number) + record(10 * number + 1, 9)
+        (folder / f"data_batch_{number}.bin").write_bytes(content)
+    (folder / "test_batch.bin").write_bytes(record(77, 0))
+    (folder / "batches.meta.txt").write_text("\n".join([*NAMES, ""]) + "\n")
+    return tmp_path
+
+
+@pytest.fixture
+def hundred(tmp_path: Path) -> Path:
+    (tmp_path / "train.bin").write_bytes(record(0, 19, 99) + record(1, 3, 42))
+    (tmp_path / "fine_label_names.txt").write_text("\n".join(f"fine{n}" for n in range(100)))
+    (tmp_path / "coarse_label_names.txt").write_text("\n".join(f"coarse{n}" for n in range(20)))
+    return tmp_path
+
+
+def test_ten_classes(ten: Path) -> None:
+    """The directory that the archive makes, or the one it is in."""
+    for path in (ten, ten / "cifar-10-batches-bin"):
+        dataset = open_dataset(path, "cifar,train")
+        assert dataset.class_labels == NAMES and dataset.shape == (3, 32, 32)
+        assert dataset.labels.tolist() == [1, 9, 2, 9, 3, 9, 4, 9, 5, 9]
+        (image,) = dataset.images(np.array([3]))
+        assert image.dtype == np.uint8 and image.shape == (32, 32, 3)
+        assert image[0, :3, 0].tolist() == [21, 22, 23] and image[1, 0, 0] == 21 + 32
+        assert image[..., 1].min() == 1 == image[..., 1].max() and image[5, 5, 2] == 2
+    both = open_dataset(ten, "cifar,test,train")
+    assert both.labels.tolist()[:2] == [0, 1] and len(both) == 11
+
+
+def test_one_file_as_the_program_of_ccv_takes_it(ten: Path) -> None:
+    dataset = open_dataset(ten / "cifar-10-batches-bin" / "data_batch_2.bin", "cifar")
+    assert dataset.labels.tolist() == [2, 9] and dataset.class_labels == NAMES
+    (ten / "alone.bin").write_bytes(record(0, 7))
+    assert open_dataset(ten / "alone.bin", "cifar").class_labels == list("0123456789")
+    known = open_dataset(ten / "alone.bin", "cifar", class_labels=[*"9876543210"])
+    assert known.labels.tolist() == [2]
+
+
+def test_hundred_classes_and_their_twenty_groups(hundred: Path) -> None:
+    fine, coarse = (open_dataset(hundred, f"cifar,train{more}") for more in ("", ",labels=coarse"))
+    assert fine.labels.tolist() == [99, 42] and fine.class_labels[42] == "fine42"
+    assert coarse.labels.tolist() == [19, 3] and len(coarse.class_labels) == 20
+    np.testing.assert_array_equal(fine.images(np.arange(2)), coarse.images(np.arange(2)))
+    assert fine.images(np.array([1]))[0, 0, 0].tolist() == [1, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("extension", "words"),
+    [
+        ("cifar", "name the splits to use, such as cifar,train: .* has train, test"),
+        ("cifar,trian", "no split 'trian': .* has train, test"),
+        ("cifar,train,labels=all", "give labels=fine or labels=coarse"),
+        ("cifar,train,crop=3", "unknown option 'crop'"),
+    ],
+)
+def test_wrong_options(ten: Path, extension: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        open_dataset(ten, extension)
+    with pytest.raises(UsageError, match="is one file: leave the split out"):
+        open_dataset(ten / "cifar-10-batches-bin" / "test_batch.bin", "cifar,test")
+
+
+def test_the_python_version_is_refused_with_the_reason(tmp_path: Path) -> None:
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    (folder / "data_batch_1").write_bytes(pickle.dumps({b"labels": [1]}))
+    for path in (tmp_path, folder):
+        with pytest.raises(DataError, match="a pickle, which can run .*: take the binary version"):
+            open_dataset(path, "cifar,train")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"no CIFAR files: .*data_batch_1.bin to data_batch_5.bin"):
+        open_dataset(tmp_path / "empty", "cifar,train")
+
+
+def test_damaged_files(ten: Path, hundred: Path) -> None:
+    folder = ten / "cifar-10-batches-bin"
+    (folder / "data_batch_3.bin").write_bytes(record(0, 3)[:-1])
+    with pytest.raises(DataError, match=r"3072 bytes: .*data_batch_3.bin: CIFAR has records of"):
+        open_dataset(ten / "cifar-10-batches-bin", "cifar,train")
+    (folder / "test_batch.bin").write_bytes(record(0, 10))
+    with pytest.raises(DataError, match="label 10 of 10 classes: .*: not CIFAR, or damaged"):
+        open_dataset(folder, "cifar,test")
+    (hundred / "train.bin").write_bytes(record(0, 20, 5))
+    with pytest.raises(DataError, match="label 20 of 20 classes"):
+        open_dataset(hundred, "cifar,train,labels=coarse")
+    (folder / "test_batch.bin").write_bytes(b"")
+    with pytest.raises(DataError, match="0 bytes"):
+        open_dataset(folder, "cifar,test")
+
+
+def test_model_info_tells_what_is_there_and_how_to_train(ten: Path) -> None:
+    found = survey(str(ten))
+    assert (found.kind, [split.name for split in found.splits]) == ("cifar", ["train", "test"])
+    assert found.train.counts["truck"] == 5 and found.train.counts["airplane"] == 0
+    words = shlex.split(train_command(found).replace("\\\n", ""))
+    given = parser().parse_args(words[1:])
+    assert (given.extension, given.test_extension) == ("cifar,train", "cifar,test")
+    assert given.train == given.test == str(ten)
+    (alone,) = survey(str(ten / "cifar-10-batches-bin" / "data_batch_1.bin"), "cifar").splits
+    assert alone.counts["automobile"] == 1
