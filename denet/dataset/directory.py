@@ -30,6 +30,7 @@ from denet.dataset.decode import (
     reason,
 )
 from denet.dataset.decoder import in_blocks
+from denet.dataset.image_list import class_order, read_list
 from denet.dataset.image_options import Size, parse_image_options
 from denet.dataset.layout import check_classes, fitting
 from denet.dataset.walk import files_below
@@ -43,6 +44,7 @@ TEST_NAMES = (
     *("test", "testing", "testset", "test_set"),
     *("val", "valid", "validation", "valset", "val_set", "dev"),
 )
+_LIST_SUFFIXES = (".txt", ".lst", ".list")
 SPLIT_NAMES = frozenset({*TRAIN_NAMES, *TEST_NAMES})  # directories that are no classes
 
 
@@ -143,14 +145,30 @@ class Listing:
 def list_directory(path: str, formats: dict[str, str]) -> Listing:
     """Return the files below ``path`` whose suffix is a key of ``formats``, and their classes.
 
-    Raises DataError if there is no such directory, it cannot be read or holds no classes.
+    ``path`` may be a list of files, too (image_list.py). Raises DataError if there is no such
+    directory or list, it cannot be read or holds no classes.
     """
     where = os.path.abspath(path)
-    if not os.path.isdir(path):
-        what = "not a directory" if os.path.exists(path) else "no such directory"
-        raise DataError(f"{what}: {where}: give the directory that holds one directory per class")
-    check_classes(path)
     listing = Listing()
+    if os.path.isfile(path):
+        if suffix(path) not in _LIST_SUFFIXES:
+            raise DataError(
+                f"not a directory: {where}: give the directory that holds one directory per class, "
+                "or a .txt file that lists images"
+            )
+        for file, name in zip(*read_list(path), strict=True):
+            if suffix(file) in formats:
+                listing.files.append(file)
+                listing.file_classes.append(name)
+            else:
+                listing.others[suffix(file)] += 1
+        listing.classes = class_order(listing.file_classes)
+        return listing
+    if not os.path.isdir(path):
+        raise DataError(
+            f"no such directory: {where}: give the directory that holds one directory per class"
+        )
+    check_classes(path)
     below = files_below(path)
     listing.loose.update(map(suffix, below.pop("")))
     for name, files in below.items():
