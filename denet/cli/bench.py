@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from denet.cli.command import Parser, run, tell
-from denet.cli.options import COUNT, ENGINE, NETWORK, Option, engine, network
+from denet.cli.options import COUNT, ENGINE, NETWORK, RECOMPUTE, Option, engine, network
 from denet.kind import Choice, Flag
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def parser() -> Parser:
                 Option("steps", "steps that are timed", COUNT, 20, metavar="S"),
                 Option("json", "print one JSON object", Flag(), False),
             ),
-            "engine": ENGINE,
+            "engine": (*ENGINE, RECOMPUTE),
         },
     )
 
@@ -42,9 +42,8 @@ def bench(options: argparse.Namespace) -> int:
     model.check_trainable()
     backend, precision = engine(options)
     update = training_update if options.mode == "train" else None
-    result = measure(
-        model, backend, options.mode, precision, options.batch_size, options.steps, update
-    )
+    kind = options.mode, precision, options.batch_size, options.steps
+    result = measure(model, backend, *kind, update, options.recompute)
     tell(json.dumps(result) if options.json else bench_text(result))
     return 0
 

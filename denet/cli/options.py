@@ -162,6 +162,15 @@ ENGINE = (
     Option("log-kernels", "log which implementation each node of the network runs", Flag(), False),
 )
 
+RECOMPUTE = Option(
+    "recompute",
+    "what training computes twice instead of keeping it, with the same results: nothing (none), "
+    "what stands between two SPLIT (segments), also all that is cheap (cheap), which takes much "
+    "less memory and somewhat more time",
+    Choice(("none", "segments", "cheap")),
+    "segments",
+)
+
 GENERAL = (
     SEED,
     Option(

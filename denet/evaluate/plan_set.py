@@ -27,9 +27,11 @@ class PlanSet:
         mode: str,
         precision: str,
         advice: str = "try a smaller --batch-size or smaller images",
+        recompute: str = "segments",
     ):
         self._make_graph, self._backend = make_graph, backend
         self._mode, self._precision, self._advice = mode, precision, advice
+        self._recompute = recompute
         graph = make_graph(batch_size)
         with room(_fixed_bytes(graph), f"batch of {batch_size}", advice):
             self.full = self._make(graph, None)
@@ -68,7 +70,7 @@ class PlanSet:
         return plan
 
     def _make(self, graph: Graph, share: Plan | None) -> Plan:
-        return Plan(graph, self._backend, self._mode, self._precision, share)
+        return Plan(graph, self._backend, self._mode, self._precision, share, self._recompute)
 
 
 def _fixed_bytes(graph: Graph) -> int:

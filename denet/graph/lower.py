@@ -1,4 +1,4 @@
-"""Graph to steps: the forward pass, the recomputed segments and the backward pass, in order.
+"""Graph to steps: the forward pass, the backward pass and what it computes again, in order.
 
 Every array is written once (values are in static single assignment), so that the lifetime of each
 is known and memory.py can lay them out. Gradients that meet at a tensor are added pairwise.
@@ -14,6 +14,7 @@ from denet.graph.graph import Graph, Node, Tensor, TensorType
 from denet.graph.kernel import Call, Kernel
 from denet.graph.memory import ELEMENT_TYPES, Step, Value
 from denet.graph.op.add import Add
+from denet.graph.recompute import repeated
 
 KernelOf = Callable[[Node, tuple[int, ...]], Kernel]
 
@@ -22,7 +23,8 @@ class Lowering:
     """Collects the steps of one plan.
 
     ``fixed`` gives tensors whose memory lies outside the arena (inputs, parameters, states,
-    outputs); ``gradients`` gives the same for the gradients of trained parameters.
+    outputs); ``gradients`` gives the same for the gradients of trained parameters. ``recompute`` is
+    a choice of recompute.py.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class Lowering:
         make_kernel: KernelOf,
         fixed: Mapping[Tensor, np.ndarray],
         gradients: Mapping[Tensor, np.ndarray],
+        recompute: str,
     ):
         self._graph = graph
         self._types = ELEMENT_TYPES[precision]
@@ -41,8 +44,11 @@ class Lowering:
         self._wanted = wanted
         self._make_kernel = make_kernel
         self._parameter_gradients = gradients
+        self._repeated, self._kept = repeated(graph, recompute)  # nodes to run again, outputs
+        self._order = {node: place for place, node in enumerate(graph.nodes)}
+        self._producer = {tensor: node for node in graph.nodes for tensor in node.outputs}
         self._forward: dict[Tensor, Value] = {}  # what the first pass wrote
-        self._values: dict[Tensor, Value] = {}  # what backward reads: recomputed where cut
+        self._values: dict[Tensor, Value] = {}  # what backward reads: kept, or computed again
         self._saved: dict[Node, list[Value]] = {}
         self._gradients: dict[Tensor, Value] = {}
         self.steps: list[Step] = []
@@ -53,31 +59,41 @@ class Lowering:
         """Emit every node once."""
         for node in self._graph.nodes:
             self._emit_forward(node, self._forward, "forward")
-        self._values.update(self._forward)
+        for tensor, value in self._forward.items():
+            if self._producer.get(tensor) not in self._repeated or tensor in self._kept:
+                self._values[tensor] = value
 
     def backward(self) -> None:
         """Emit the gradients of the costs, from the last node to the first."""
-        current = max((node.segment for node in self._graph.nodes), default=0)
         for cost in self._graph.costs:
             seed = np.full((), cost.factor, np.float32)
             self._gradients[cost.tensor] = self._value(cost.tensor.type, seed)
         for node in reversed(self._graph.nodes):
-            if not self._wanted[node] or not any(t in self._gradients for t in node.outputs):
-                continue
-            if node.segment != current:
-                current = node.segment
-                self._recompute(current)
-            self._emit_backward(node)
+            if self._wanted[node] and any(t in self._gradients for t in node.outputs):
+                self._repeat_for(node)
+                self._emit_backward(node)
         self._drop_unread()
 
-    def _recompute(self, segment: int) -> None:
-        """Run the forward of a segment again, from the tensors that other segments left."""
-        inside = [node for node in self._graph.nodes if node.segment == segment]
-        own = {tensor for node in inside for tensor in node.outputs}
-        values = {tensor: value for tensor, value in self._forward.items() if tensor not in own}
-        for node in inside:
-            self._emit_forward(node, values, "recompute")
-        self._values.update((tensor, values[tensor]) for tensor in own)
+    def _repeat_for(self, node: Node) -> None:
+        """Run again what backward of this node reads and nobody kept, each node once."""
+        kernel = self._kernels[node]
+        read = [node.inputs[index] for index in kernel.backward_inputs if index < len(node.inputs)]
+        read += [node.outputs[index] for index in kernel.backward_outputs]
+        pending = [self._producer[each] for each in read if each not in self._values]
+        if kernel.saved and node in self._repeated:
+            pending.append(node)
+        again: set[Node] = set()
+        while pending:
+            each = pending.pop()
+            if each in self._repeated and each not in again:
+                again.add(each)
+                missing = [tensor for tensor in each.inputs if tensor not in self._values]
+                pending += [self._producer[tensor] for tensor in missing]
+        for each in sorted(again, key=self._order.__getitem__):
+            self._repeated.remove(each)
+            values = {t: v for t, v in self._values.items() if t not in each.outputs}
+            self._emit_forward(each, values, "recompute")
+            self._values.update((tensor, values[tensor]) for tensor in each.outputs)
 
     def _drop_unread(self) -> None:
         """Leave out steps of which nothing is read, as the last convolution of a segment."""

@@ -30,6 +30,7 @@ class Plan:
     statistics and costs stay f32). ``share`` names another plan of the same network in the same
     mode with another batch size: both then work on the same parameters. Memory for activations is
     taken by ``prepare``, which the first run calls: how much it will be is known before.
+    ``recompute`` says what training computes twice instead of keeping it (recompute.py).
 
     ``ratios`` are those of the graph as the last training run left them.
     """
@@ -41,11 +42,13 @@ class Plan:
         mode: str,
         precision: str = "f32",
         share: Plan | None = None,
+        recompute: str = "segments",
     ):
         assert mode in ("train", "predict") and precision in ELEMENT_TYPES, (mode, precision)
         self.training = mode == "train"
         self.precision = precision
         self.batch_size = graph.batch_size
+        self._recompute = recompute
         self._backend = backend
         self._run = Run(self.training)
         prepare = fuse.for_training if self.training else fuse.for_prediction
@@ -264,6 +267,7 @@ class Plan:
             self._make_kernel,
             self._fixed_arrays(),
             gradients,
+            self._recompute,
         )
         lowering.forward()
         if self.training:

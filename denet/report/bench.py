@@ -31,13 +31,14 @@ def measure(
     batch_size: int,
     steps: int,
     make_update: Callable[[Plan], Callable[[], object]] | None = None,
+    recompute: str = "segments",
 ) -> dict[str, Any]:
     """Run ``steps`` steps on random images; return a flat dict of results as JSON values.
 
     A training step is one run of the plan, then the call that ``make_update(plan)`` returned.
     """
     start = time.perf_counter()
-    plans = PlanSet(model.graph, batch_size, backend, mode, precision)
+    plans = PlanSet(model.graph, batch_size, backend, mode, precision, recompute=recompute)
     plan = plans.full
     images = sum(array.nbytes for array in plan.inputs.values())
     plans.check_memory("a step", 2 * images, plan.weights.nbytes)  # of what an update keeps

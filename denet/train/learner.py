@@ -66,7 +66,8 @@ class Learner:
         )
         self.factor = settings.batch_size_factor
         mend = advice(batch_size, self.factor)
-        self._plans = PlanSet(self._graph, batch_size, backend, "train", precision, mend)
+        kind = backend, "train", precision
+        self._plans = PlanSet(self._graph, batch_size, *kind, mend, settings.recompute)
         self.plan = self._plans.full
         self.plan.load(model.values())
         self.solver = self._make_solver()

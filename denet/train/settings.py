@@ -26,6 +26,7 @@ OF_THE_RUN = {
     "model_save_dt",
     "log_every",
     "tensorboard",
+    "recompute",
 }
 # what a resumed run cannot change: the order of the images, and what the solver averages
 OF_THE_STATE = ("seed", "solver", "average", "skip_layer_updates")
@@ -69,6 +70,8 @@ class TrainSettings:
                                                 epoch, 0 = only after each epoch
     log_every                                   seconds between two log lines within an epoch
     tensorboard                                 write the metrics as TensorBoard events too
+    recompute                                   what is computed twice to need less memory, see
+                                                denet/graph/recompute.py
     """
 
     output_prefix: str = "./model"
@@ -100,6 +103,7 @@ class TrainSettings:
     model_save_dt: float = 30.0
     log_every: float = 60.0
     tensorboard: bool = False
+    recompute: str = "segments"
 
     def __post_init__(self) -> None:
         for option in ("epochs", "batch_size", "batch_size_factor", "test_epochs"):

@@ -80,6 +80,7 @@ USED = {
     "model-save-dt": "1",
     "log-every": "1",
     "tensorboard": "",
+    "recompute": "cheap",
     "resume": "",
     "log-kernels": "",
     "log-level": "debug",
