@@ -11,7 +11,7 @@ case ${1:-} in -*) sed -n '2,$s/^# \{0,1\}//p' "$0"; exit ;; esac
 cells=$(realpath "${1:?give the directory BCCD, which holds Annotations, ImageSets and JPEGImages}")
 dir=$(realpath -m "${2:-blood-cells}")
 cd "$(dirname "$0")/.."
-epochs=${EPOCHS:-100}
+epochs=${EPOCHS:-60}
 
 say() { printf '\n== %s\n' "$*"; }
 
@@ -26,7 +26,7 @@ model-train --border-mode half \
     --model-desc 'C.B[32,3,2] BN A RSN.O[32,3,2] SKIPSRC[0] RSN.O[64,3,2] SKIPSRC[1]
         nRSN.O[3,128,3,2] DC.B[64,3,2] BNA SKIP[1] C.B[64,3] BNA
         DC.B[32,3,2] BNA SKIP[0] C.B[64,3] BNA
-        DNC.C[48,10] DNS.P[5,27,0.01,0.5,1,1,4] C.B[128,1] BNA C.B[128,1] BNA
+        DNC.C[48,10] DNS.P[5,24,0.01,0.5,1,1,4] C.B[128,1] BNA C.B[128,1] BNA
         DND[0.5,1,10]' \
     --train "$cells" \
     --extension voc,trainval,crop=320x240,crop_mode=denet,area_min=0.25,augment_photo,mosaic=0.5 \

@@ -33,8 +33,10 @@ DENET34 = (
 )
 DETECTION = (  # ops that no classifier has
     "BoxRegression",
+    "CornerCells",
     "CornerCrossEntropy",
     "CornerSearch",
+    "CornerTarget",
     "Coverage",
     "DecodeBox",
     "DetectionCrossEntropy",
