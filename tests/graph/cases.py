@@ -345,7 +345,8 @@ LOCAL_RESPONSES = [
     _case(LocalResponse(3, 1, 0.5, 0.75), (1, 5, 2, 7), name="few channels"),
     _case(LocalResponse(5, 2, 0.5, 0.75, 2), (2, 2, 3, 32), name="two groups"),
     _case(LocalResponse(5, 1.5, 0.5, 0.5, 3), (2, 3, 3, 9), name="groups below the size"),
-    _case(LocalResponse(1, 1, 0.5, 1.5), (2, 2, 2, 3), name="alone"),
+    _case(LocalResponse(1, 1, 0.5, 0.75), (2, 2, 2, 3), name="alone"),
+    _case(LocalResponse(7, 1, 0.5, 1.5), (2, 2, 2, 9), name="another exponent"),
     _case(LocalResponse(), (1, 1, 1, 96), name="as published"),
     _case(LocalResponse(), (2, 3, 3, 48), name="not training", training=False),
 ]

@@ -15,6 +15,7 @@ from denet.backend.onednn.primitive import (
     WORKSPACE,
     WORKSPACE_MD,
     Primitive,
+    Unserved,
 )
 from denet.backend.onednn.request import Request
 from denet.graph.graph import TensorType
@@ -22,6 +23,7 @@ from denet.graph.kernel import Call, Kernel
 from denet.graph.op.local_response import LocalResponse
 
 ACROSS_CHANNELS = 0xAFF  # dnnl_lrn_across_channels
+SIZES, BLOCK = (3, 5), 16  # sums, and channels in a register, that are right in both directions
 
 
 class LocalResponseKernel(Kernel):
@@ -36,6 +38,9 @@ class LocalResponseKernel(Kernel):
         op = request.node.op
         assert isinstance(op, LocalResponse)
         n, h, w, c = request.node.inputs[0].shape
+        if op.size not in SIZES or c // op.groups % BLOCK:
+            # in 3.2: crashes for size 1, wrong gradients for larger ones and other channels
+            raise Unserved(f"over {op.size} of {c // op.groups} channels")
         dtype = request.real
         self._x = MemoryDesc.activation((n, h, w * op.groups, c // op.groups), dtype)
         # oneDNN divides alpha by the size
