@@ -50,7 +50,7 @@ FAULTS = [
         f"{RECORD} {EPOCH} run/m_epoch*",
     ),
     ("", f"{NEW} --output-prefix train/cat/0.png/m", 3, "0.png: not a directory: give another", ""),
-    ("", f"{NEW} --output-prefix /dev/null/none/m", 3, "/dev/null/none: Not a directory", ""),
+    ("", f"{NEW} --output-prefix /dev/null/none/m", 3, "/dev/null: not a directory", ""),
     # numbers
     (
         "",
