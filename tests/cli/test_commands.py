@@ -195,7 +195,8 @@ def test_info_tells_shapes_and_parameters(command: Command) -> None:
 
 def test_info_tells_layers_and_environment(command: Command) -> None:
     layers = command("model-info", "--layers").stdout
-    assert "\nC[filters, size=1, stride=1, groups=1, bias_start=0]\n    Convolution: " in layers and "`" not in layers
+    title = "\nC[filters, size=1, stride=1, groups=1, bias_start=0]\n    Convolution: "
+    assert title in layers and "`" not in layers
     assert max(map(len, layers.splitlines())) <= 100
     assert "\n## `C[" in command("model-info", "--layers", "--markdown").stdout
     for level in ("1", "2"):  # Python -O and -OO

@@ -15,11 +15,14 @@ DETECTOR = (
     "DND.BX[0.6,0.4,1,0.125,0.1]"
 )
 
+SINCE_2017 = "C[6,3,1,3,0.5] LRN[3,1,0.001,0.5,2] nDL[2,4,2,0.1] TR[0.5,0.1] F.B[5] R"
+
 
 def every_layer_model(text: str = EVERY_LAYER) -> Model:
     """Return a model of many layer types, every array different from its start.
 
-    EVERY_LAYER has all types but those of a detector, which DETECTOR has.
+    EVERY_LAYER has all types but those of a detector, which DETECTOR has, and those that the
+    format of 2017 does not know, which SINCE_2017 has.
     """
     model = Model.create(
         text,
