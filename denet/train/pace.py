@@ -105,8 +105,11 @@ def measuring_seconds(budget: float) -> float:
 
 
 def _training_speed(learner: Learner, loader: Loader, seconds: float) -> float:
-    """Return the images per second of steps of no length, whose batches are loaded as ever."""
-    images, start = 0, 0.0
+    """Return the images per second of steps of no length, whose batches are loaded as ever.
+
+    Only the second half of the seconds counts: photos are decoded in the first that are kept.
+    """
+    images, steps, begin, start = 0, 0, time.perf_counter(), 0.0
     with closing(_endless(loader)) as batches:
         for number, batch in enumerate(batches, 1):
             learner.add(batch, 1 / learner.factor)
@@ -114,10 +117,10 @@ def _training_speed(learner: Learner, loader: Loader, seconds: float) -> float:
             if number % learner.factor:
                 continue
             learner.update(0.0)
-            step, now = number // learner.factor, time.perf_counter()
-            if step <= UNTIMED_STEPS:
-                images, start = 0, now
-            elif step >= UNTIMED_STEPS + FEWEST_STEPS and now - start >= seconds:
+            steps, now = steps + 1, time.perf_counter()
+            if not start and steps >= UNTIMED_STEPS and now - begin >= seconds / 2:
+                images, steps, start = 0, 0, now
+            elif start and steps >= FEWEST_STEPS and now - start >= seconds / 2:
                 return images / (now - start)
     raise AssertionError("endless")
 
