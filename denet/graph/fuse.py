@@ -17,7 +17,6 @@ from denet.graph.op.activation import Activation
 from denet.graph.op.add import Add
 from denet.graph.op.batch_norm import BatchNorm
 from denet.graph.op.cast import Cast
-from denet.graph.op.concat import Concat
 from denet.graph.op.conv import Conv
 from denet.graph.op.deconv import Deconv
 from denet.graph.op.dropout import Dropout
@@ -29,7 +28,6 @@ TRAINING_ONLY = (Dropout, InjectGroundTruth)  # the first outputs are the first 
 
 def for_training(graph: Graph, precision: str) -> Graph:
     """Return what a training plan runs: all that the costs and the ratios need."""
-    graph = _flatten_concat(graph)
     graph = _prune(graph, [*(cost.tensor for cost in graph.costs), *graph.ratios.values()])
     return _cast_inputs(_fuse_relu(graph, (BatchNorm, Add)), precision)
 
@@ -94,26 +92,6 @@ def _fuse_relu(graph: Graph, kinds: tuple[type, ...]) -> Graph:
             fused[node] = None
             fused[after] = replace(node, op=op, outputs=[after.outputs[0], *node.outputs[1:]])
     return _rewrite(graph, fused)
-
-
-def _flatten_concat(graph: Graph) -> Graph:
-    """Read the parts of a concatenation that is a part of another one, in its place.
-
-    So none of a row of concatenations waits for the one before it, or keeps it alive.
-    """
-    parts: dict[Tensor, list[Tensor]] = {}
-    segments: dict[Tensor, int] = {}
-    nodes = []
-    for node in graph.nodes:
-        if isinstance(node.op, Concat):
-            inputs: list[Tensor] = []
-            for tensor in node.inputs:
-                near = segments.get(tensor) == node.segment
-                inputs += parts[tensor] if near else [tensor]
-            node = replace(node, inputs=inputs)
-            parts[node.outputs[0]], segments[node.outputs[0]] = inputs, node.segment
-        nodes.append(node)
-    return replace(graph, nodes=nodes)
 
 
 def _drop_training_only(graph: Graph) -> Graph:

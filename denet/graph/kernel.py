@@ -50,6 +50,7 @@ class Kernel:
     saved: tuple[TensorType, ...] = ()
     backward_inputs: tuple[int, ...] = ()
     backward_outputs: tuple[int, ...] = ()
+    repeat_outputs: tuple[int, ...] = ()  # that ``repeat`` reads, as forward left them
     forward_scratch = 0  # bytes that live during the call only
     backward_scratch = 0
     # (written index, read index) pairs that may share memory
@@ -69,6 +70,19 @@ class Kernel:
     ) -> Call:
         """Return a call that computes ``outputs`` (and ``saved`` when training)."""
         raise AssertionError("abstract")
+
+    def repeat(
+        self,
+        inputs: list[Any],
+        outputs: list[Any],
+        saved: list[Any],
+        scratch: np.ndarray | None,
+    ) -> Call:
+        """Return a call that computes once more, to the last bit, what ``forward`` did.
+
+        Outputs that are among ``repeat_outputs`` are there already.
+        """
+        return self.forward(inputs, outputs, saved, scratch)
 
     def backward(
         self,

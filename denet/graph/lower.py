@@ -6,7 +6,7 @@ is known and memory.py can lay them out. Gradients that meet at a tensor are add
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -58,9 +58,15 @@ class Lowering:
     def forward(self) -> None:
         """Emit every node once."""
         for node in self._graph.nodes:
-            self._emit_forward(node, self._forward, "forward")
+            self._emit_forward(node, self._forward)
+        read_again = {
+            node.outputs[index]
+            for node in self._repeated
+            for index in self._kernels[node].repeat_outputs
+        }
         for tensor, value in self._forward.items():
-            if self._producer.get(tensor) not in self._repeated or tensor in self._kept:
+            kept = tensor in self._kept or tensor in read_again
+            if kept or self._producer.get(tensor) not in self._repeated:
                 self._values[tensor] = value
 
     def backward(self) -> None:
@@ -87,13 +93,20 @@ class Lowering:
             each = pending.pop()
             if each in self._repeated and each not in again:
                 again.add(each)
-                missing = [tensor for tensor in each.inputs if tensor not in self._values]
+                inputs = self._repeated[each].inputs
+                missing = [tensor for tensor in inputs if tensor not in self._values]
                 pending += [self._producer[tensor] for tensor in missing]
         for each in sorted(again, key=self._order.__getitem__):
-            self._repeated.remove(each)
-            values = {t: v for t, v in self._values.items() if t not in each.outputs}
-            self._emit_forward(each, values, "recompute")
-            self._values.update((tensor, values[tensor]) for tensor in each.outputs)
+            run = self._repeated.pop(each)
+            known = [run.outputs[index] for index in self._kernel(run).repeat_outputs]
+            written = [tensor for tensor in run.outputs if tensor not in known]
+            values = {t: v for t, v in self._values.items() if t not in written}
+            self._emit_forward(run, values, "recompute", known)
+            self._values.update((tensor, values[tensor]) for tensor in run.outputs)
+
+    def _kernel(self, node: Node) -> Kernel:
+        """Return the kernel of a node of the graph, or make that of another one."""
+        return self._kernels.get(node) or self._make_kernel(node, ())
 
     def _drop_unread(self) -> None:
         """Leave out steps of which nothing is read, as the last convolution of a segment."""
@@ -113,8 +126,16 @@ class Lowering:
     def _scratch(self, nbytes: int) -> list[Value]:
         return [self._value(TensorType((nbytes,), "uint8"))] if nbytes else []
 
-    def _emit_forward(self, node: Node, values: dict[Tensor, Value], kind: str) -> None:
-        kernel = self._kernels[node]
+    def _emit_forward(
+        self,
+        node: Node,
+        values: dict[Tensor, Value],
+        kind: str = "forward",
+        known: Sequence[Tensor] = (),
+    ) -> None:
+        """Emit a node that reads and writes ``values``; its outputs ``known`` it reads too."""
+        kernel = self._kernel(node)
+        call = kernel.forward if kind == "forward" else kernel.repeat
         inputs = [values[tensor] for tensor in node.inputs]
         for tensor in node.outputs:
             # a recomputed output goes to the arena even where the first one is fixed
@@ -126,7 +147,7 @@ class Lowering:
         scratch = self._scratch(kernel.forward_scratch)
 
         def bind(arena: np.ndarray) -> Call:
-            return kernel.forward(
+            return call(
                 [value.view(arena) for value in inputs],
                 [value.view(arena) for value in outputs],
                 [value.view(arena) for value in saved],
@@ -134,12 +155,14 @@ class Lowering:
             )
 
         pairs = [(outputs[out], inputs[into]) for out, into in kernel.forward_in_place]
+        there = [values[tensor] for tensor in known]
+        written = [value for value in outputs if value not in there]
         self.steps.append(
             Step(
                 node.name,
                 f"{type(node.op).__name__} {kind}",
-                [*inputs, *scratch],
-                [*outputs, *saved, *scratch],
+                [*inputs, *there, *scratch],
+                [*written, *saved, *scratch],
                 bind,
                 pairs,
             )

@@ -13,6 +13,7 @@ from denet.graph.op.add import Add
 from denet.graph.op.batch_norm import BatchNorm
 from denet.graph.op.cast import Cast
 from denet.graph.op.concat import Concat
+from denet.graph.op.first_channels import FirstChannels
 from denet.graph.op.local_response import LocalResponse
 from denet.graph.op.pool import Pool
 
@@ -27,14 +28,15 @@ CHOICES = {
 }
 
 
-def repeated(graph: Graph, choice: str) -> tuple[set[Node], set[Tensor]]:
+def repeated(graph: Graph, choice: str) -> tuple[dict[Node, Node], set[Tensor]]:
     """Return the nodes that run again in backward, and those of their outputs that are kept.
 
-    What other segments read of a segment is kept.
+    Each node comes with what runs in its place, mostly itself. What other segments read of a
+    segment is kept.
     """
     assert choice in CHOICES, choice
     if choice == "none":
-        return set(), set()
+        return {}, set()
     last = max((node.segment for node in graph.nodes), default=0)
     nodes = {node for node in graph.nodes if node.segment < last}
     if choice == "cheap":
@@ -46,9 +48,39 @@ def repeated(graph: Graph, choice: str) -> tuple[set[Node], set[Tensor]]:
         for tensor in node.inputs
         if segment.get(tensor, node.segment) != node.segment
     }
+    again = {node: node for node in nodes}
     if choice == "cheap":
-        nodes |= _short_sums(graph, nodes)
-    return nodes, kept
+        again |= {node: node for node in _short_sums(graph, nodes)}
+        for node, part in _grown(graph, last).items():
+            if part:
+                again[node] = part
+            else:
+                del again[node]
+    return again, kept
+
+
+def _grown(graph: Graph, segment: int) -> dict[Node, Node | None]:
+    """Return the concatenations that grow from one to the next, as in a dense block.
+
+    The last of each row, with None, holds all others: it is kept, and they are taken out of it
+    again as its first channels. Rows of a single one are left out.
+    """
+    nodes = {
+        node.outputs[0]: node
+        for node in graph.nodes
+        if isinstance(node.op, Concat) and node.segment == segment
+    }
+    found: dict[Node, Node | None] = {}
+    for tensor, node in reversed(nodes.items()):
+        before = nodes.get(node.inputs[0])
+        if before is None or before in found:
+            continue
+        part = found.setdefault(node, None)
+        whole = part.inputs[0] if part else tensor
+        taken = before.outputs[0]
+        op = FirstChannels(taken.shape[3])
+        found[before] = Node(op, [whole], [taken], f"{before.name}.part", segment)
+    return found
 
 
 def _short_sums(graph: Graph, repeated: set[Node]) -> set[Node]:

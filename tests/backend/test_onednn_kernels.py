@@ -150,16 +150,44 @@ def test_cast_rounds_to_nearest_even(precision):
     assert (run.forward()[0] == case.inputs()[0]).all()
 
 
+def batch_norm(shape):
+    types = TensorType(shape), *[TensorType(shape[3:], "float32")] * 4
+    return Case("BatchNorm", BatchNorm(1e-5, "relu"), types, {4: "positive"})
+
+
 @each_precision
 @pytest.mark.parametrize("wanted", [(0,), (1, 2), (0, 1, 2)])
-@pytest.mark.parametrize("op", [Conv, Deconv, BatchNorm])
+@pytest.mark.parametrize("op", [Conv, Deconv, BatchNorm, "folded"])
 def test_only_wanted_gradients_are_computed(op, wanted, precision):
-    if op is BatchNorm:
-        types = TensorType((3, 4, 5, 7)), *[TensorType((7,), "float32")] * 4
-        case = Case("BatchNorm", BatchNorm(1e-5, "relu"), types, {4: "positive"})
+    if op in (BatchNorm, "folded"):
+        case = batch_norm((3, 4, 5, 7) if op is BatchNorm else (3, 4, 6, 12))
     else:
         case = convolution((2, 6, 5, 7), 9, (3, 3), 2, ONE, op)
     assert_like_reference(KernelRun(BACKEND, case, precision, wanted=wanted))
+
+
+class FarFromZero(Case):
+    """Batch norm of channels whose means are far from 0, each by another distance."""
+
+    def inputs(self, seed=0, dtype=np.float64):
+        x, *vectors = super().inputs(seed)
+        x += 30 * np.arange(x.shape[3])
+        return [array.astype(np.float32).astype(dtype) for array in (x, *vectors)]
+
+
+def test_pixels_normalised_as_one_keep_the_digits_of_the_sums():
+    """float64 is the truth, and the largest mean 330 times the deviation."""
+    types = TensorType((8, 6, 8, 12)), *[TensorType((12,), "float32")] * 4
+    case = FarFromZero("BatchNorm", BatchNorm(1e-5), types, {4: "positive"})
+    run = KernelRun(BACKEND, case, "f32")
+    assert run.kernel.name.endswith("4 pixels as one")
+    inputs = case.inputs()
+    outputs, saved = case.op.forward(case.run(), *inputs)
+    gradients = case.op.backward(case.run(), inputs, outputs, saved, case.output_gradients())
+    for found, expected in zip(
+        run.forward() + run.backward()[:3], outputs + gradients[:3], strict=True
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=2e-4)
 
 
 @pytest.mark.parametrize("wanted", [(), (0, 1, 2)], ids=["frozen", "trained"])

@@ -32,6 +32,7 @@ from denet.graph.op.deconv import Deconv
 from denet.graph.op.detection_cross_entropy import DetectionCrossEntropy
 from denet.graph.op.detection_probability import DetectionProbability
 from denet.graph.op.dropout import Dropout
+from denet.graph.op.first_channels import FirstChannels
 from denet.graph.op.fitness_cross_entropy import FitnessCrossEntropy
 from denet.graph.op.inject_ground_truth import InjectGroundTruth
 from denet.graph.op.local_response import LocalResponse
@@ -280,6 +281,10 @@ BATCH_NORMS = [
     _batch_norm("batch of one", (1, 5, 3, 2)),
     _batch_norm("1x1 map", (6, 1, 1, 4), "relu"),
     _batch_norm("wide channels", (2, 6, 6, 32), "relu"),
+    _batch_norm("of 4 pixels as one", (3, 4, 6, 12), "relu"),
+    _batch_norm("of 2 pixels as one, in no sample a whole number", (4, 3, 5, 24)),
+    _batch_norm("of 16 pixels as one", (4, 4, 5, 3), "relu"),
+    _batch_norm("running statistics of 4 pixels as one", (2, 4, 6, 20), "relu", training=False),
     _batch_norm("running statistics", (2, 4, 4, 3), training=False),
     _batch_norm("running statistics relu", (2, 4, 4, 3), "relu", training=False),
 ]
@@ -370,6 +375,8 @@ OTHERS = [
     _case(Add("relu"), (2, 3, 4, 5), (2, 3, 4, 5), name="relu", a="spaced", b="small"),
     _case(Concat(), (2, 3, 4, 5), (2, 3, 4, 1), (2, 3, 4, 3)),
     _case(Concat(), (1, 3, 4, 5), name="of one"),
+    _case(FirstChannels(3), (2, 3, 4, 5)),
+    _case(FirstChannels(16), (1, 2, 3, 16), name="all"),
     _case(PoolInverse(2), (2, 3, 4, 3)),
     _case(PoolInverse(3), (1, 1, 2, 5), name="by 3"),
     _case(PoolInverse(1), (1, 3, 2, 5), name="by 1"),

@@ -9,6 +9,7 @@ import numpy as np
 from denet.backend.onednn.activation import RELU, eltwise_backward
 from denet.backend.onednn.memory import Memory
 from denet.backend.onednn.primitive import (
+    BINARY_ADD,
     DIFF_DST,
     DIFF_SRC,
     DST,
@@ -21,8 +22,6 @@ from denet.backend.onednn.primitive import (
 from denet.backend.onednn.request import Request
 from denet.graph.kernel import Call, Kernel
 from denet.graph.op.add import Add
-
-BINARY_ADD = 0x1FFF0  # dnnl_alg_kind_t
 
 
 class AddKernel(Kernel):

@@ -12,11 +12,12 @@ from denet.backend.numpy.backend import aligned_zeros
 from denet.backend.numpy.kernel import ReferenceKernel
 from denet.backend.onednn.activation import activation_kernel
 from denet.backend.onednn.add import AddKernel
-from denet.backend.onednn.batch_norm import BatchNormKernel
 from denet.backend.onednn.cast import cast_kernel
 from denet.backend.onednn.concat import ConcatKernel
 from denet.backend.onednn.conv import ConvKernel
 from denet.backend.onednn.deconv import DeconvKernel
+from denet.backend.onednn.first_channels import FirstChannelsKernel
+from denet.backend.onednn.folded_batch_norm import batch_norm_kernel
 from denet.backend.onednn.library import load
 from denet.backend.onednn.limits import check_sizes
 from denet.backend.onednn.local_response import LocalResponseKernel
@@ -35,6 +36,7 @@ from denet.graph.op.cast import Cast
 from denet.graph.op.concat import Concat
 from denet.graph.op.conv import Conv
 from denet.graph.op.deconv import Deconv
+from denet.graph.op.first_channels import FirstChannels
 from denet.graph.op.local_response import LocalResponse
 from denet.graph.op.pool import Pool
 from denet.graph.op.pool_inverse import PoolInverse
@@ -45,11 +47,12 @@ log = logging.getLogger(__name__)
 KERNELS: dict[type[Op], Callable[[Request], Kernel]] = {
     Activation: activation_kernel,
     Add: AddKernel,
-    BatchNorm: BatchNormKernel,
+    BatchNorm: batch_norm_kernel,
     Cast: cast_kernel,
     Concat: ConcatKernel,
     Conv: ConvKernel,
     Deconv: DeconvKernel,
+    FirstChannels: FirstChannelsKernel,
     LocalResponse: LocalResponseKernel,
     Pool: pool_kernel,
     PoolInverse: pool_inverse_kernel,

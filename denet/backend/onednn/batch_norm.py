@@ -37,6 +37,7 @@ class BatchNormKernel(Kernel):
 
     backward_inputs = (0, 1)
     backward_outputs = (1, 2)
+    repeat_outputs = (1, 2)
     forward_in_place = ((0, 0),)
     backward_in_place = ((0, 0),)
 
@@ -52,7 +53,11 @@ class BatchNormKernel(Kernel):
         forward = request.kind, x, x, op.eps, flags
         self._forward = Primitive("batch_normalization_forward", *forward)
         self.name = f"oneDNN {self._forward.implementation}"
-        self.forward_scratch = self._forward.scratch
+        self._normalise = self._forward
+        if request.training:
+            again = request.kind, x, x, op.eps, flags | GLOBAL_STATISTICS
+            self._normalise = Primitive("batch_normalization_forward", *again)
+        self.forward_scratch = max(self._forward.scratch, self._normalise.scratch)
         self._mask = None
         if request.training and op.activation:
             self._mask = self._forward.md(WORKSPACE_MD)
@@ -80,15 +85,38 @@ class BatchNormKernel(Kernel):
         x, gamma, beta, *running = inputs
         y, *batch = outputs
         mean, variance = batch if self._training else running
-        memories = {SRC: Memory(self._x, x), DST: Memory(self._x, y)}
-        vectors = {SCALE: gamma, SHIFT: beta, MEAN: mean, VARIANCE: variance}
-        memories.update({index: Memory(self._vector, one) for index, one in vectors.items()})
+        call = self._bind(self._forward, [x, gamma, beta, mean, variance], y, saved, scratch)
+        if self._training:
+            return call
+        copies = lambda: np.copyto(batch[0], mean), lambda: np.copyto(batch[1], variance)
+        return in_order([call, *copies])
+
+    def repeat(
+        self,
+        inputs: list[Any],
+        outputs: list[Any],
+        saved: list[Any],
+        scratch: np.ndarray | None,
+    ) -> Call:
+        sources = [*inputs[:3], *outputs[1:]]
+        return self._bind(self._normalise, sources, outputs[0], saved, scratch)
+
+    def _bind(
+        self,
+        primitive: Primitive,
+        sources: list[Any],
+        y: Any,
+        saved: list[Any],
+        scratch: np.ndarray | None,
+    ) -> Call:
+        """Return a call that writes y; ``sources`` are x, gamma, beta, mean and variance."""
+        memories = {SRC: Memory(self._x, sources[0]), DST: Memory(self._x, y)}
+        for index, vector in zip((SCALE, SHIFT, MEAN, VARIANCE), sources[1:], strict=True):
+            memories[index] = Memory(self._vector, vector)
         if self._mask:
             memories[WORKSPACE] = Memory(self._mask, saved[0])
-        calls = [self._forward.bind(memories, scratch)]
-        if not self._training:
-            calls += [lambda: np.copyto(batch[0], mean), lambda: np.copyto(batch[1], variance)]
-        return in_order(calls)
+        work = slice(0, primitive.scratch)
+        return primitive.bind(memories, scratch, work)
 
     def backward(
         self,

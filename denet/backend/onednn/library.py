@@ -52,6 +52,7 @@ PROTOTYPES: dict[str, list[Any]] = {
     "post_ops_create": [_PD],
     "post_ops_destroy": [c_void_p],
     "post_ops_append_sum": [c_void_p, c_float, c_int, c_int],
+    "post_ops_append_binary": [c_void_p, c_int, _MD],
     "post_ops_append_eltwise": [c_void_p, c_int, c_float, c_float],
     "primitive_desc_query": [c_void_p, c_int, c_int, c_void_p],
     "primitive_desc_next_impl": [c_void_p],

@@ -32,8 +32,10 @@ SRC, SRC_1, DST, WEIGHTS, BIAS = 1, 2, 17, 33, 41
 MEAN, VARIANCE, SCALE, SHIFT, WORKSPACE, SCRATCHPAD = 49, 50, 51, 52, 64, 80
 DIFF_SRC, DIFF_DST, DIFF_WEIGHTS, DIFF_BIAS, DIFF_SCALE, DIFF_SHIFT = 129, 145, 161, 169, 255, 256
 MULTIPLE_SRC = 1024
+POST_OP_SRC = 32768 + SRC_1  # of the first post-op, a binary one
 
-RELU = 0x20  # dnnl_eltwise_relu
+# dnnl_alg_kind_t
+RELU, BINARY_ADD, BINARY_MULTIPLY = 0x20, 0x1FFF0, 0x1FFF1
 _SCRATCHPAD_USER = 1
 
 
@@ -55,6 +57,11 @@ class PostOps:
     def add_destination(self) -> PostOps:
         """Add what the destination held before."""
         load().call("post_ops_append_sum", self.handle, 1.0, 0, 0)
+        return self
+
+    def add(self, desc: MemoryDesc) -> PostOps:
+        """Add an operand of this description, argument POST_OP_SRC if it is the first."""
+        load().call("post_ops_append_binary", self.handle, BINARY_ADD, desc.handle)
         return self
 
     def relu(self) -> PostOps:
