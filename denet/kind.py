@@ -6,6 +6,7 @@ import math
 import operator
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from denet.errors import nearest_hint
@@ -167,6 +168,35 @@ class Flag(Kind):
 
     def refused(self) -> list[str]:
         return ["2", "on ", "maybe"]
+
+
+class Bytes(Kind):
+    """A size of memory; k, M, G and T count in thousands, Ki, Mi, Gi and Ti in 1024."""
+
+    rule = "a size of memory, such as 800MB, 1.5GB or 2GiB"
+    powers = ("", "k", "M", "G", "T")
+
+    def read(self, word: str) -> int:
+        match = re.fullmatch(r"(\d{1,18}(?:\.\d{1,9})?) ?([kKMGT]?)(i?)B?", word, re.ASCII)
+        if not match or (match[3] and not match[2]):
+            raise self.error(word)
+        base = 1024 if match[3] else 1000
+        power = self.powers.index(match[2].replace("K", "k"))
+        return self.check(math.floor(Fraction(match[1]) * base**power))
+
+    def check(self, value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 1 << 63:
+            raise self.error(value)
+        return value
+
+    def write(self, value: int) -> str:
+        power = 0
+        while value % 1000 == 0 and power < len(self.powers) - 1:
+            value, power = value // 1000, power + 1
+        return f"{value}{self.powers[power]}B"
+
+    def refused(self) -> list[str]:
+        return ["0", "-1GB", "GB", "2iB", "2 G B", "1e9", "nan", "9" * 19, "٣GB", "0.1B"]
 
 
 @dataclass(frozen=True)

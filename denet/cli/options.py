@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from denet.errors import UsageError
-from denet.kind import Choice, Flag, Integer, Kind, Real
+from denet.kind import Bytes, Choice, Flag, Integer, Kind, Real
 
 if TYPE_CHECKING:
     from denet.dataset import Dataset
@@ -166,9 +166,17 @@ RECOMPUTE = Option(
     "recompute",
     "what training computes twice instead of keeping it, with the same results: nothing (none), "
     "what stands between two SPLIT (segments), also all that is cheap (cheap), which takes much "
-    "less memory and somewhat more time",
-    Choice(("none", "segments", "cheap")),
+    "less memory and somewhat more time, also convolutions behind one that is kept (half)",
+    Choice(("none", "segments", "cheap", "half")),
     "segments",
+)
+
+MEMORY_LIMIT = Option(
+    "memory-limit",
+    "memory that training may take in all, about: instead of --recompute, the least work is done "
+    "twice that stays within it, in as many segments as it takes",
+    Bytes(),
+    metavar="SIZE",
 )
 
 GENERAL = (

@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from denet.cli.command import Parser, log_to_file, run, tell
-from denet.cli.options import ENGINE, RECOMPUTE, engine
+from denet.cli.options import ENGINE, MEMORY_LIMIT, RECOMPUTE, engine
 from denet.cli.pixels import subtract_mean
 from denet.cli.train_input import (
     keep_bad_data,
@@ -91,7 +91,7 @@ def parser() -> Parser:
             "data": DATA,
             "learning": LEARNING,
             "output": OUTPUT,
-            "engine": (*ENGINE, RECOMPUTE),
+            "engine": (*ENGINE, RECOMPUTE, MEMORY_LIMIT),
         },
     )
 

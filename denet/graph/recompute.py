@@ -7,12 +7,16 @@ al. 2017, arXiv 1707.06990.)
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from denet.graph.graph import Graph, Node, Tensor
 from denet.graph.op.activation import Activation
 from denet.graph.op.add import Add
 from denet.graph.op.batch_norm import BatchNorm
 from denet.graph.op.cast import Cast
 from denet.graph.op.concat import Concat
+from denet.graph.op.conv import Conv
+from denet.graph.op.deconv import Deconv
 from denet.graph.op.first_channels import FirstChannels
 from denet.graph.op.local_response import LocalResponse
 from denet.graph.op.pool import Pool
@@ -25,7 +29,24 @@ CHOICES = {
     "none": "nothing: every value that backward reads is kept",
     "segments": "all that stands between two SPLIT, but behind the last",
     "cheap": "that, and batch norms, activations, poolings and concatenations everywhere",
+    "half": "that, and convolutions of which the one before is kept",
 }
+
+
+class Saving(NamedTuple):
+    """A choice, and the number of segments to cut the network into instead of those of SPLIT."""
+
+    choice: str
+    parts: int | None = None
+
+    def text(self) -> str:
+        """Return it in words."""
+        cuts = f", in {self.parts} segments" if self.parts else ""
+        return f"--recompute {self.choice}{cuts}"
+
+
+# by how much is computed twice
+LADDER = (*map(Saving, CHOICES), *(Saving("half", 2**n) for n in range(1, 5)))
 
 
 def repeated(graph: Graph, choice: str) -> tuple[dict[Node, Node], set[Tensor]]:
@@ -39,7 +60,8 @@ def repeated(graph: Graph, choice: str) -> tuple[dict[Node, Node], set[Tensor]]:
         return {}, set()
     last = max((node.segment for node in graph.nodes), default=0)
     nodes = {node for node in graph.nodes if node.segment < last}
-    if choice == "cheap":
+    everywhere = choice in ("cheap", "half")
+    if everywhere:
         nodes |= {node for node in graph.nodes if isinstance(node.op, CHEAP)}
     segment = {tensor: node.segment for node in graph.nodes for tensor in node.outputs}
     kept = {
@@ -49,13 +71,12 @@ def repeated(graph: Graph, choice: str) -> tuple[dict[Node, Node], set[Tensor]]:
         if segment.get(tensor, node.segment) != node.segment
     }
     again = {node: node for node in nodes}
-    if choice == "cheap":
-        again |= {node: node for node in _short_sums(graph, nodes)}
-        for node, part in _grown(graph, last).items():
-            if part:
-                again[node] = part
-            else:
-                del again[node]
+    if everywhere:
+        grown = _grown(graph, last)
+        chains = _short_chains(graph, nodes - grown.keys(), choice == "half")
+        again |= {node: node for node in chains}
+        again |= {node: part for node, part in grown.items() if part}
+        again = {node: run for node, run in again.items() if grown.get(node, run)}
     return again, kept
 
 
@@ -83,19 +104,24 @@ def _grown(graph: Graph, segment: int) -> dict[Node, Node | None]:
     return found
 
 
-def _short_sums(graph: Graph, repeated: set[Node]) -> set[Node]:
-    """Return the additions to repeat: a sum of sums of sums would bring all of them back at once.
+def _short_chains(graph: Graph, repeated: set[Node], convolutions: bool) -> set[Node]:
+    """Return the additions to repeat, and convolutions if asked for, one behind the other at most.
 
-    Each that would need MOST_SUMS others is kept.
+    A sum of sums of sums would bring all of them back at once: each that would need MOST_SUMS
+    others is kept, and likewise each convolution that would need another one.
     """
-    sums: dict[Tensor, int] = {}  # additions to repeat for a tensor
+    needed: dict[Tensor, tuple[int, int]] = {}  # sums and convolutions to repeat for a tensor
     found = set()
     for node in graph.nodes:
-        needed = max((sums.get(tensor, 0) for tensor in node.inputs), default=0)
-        if isinstance(node.op, Add) and needed < MOST_SUMS:
+        before = [needed.get(tensor, (0, 0)) for tensor in node.inputs]
+        sums, products = (max(counts, default=0) for counts in zip(*before, strict=True))
+        if isinstance(node.op, Add) and sums < MOST_SUMS:
             found.add(node)
-            needed += 1
+            sums += 1
+        elif convolutions and isinstance(node.op, Conv | Deconv) and not products:
+            found.add(node)
+            products = 1
         elif node not in repeated:
-            needed = 0
-        sums.update(dict.fromkeys(node.outputs, needed))
+            sums = products = 0
+        needed.update(dict.fromkeys(node.outputs, (sums, products)))
     return found

@@ -11,10 +11,12 @@ from denet.dataset.base import thread_count
 from denet.dataset.loader import Batch
 from denet.errors import DataError, UsageError
 from denet.evaluate.plan_set import PlanSet
+from denet.graph.cut import cut
 from denet.graph.graph import Graph
 from denet.graph.kernel import Backend
 from denet.graph.op.corner_cross_entropy import CornerCrossEntropy
 from denet.graph.op.softmax_cross_entropy import SoftmaxCrossEntropy
+from denet.graph.recompute import Saving
 from denet.memory import advice
 from denet.model.model import Model
 from denet.model.selection import layer_numbers
@@ -40,8 +42,8 @@ class Measured(NamedTuple):
 class Learner:
     """The plans and the solver of a model in training.
 
-    Batches may have up to ``batch_size`` images. Raises UsageError for settings that do not fit
-    the network, OutOfMemoryError.
+    Batches may have up to ``batch_size`` images; ``saving`` says what is computed twice. Raises
+    UsageError for settings that do not fit the network, OutOfMemoryError.
     """
 
     def __init__(
@@ -51,8 +53,9 @@ class Learner:
         settings: TrainSettings,
         backend: Backend,
         precision: str,
+        saving: Saving,
     ):
-        self._model, self._settings = model, settings
+        self._model, self._settings, self._saving = model, settings, saving
         self._frozen = layer_numbers(model.layers, settings.skip_layer_updates)
         graph = self._graph(1)
         self._factors = {cost.name: cost.factor for cost in graph.costs}
@@ -67,7 +70,7 @@ class Learner:
         self.factor = settings.batch_size_factor
         mend = advice(batch_size, self.factor)
         kind = backend, "train", precision
-        self._plans = PlanSet(self._graph, batch_size, *kind, mend, settings.recompute)
+        self._plans = PlanSet(self._graph, batch_size, *kind, mend, saving.choice)
         self.plan = self._plans.full
         self.plan.load(model.values())
         self.solver = self._make_solver()
@@ -186,6 +189,8 @@ class Learner:
         """Return the network's graph with the costs weighted and the skipped layers frozen."""
         settings = self._settings
         graph = self._model.graph(batch_size, settings.label_smoothing, self._frozen)
+        if self._saving.parts:
+            cut(graph, self._saving.parts)
         smoothed = any(isinstance(node.op, SoftmaxCrossEntropy) for node in graph.nodes)
         if settings.label_smoothing and not smoothed:
             raise UsageError(

@@ -2,16 +2,48 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from denet.memory import REST_BYTES, Estimate, resident_bytes
+from denet.errors import OutOfMemoryError
+from denet.graph.recompute import LADDER, Saving
+from denet.memory import REST_BYTES, Estimate, advice, bytes_text, resident_bytes
 from denet.report.plotting import can_draw
 
 if TYPE_CHECKING:
     from denet.dataset.loader import Loader
     from denet.train.learner import Learner
 
+log = logging.getLogger(__name__)
+
 DRAWING = 38_000_000  # bytes that matplotlib takes
+
+
+def fitting(
+    make_learner: Callable[[Saving], Learner],
+    loader: Loader,
+    test_arena: int,
+    limit: int,
+) -> Learner:
+    """Return the learner that computes least twice of those that need at most ``limit`` bytes.
+
+    Raises OutOfMemoryError where none does.
+    """
+    least = 0
+    for saving in LADDER:
+        learner = make_learner(saving)
+        needed = estimate(learner, loader, test_arena).total
+        if needed <= limit:
+            log.info("memory limit %s: %s", bytes_text(limit), saving.text())
+            return learner
+        least = min(least or needed, needed)
+        del learner  # before the next one takes its memory
+    mend = advice(loader.batch_size, 1)
+    raise OutOfMemoryError(
+        f"--memory-limit: {bytes_text(limit)}: training needs {bytes_text(least)} at least, "
+        f"whatever is computed twice: {mend}, or a higher limit"
+    )
 
 
 def estimate(learner: Learner, loader: Loader, test_arena: int) -> Estimate:

@@ -27,6 +27,7 @@ OF_THE_RUN = {
     "log_every",
     "tensorboard",
     "recompute",
+    "memory_limit",
 }
 # what a resumed run cannot change: the order of the images, and what the solver averages
 OF_THE_STATE = ("seed", "solver", "average", "skip_layer_updates")
@@ -72,6 +73,8 @@ class TrainSettings:
     tensorboard                                 write the metrics as TensorBoard events too
     recompute                                   what is computed twice to need less memory, see
                                                 denet/graph/recompute.py
+    memory_limit                                bytes of the whole training, about, which that is
+                                                chosen for; None = as ``recompute`` says
     """
 
     output_prefix: str = "./model"
@@ -104,6 +107,7 @@ class TrainSettings:
     log_every: float = 60.0
     tensorboard: bool = False
     recompute: str = "segments"
+    memory_limit: int | None = None
 
     def __post_init__(self) -> None:
         for option in ("epochs", "batch_size", "batch_size_factor", "test_epochs"):
@@ -114,6 +118,8 @@ class TrainSettings:
             self._check_minutes()
         if not 0 <= self.label_smoothing < 1:
             raise UsageError(f"label-smoothing: {self.label_smoothing}: give 0 to below 1")
+        if self.memory_limit is not None and self.recompute != "segments":
+            raise UsageError("--memory-limit: together with --recompute: choose one of the two")
         if self.average not in AVERAGES:
             raise UsageError(f"average: {self.average!r}: use one of {', '.join(AVERAGES)}")
         self.schedule()

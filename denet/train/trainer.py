@@ -20,6 +20,7 @@ from denet.dataset.loader import Batch, Loader
 from denet.errors import DivergedError, OutOfMemoryError, UsageError
 from denet.evaluate.detector import detects
 from denet.graph.kernel import Backend
+from denet.graph.recompute import Saving
 from denet.memory import advice, available_bytes, is_out_of_memory
 from denet.model.format import save_model
 from denet.model.format.content import check_labels
@@ -29,7 +30,7 @@ from denet.train.checkpoint import RunFiles, optional, write_record
 from denet.train.interrupt import HeldSignal, hold_signals
 from denet.train.journal import Journal
 from denet.train.learner import Learner
-from denet.train.memory import estimate
+from denet.train.memory import estimate, fitting
 from denet.train.pace import Pace, Written, measure, measuring_seconds
 from denet.train.progress import duration, follow
 from denet.train.settings import TrainSettings
@@ -97,13 +98,13 @@ class Trainer:
         self._most_steps = most_steps
         if most_steps:
             self._step_num = min(self._step_num, most_steps)
-        self._learner = Learner(model, self._loader.batch_size, settings, backend, precision)
-        self._tell(backend.name, precision)
         self._tester = (
             None
             if test_set is None
             else Tester(model, test_set, settings, backend, precision, train_set)
         )
+        self._learner = self._make_learner(backend, precision)
+        self._tell(backend.name, precision)
         self._at, self._resumed = Position(), state is not None
         self._whole: tuple[Position, np.ndarray] | None = None  # see _between_steps
         self._costs: dict[str, float] = {}  # of the last batch
@@ -125,6 +126,18 @@ class Trainer:
         if state:
             log.info("resume: after %s, learn rate %.4g", self._place(), self._rate())
         self._saved = time.monotonic()
+
+    def _make_learner(self, backend: Backend, precision: str) -> Learner:
+        """Return the learner that the settings ask for."""
+        settings, loader = self.settings, self._loader
+
+        def make(saving: Saving) -> Learner:
+            size = loader.batch_size
+            return Learner(self.model, size, settings, backend, precision, saving)
+
+        if settings.memory_limit is None:
+            return make(Saving(settings.recompute))
+        return fitting(make, loader, self._test_arena, settings.memory_limit)
 
     def _tell(self, backend: str, precision: str) -> None:
         """Say what will be trained with what; raise UsageError if it is nothing."""
@@ -392,11 +405,13 @@ class Trainer:
             f"{self.files.diverged}): {REMEDY}{self._resumed * EARLIER}"
         )
 
+    @property
+    def _test_arena(self) -> int:
+        return self._tester.arena_bytes if self._tester else 0
+
     def _check_memory(self) -> None:
         """Tell the memory that training will take; raise OutOfMemoryError if there is less."""
-        needed = estimate(
-            self._learner, self._loader, self._tester.arena_bytes if self._tester else 0
-        )
+        needed = estimate(self._learner, self._loader, self._test_arena)
         available = available_bytes()
         log.info("%s", needed.text(available))
         needed.check(available)

@@ -81,6 +81,7 @@ USED = {
     "log-every": "1",
     "tensorboard": "",
     "recompute": "cheap",
+    "memory-limit": "4GB",
     "resume": "",
     "log-kernels": "",
     "log-level": "debug",

@@ -22,6 +22,7 @@ from denet.dataset.image_loader import DetectionDataset
 from denet.dataset.loader import Loader
 from denet.errors import DataError, UsageError
 from denet.graph.plan import Plan
+from denet.graph.recompute import Saving
 from denet.layer.options import LayerOptions
 from denet.model.format.mdl import Attachment, write
 from denet.model.model import Model
@@ -130,9 +131,10 @@ def test_factor_of_the_cost_of_corners(data: Path, tmp_path: Path) -> None:
     """That of DNC times that of --cost-factors."""
     text = NETWORK.replace("DNC[6,2]", "DNC[6,7]")
     settings = settings_of(tmp_path, cost_factors=(3.0, 0.5))
-    learner = Learner(detector(text), 2, settings, NumpyBackend(), "f32")
+    kind = NumpyBackend(), "f32", Saving("none")
+    learner = Learner(detector(text), 2, settings, *kind)
     assert learner.corner_factor == 21
-    assert Learner(tiny_model(), 2, TrainSettings(), NumpyBackend(), "f32").corner_factor == 0
+    assert Learner(tiny_model(), 2, TrainSettings(), *kind).corner_factor == 0
 
 
 def test_training_photos_are_tested_as_prediction_sees_them(

@@ -14,6 +14,7 @@ from denet.backend.select import choose_backend
 
 ONEDNN = choose_backend().name == "onednn"
 CIFAR = "C[128,3] BN A P[2] C[256,3] BN A P[2] C[512,3] BN A P.A R"
+DENSE = "C.B[24,3] nDL[4,12] TR nDL[4,12] BN A P.A R"
 # images, network, batch size, further options
 TRAININGS = [
     (32, CIFAR, 64, ""),  # activations
@@ -21,6 +22,7 @@ TRAININGS = [
     (16, "C[512,3] P[4] C[1024,4] P.A R", 8, "--average ema --learn-momentum 0.9"),
     (64, "C.B[32,3] BN A C.B[32,3] BN A P.A R", 16, "--batch-size-factor 3 --thread-num 2"),
     (64, "C.B[32,3] BN A SPLIT C.B[32,3] BN A SPLIT P.A R", 64, "--distort-mode r10 m50"),
+    (32, DENSE, 64, "--memory-limit 350MB"),
     (32, "C.B[8,3] BN A P.A R", 32, "--backend numpy"),  # the program itself
     pytest.param(
         *(32, CIFAR, 64, "--precision bf16"),
@@ -64,3 +66,34 @@ def test_the_estimate_is_near_the_peak(
     estimated = float(found[1]) * {"M": 1e6, "G": 1e9}[found[2]]
     peak = 1024 * int(done.stdout.split()[-1])
     assert 0.8 * peak < estimated < 1.2 * peak, errors
+
+
+def limited(directory: Path, limit: str) -> subprocess.CompletedProcess[str]:
+    """Train a dense network on 64 images, with --memory-limit where it is given."""
+    prefix = f"{limit or 'free'}/m"
+    options = "--train set --ext npy --epochs 1 --border-mode half --batch-size 64 --backend numpy"
+    more = ["--memory-limit", limit] if limit else []
+    return subprocess.run(
+        [sys.executable, str(ROOT / "bin/model-train"), *options.split(), *more]
+        + ["--model-desc", DENSE, "--output-prefix", prefix],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_a_memory_limit_changes_what_is_kept_and_no_bit_of_the_model(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "set_data.npy", rng.integers(0, 256, (64, 3, 16, 16), np.uint8))
+    np.save(tmp_path / "set_labels.npy", np.arange(64, dtype=np.int32) % 10)
+    free = limited(tmp_path, "")
+    needed = int(re.search(r"memory: about (\d+) MB", free.stderr)[1])  # type: ignore[index]
+    limit = f"{needed - 15}MB"
+    done = limited(tmp_path, limit)
+    chosen = re.search(r"memory limit .*: --recompute (\w+)", done.stderr)
+    assert chosen and chosen[1] in ("cheap", "half"), done.stderr
+    assert int(re.search(r"memory: about (\d+) MB", done.stderr)[1]) <= needed - 15  # type: ignore[index]
+    models = [tmp_path / name / "m_epoch001_final.mdl" for name in ("free", limit)]
+    assert models[0].read_bytes() == models[1].read_bytes()
+    short = limited(tmp_path, "20MB")
+    assert short.returncode == 5 and "error: --memory-limit: 20 MB: training needs" in short.stderr
