@@ -49,10 +49,12 @@ def model_and_training_set(
     if "model_desc" not in options.typed or not options.init_partial:
         layer_numbers(source.layers, options.skip_layer_updates)
     subtract_mean(source, options.extension)
-    if options.normalise == "none" and source.preprocessing != Preprocessing():
+    agrees = options.normalise == "none" and source.preprocessing == Preprocessing()
+    if options.normalise != "dataset" and not agrees:
         log.warning(
-            "--normalise none is not used: the model normalises pixels by %s; model-modify "
-            "--normalise none changes that",
+            "--normalise %s is not used: the model normalises pixels by %s; model-modify "
+            "--normalise changes that",
+            options.normalise,
             source.preprocessing.text(),
         )
     if options.init_partial:
@@ -60,26 +62,29 @@ def model_and_training_set(
     return trained_model(options, source)
 
 
-def new_model(
-    options: argparse.Namespace, preprocessing: Preprocessing | None = None
-) -> tuple[Model, Dataset]:
-    """Return a network of --model-desc with random weights, and the training set."""
+def new_model(options: argparse.Namespace, source: Model | None = None) -> tuple[Model, Dataset]:
+    """Return a network of --model-desc with random weights, and the training set.
+
+    With a ``source`` pixels are normalised as that has learned them.
+    """
     from denet.model.desc import build_layers, parse_desc
     from denet.model.model import Model
-    from denet.model.preprocessing import Preprocessing
     from denet.model.selection import layer_numbers
 
     layers = layer_options(options)
     # what is wrong with the texts is told before data is read
     layer_numbers(build_layers(parse_desc(options.model_desc), layers), options.skip_layer_updates)
-    if options.normalise == "none" and not preprocessing and asks_for_mean(options.extension):
+    other = options.normalise != "dataset" and not source
+    if other and asks_for_mean(options.extension):
         raise UsageError(
-            "--normalise none: together with subtract_mean of --extension: leave one of them out"
+            f"--normalise {options.normalise}: together with subtract_mean of --extension: leave "
+            "one of them out"
         )
     train_set = open_training_set(options)
-    if preprocessing is None:
-        statistics = train_set.channel_statistics() if options.normalise == "dataset" else ()
-        preprocessing = Preprocessing(*statistics)
+    if source:
+        preprocessing = source.preprocessing.resized(source.input_shape, train_set.shape)
+    else:
+        preprocessing = new_preprocessing(options, train_set)
     model = Model.create(
         options.model_desc,
         train_set.shape,
@@ -89,6 +94,24 @@ def new_model(
         preprocessing,
     )
     return model, train_set
+
+
+def new_preprocessing(options: argparse.Namespace, train_set: Dataset) -> Preprocessing:
+    """Return what --normalise makes of the pixels of a training set."""
+    from denet.dataset.distort import parse_distortions
+    from denet.dataset.mean_image import mean_image
+    from denet.model.preprocessing import Preprocessing
+
+    if options.normalise == "none":
+        return Preprocessing()
+    if options.normalise == "dataset":
+        return Preprocessing(*train_set.channel_statistics())
+    distortions = parse_distortions(options.distort_mode)
+    mirrors = train_set.mirrors or any(each.kind == "m" for each in distortions)
+    found = mean_image(train_set, mirrors, options.thread_num, not options.quiet)
+    preprocessing = Preprocessing((), found.std, found.image)
+    log.info("pixels are normalised by %s", preprocessing.text())
+    return preprocessing
 
 
 def trained_model(options: argparse.Namespace, model: Model) -> tuple[Model, Dataset]:
@@ -119,7 +142,7 @@ def partial_model(options: argparse.Namespace, source: Model) -> tuple[Model, Da
     from denet.model.transfer import transfer
 
     if "model_desc" in options.typed:
-        model, train_set = new_model(options, source.preprocessing)
+        model, train_set = new_model(options, source)
     else:
         options.model_desc = None  # the record must not name another network
         train_set = open_training_set(options)

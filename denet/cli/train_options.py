@@ -37,8 +37,9 @@ NETWORK = (
     Option(
         "normalise",
         "pixels a new network sees: dataset gives each channel mean 0 and deviation 1 over the "
-        "training set, none leaves 0 to 1; a --model keeps its own (model-modify --normalise)",
-        Choice(("dataset", "none")),
+        "training set, so does mean-image, with a mean for each pixel (of centre crops of scale=N "
+        "of --extension), none leaves 0 to 1; a --model keeps its own (model-modify --normalise)",
+        Choice(("dataset", "mean-image", "none")),
         "dataset",
     ),
 )

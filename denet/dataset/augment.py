@@ -59,6 +59,17 @@ def centre_view(options: ImageOptions, size: Size) -> View:
     return _place(size, scaled, [_middle(d) for d in _spare(scaled, options.crop)])
 
 
+def centre_shift(options: ImageOptions, size: Size, view: View) -> tuple[int, int, bool]:
+    """Return how far right and down of ``centre_view`` a view of the same scale lies; mirrored?
+
+    In pixels of the network; (0, 0) for views of another scale: they show other parts.
+    """
+    centre = centre_view(options, size)
+    same = view[:2] == centre[:2]
+    right, down = (int(view[n] - centre[n]) if same else 0 for n in (2, 3))
+    return right, down, view.mirrored
+
+
 def ten_views(options: ImageOptions, size: Size) -> list[View]:
     """Return centre, top left, top right, bottom left, bottom right; then all of them mirrored."""
     scaled = scaled_size(size, options.scale, options.scale_mode)

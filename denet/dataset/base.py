@@ -107,7 +107,9 @@ class Samples(NamedTuple):
     """What a dataset gives for k samples: pixels, and what the network is to say of them."""
 
     images: np.ndarray  # (k, h, w, c) uint8 (255 is one), or float32 as it is
-    targets: dict[str, np.ndarray]  # by name of the network's input: class_index (k,) int32, ...
+    # by name of the network's input: class_index (k,) int32, ...; and where crops of larger images
+    # lie in these, shift (k, 3) int32: pixels right and down of the centre, 1 if mirrored
+    targets: dict[str, np.ndarray]
     indices: np.ndarray  # (k,) what they are: in training others stand in for damaged ones
 
 
@@ -149,6 +151,7 @@ class Dataset:
     bad           what was left out because it cannot be used, or was found to be damaged since
     on_bad        called where ``bad`` has grown, by any thread
     boxed         whether the samples have boxes, which move with their pixels
+    mirrors       whether training mirrors half of the samples of itself
     classified    whether the samples have a class of their own, their label
     view_num      samples that are views of one image, one behind the other
     epoch_limit   an epoch of training goes through at most so many samples, drawn anew each time
@@ -157,6 +160,7 @@ class Dataset:
     """
 
     boxed = False
+    mirrors = False
     classified = True
     view_num = 1
     epoch_limit: int | None = None
@@ -177,6 +181,10 @@ class Dataset:
         self.bad = list(bad)
         self.on_bad: Callable[[], None] = _ignore
         self._stored = len(names)  # samples from here on are the mirrored ones
+
+    def uncropped(self) -> Dataset:
+        """Return the same samples in the size from which training crops them."""
+        return self
 
     def text(self) -> str:
         """Return number and shape of the samples and the number of classes in words."""

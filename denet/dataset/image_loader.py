@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from zlib import crc32
 import numpy as np
 
 from denet.dataset.augment import (
+    centre_shift,
     centre_view,
     change_colours,
     generator,
@@ -64,6 +66,8 @@ class DetectionDataset(Dataset):
     taken in training by another image, which its key determines; in prediction it is black, and
     ``usable`` and ``truth`` leave it out of what is compared.
     """
+
+    mirrors = True
 
     def __init__(
         self,
@@ -188,6 +192,14 @@ class DetectionDataset(Dataset):
     def read(self, indices: np.ndarray) -> np.ndarray:
         return self.load(indices, np.zeros(len(indices), np.uint64), training=False).images
 
+    def uncropped(self) -> DetectionDataset:
+        """Return the images as prediction sees them, but not cropped to less than ``scale``."""
+        width, height = map(max, self.options.crop, self.options.scale)
+        whole = copy(self)
+        whole.options = replace(self.options, crop=(width, height))
+        whole.shape = (3, height, width)
+        return whole
+
     def class_counts(self) -> np.ndarray:
         """Return how many images of each class there are, or boxes where images have none."""
         found = self.labels if self.classified else self.boxes.box_class
@@ -233,7 +245,7 @@ class DetectionDataset(Dataset):
         Images are float32 if their colours are changed, so that nothing is clipped, else uint8.
         Targets: box (k, BOX_CAPACITY, 4) float32, normalised, and box_class (k, BOX_CAPACITY)
         int32, -1 for none; class_index (k,) where images have a class; view (k, 5) float32, the
-        fields of View.
+        fields of View; shift (k, 3), see Samples.
         """
         if training and self.view_num > 1:
             raise UsageError("multicrop: --extension: ten views per image are for prediction")
@@ -241,7 +253,10 @@ class DetectionDataset(Dataset):
         count, (_, height, width) = len(indices), self.shape
         coloured = training and (self.options.augment_photo or self.options.augment_color)
         images = np.zeros((count, height, width, 3), np.float32 if coloured else np.uint8)
-        targets: dict[str, np.ndarray] = {"view": np.zeros((count, 5), np.float32)}
+        targets: dict[str, np.ndarray] = {
+            "view": np.zeros((count, 5), np.float32),
+            "shift": np.zeros((count, 3), np.int32),
+        }
         if self.boxed:
             targets["box"] = np.zeros((count, BOX_CAPACITY, 4), np.float32)
             targets["box_class"] = np.full((count, BOX_CAPACITY), -1, np.int32)
@@ -251,7 +266,7 @@ class DetectionDataset(Dataset):
                 indices[slot], targets["view"][slot], shown = sample
                 if not shown:
                     continue
-                images[slot] = shown.pixels
+                images[slot], targets["shift"][slot] = shown.pixels, shown.shift
                 if self.boxed:
                     places = targets["box"][slot], targets["box_class"][slot]
                     fill_targets(shown.box, shown.box_class, *places)
@@ -334,7 +349,8 @@ class DetectionDataset(Dataset):
             pixels = change_colours(pixels, options.augment_photo, options.augment_color, rng)
         boxes = network_boxes(boxes_px, view, *options.crop)
         kept = seen(boxes, options.check_onscreen, options.check_center)
-        return view, Shown(pixels, boxes[kept], self._targets.box_class[own][kept])
+        found = self._targets.box_class[own][kept]
+        return view, Shown(pixels, boxes[kept], found, centre_shift(options, image.size, view))
 
     def _note_damage(self, index: int, error: Exception, training: bool) -> None:
         """Remember an image that cannot be decoded; raise BadDataError unless it is passed over."""

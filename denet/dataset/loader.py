@@ -22,13 +22,19 @@ from denet.errors import UsageError
 
 
 class Preprocessing(Protocol):
-    """Mean and standard deviation per channel, on pixels in [0, 1]; empty for 0 and 1."""
+    """Mean and standard deviation per channel, on pixels in [0, 1]; empty for 0 and 1.
+
+    Of a mean image (h, w, c), at least as large as the images, the window where they lie counts.
+    """
 
     @property
     def mean(self) -> Sequence[float]: ...
 
     @property
     def std(self) -> Sequence[float]: ...
+
+    @property
+    def mean_image(self) -> np.ndarray | None: ...
 
 
 @dataclass(frozen=True)
@@ -138,11 +144,15 @@ class Loader:
         keys = sample_keys(self._seed, epoch, indices)
         images, targets, indices = self.dataset.load(indices, keys, self._training)
         images = distort(images, self._distortions, keys)
-        return Batch(self._normalise(images), targets, keys, indices)
+        return Batch(self._normalise(images, targets.get("shift")), targets, keys, indices)
 
 
 class Normalise:
-    """Turns (n, h, w, c) pixels into float32: (x / 255 - mean) / std, float32 without the 255."""
+    """Turns (n, h, w, c) pixels into float32: (x / 255 - mean) / std, float32 without the 255.
+
+    With a mean image M the window of M that lies where the pixels lie in their scaled image is
+    taken away too: see "shift" of ``Samples``. Without shifts it is the centre window.
+    """
 
     def __init__(self, shape: tuple[int, int, int], preprocessing: Preprocessing):
         channels, height, width = shape
@@ -155,13 +165,30 @@ class Normalise:
             np.tile(values, width).astype(np.float32) for values in (1 / std, -mean / std)
         )
         self._byte_scale = np.tile(1 / (255 * std), width).astype(np.float32)
+        self._size = height, width
+        image = preprocessing.mean_image
+        self._mean_image = None if image is None else (-image / std).astype(np.float32)
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
+    def __call__(self, images: np.ndarray, shifts: np.ndarray | None = None) -> np.ndarray:
         n, h, w, c = images.shape
         rows = images.reshape(n, h, w * c).astype(np.float32)
         rows *= self._byte_scale if images.dtype == np.uint8 else self._scale
         rows += self._shift
+        if self._mean_image is not None and shifts is None:
+            rows += self._window(self._mean_image, 0, 0, 0)
+        elif self._mean_image is not None and shifts is not None:
+            for row, shift in zip(rows, shifts.tolist(), strict=True):
+                row += self._window(self._mean_image, *shift)
         return rows.reshape(n, h, w, c)
+
+    def _window(self, image: np.ndarray, right: int, down: int, mirrored: int) -> np.ndarray:
+        """Return the window (h, w c) so far from the centre, at the border where it ends."""
+        height, width = self._size
+        spare_y, spare_x = image.shape[0] - height, image.shape[1] - width
+        y = min(max(down - (-spare_y // 2), 0), spare_y)
+        x = min(max(right - (-spare_x // 2), 0), spare_x)
+        window = image[y : y + height, x : x + width]
+        return (window[:, ::-1] if mirrored else window).reshape(height, -1)
 
 
 def _yield_to_training() -> None:

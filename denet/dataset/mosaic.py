@@ -23,6 +23,7 @@ class Shown(NamedTuple):
     pixels: np.ndarray  # (h, w, 3) uint8, or float32 where colours are changed
     box: np.ndarray  # (T, 4) float64, normalised, those that are to be found
     box_class: np.ndarray  # (T,) int32
+    shift: tuple[int, int, bool] = (0, 0, False)  # see Samples
 
 
 class Tile(NamedTuple):

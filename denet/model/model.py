@@ -67,7 +67,7 @@ class Model:
             list(class_labels),
             preprocessing or Preprocessing(),
         )
-        model.preprocessing.check(channels)
+        model.preprocessing.check(model.input_shape)
         model.check_trainable()
         model.initialise(seed)
         return model

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from denet.errors import UsageError
 
 LARGEST, SMALLEST = 1e9, 1e-9  # of means and deviations: float32 divides by less than them too
 
+Shape = tuple[int, int, int]
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Preprocessing:
-    """Per channel (x - mean) / std on pixels scaled to [0, 1]; empty stands for mean 0, std 1."""
+    """(x - mean) / std on pixels scaled to [0, 1], per channel; empty stands for mean 0, std 1.
+
+    With a ``mean_image`` (h, w, c) float32, at least as large as the network's input, also less
+    the window of it that lies where the input lies in the image: see ``Normalise``.
+    """
 
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    mean_image: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for name in ("mean", "std"):
@@ -27,20 +36,66 @@ class Preprocessing:
                 f"preprocessing: mean must be at most {LARGEST:g} and std {SMALLEST:g} to "
                 f"{LARGEST:g}; got mean {list(self.mean)}, std {list(self.std)}"
             )
+        if self.mean_image is not None:
+            image = np.ascontiguousarray(self.mean_image, np.float32)
+            object.__setattr__(self, "mean_image", image)
+            if image.ndim != 3 or not (np.abs(image) <= LARGEST).all():
+                raise UsageError(
+                    f"preprocessing: a mean image must be (height, width, channels) of numbers up "
+                    f"to {LARGEST:g}; got the shape {list(image.shape)}"
+                )
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Preprocessing)
+            and (self.mean, self.std) == (other.mean, other.std)
+            and np.array_equal(self.mean_image, other.mean_image)  # type: ignore[arg-type]
+        )
+
+    __hash__ = None  # type: ignore[assignment]
 
     def text(self) -> str:
-        """Return mean and deviation of the channels in words."""
+        """Return mean and deviation of the channels, and the size of the mean image, in words."""
         mean, std = (
             " ".join(f"{value:.6g}" for value in values) or default
             for values, default in ((self.mean, "0"), (self.std, "1"))
         )
-        return f"mean {mean}, deviation {std}"
+        if self.mean_image is None:
+            return f"mean {mean}, deviation {std}"
+        height, width, _ = self.mean_image.shape
+        own = " ".join(f"{value:.6g}" for value in self.mean_image.mean((0, 1), np.float64))
+        also = f", mean {mean}" if self.mean else ""
+        return f"a mean image of {width}x{height} (its mean {own}){also}, deviation {std}"
 
-    def check(self, channels: int) -> None:
-        """Raise UsageError unless mean and std fit images of this many channels."""
+    def check(self, shape: Shape) -> None:
+        """Raise UsageError unless mean, std and mean image fit a network input (c, h, w)."""
+        channels, height, width = shape
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) not in (0, channels):
                 raise UsageError(
                     f"preprocessing: {name} must have one value per channel; "
                     f"got {len(values)} for {channels} channels"
                 )
+        if self.mean_image is None:
+            return
+        h, w, c = self.mean_image.shape
+        if h < height or w < width or c != channels:
+            raise UsageError(
+                f"preprocessing: a mean image of {c}x{h}x{w} (channels x height x width) for a "
+                f"network input of {channels}x{height}x{width}: it must not be smaller: normalise "
+                "otherwise"
+            )
+
+    def resized(self, before: Shape, after: Shape) -> Preprocessing:
+        """Return this for a network input (c, h, w) of another size: its mean image grows alike."""
+        if self.mean_image is None or before[1:] == after[1:]:
+            return self
+        from PIL import Image
+
+        h, w, _ = self.mean_image.shape
+        size = -(-w * after[2] // before[2]), -(-h * after[1] // before[1])
+        planes = [
+            np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR))
+            for plane in np.ascontiguousarray(self.mean_image.transpose(2, 0, 1))
+        ]
+        return replace(self, mean_image=np.stack(planes, axis=-1))

@@ -98,13 +98,15 @@ def set_image_size(model: Model, width: int, height: int, seed: int = 0) -> Mode
     """Let the model take images of this size in pixels."""
     if min(width, height) < 1:
         raise UsageError(f"image size: must be at least 1 by 1 pixels; got {width} by {height}")
-    channels = model.input_shape[0]
-    return rebuilt(replace(model, input_shape=(channels, height, width)), parts_of(model), seed)
+    shape = (model.input_shape[0], height, width)
+    preprocessing = model.preprocessing.resized(model.input_shape, shape)
+    larger = replace(model, input_shape=shape, preprocessing=preprocessing)
+    return rebuilt(larger, parts_of(model), seed)
 
 
 def set_preprocessing(model: Model, preprocessing: Preprocessing) -> Model:
     """Let the model normalise pixels so."""
-    preprocessing.check(model.input_shape[0])
+    preprocessing.check(model.input_shape)
     return replace(model, preprocessing=preprocessing)
 
 

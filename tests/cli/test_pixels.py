@@ -161,7 +161,7 @@ def test_wrong_words_of_normalise(words: str) -> None:
 def test_normalise_of_one_channel() -> None:
     assert read_normalise(["0.1", "0.3"], 1) == Preprocessing((0.1,), (0.3,))
     with pytest.raises(UsageError, match="one value per channel"):
-        Preprocessing(MEAN, DEVIATION).check(1)
+        Preprocessing(MEAN, DEVIATION).check((1, 8, 8))
 
 
 def test_the_format_of_2017_cannot_keep_it(tmp_path: Path, command: Command) -> None:

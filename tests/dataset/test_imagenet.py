@@ -46,7 +46,7 @@ def test_classes_are_the_sorted_folders(train):
 def test_targets_are_the_classes_of_the_images(train):
     dataset = opened(train)
     images, targets, _ = dataset.load(np.array([3, 0]), np.zeros(2, np.uint64), True)
-    assert sorted(targets) == ["class_index", "view"]
+    assert sorted(targets) == ["class_index", "shift", "view"]
     assert targets["class_index"].tolist() == [2, 0] and targets["class_index"].dtype == np.int32
     assert images.shape == (2, 8, 8, 3) and images[..., 0].min() > 250 and not dataset.boxed
     assert dataset.text() == "4 images of 3x8x8 in 3 classes"
@@ -160,7 +160,7 @@ def test_boxes_are_taken_as_they_are(train):
     assert dataset.boxes_px.tolist() == [[2, 3, 9, 8], [0, 0, 1, 1]]
     assert dataset.box_class.tolist() == [0, 0] and dataset.start.tolist() == [0, 0, 2, 2, 2]
     targets = dataset.load(np.arange(4), np.zeros(4, np.uint64), False).targets
-    assert sorted(targets) == ["box", "box_class", "class_index", "view"]
+    assert sorted(targets) == ["box", "box_class", "class_index", "shift", "view"]
     assert opened(train, "imagenet,crop=8,bbox_only").image_ids == ["n1_1"]
     assert dataset.text() == "4 images of 3x8x8 with 2 boxes of 3 classes"
 

@@ -84,6 +84,19 @@ def test_the_file_is_plain_safetensors_with_everything_in_it(tmp_path):
     np.testing.assert_array_equal(weight.reshape(4, 3, 3, 3), model.parameters[0]["weight"])
 
 
+@pytest.mark.parametrize("suffix", [".mdl", ".mdl.gz"])
+def test_a_mean_image_is_read_as_it_was(tmp_path, suffix):
+    image = np.random.default_rng(1).normal(0, 1, (6, 5, 1)).astype(np.float32)
+    model = small_model()
+    model.preprocessing = Preprocessing((), (0.3,), image)
+    save_model(model, tmp_path / f"a{suffix}")
+    read = load_model(tmp_path / f"a{suffix}")
+    same(read, model)
+    assert read.preprocessing.mean_image.tobytes() == image.tobytes()
+    text = gzip.decompress if suffix == ".mdl.gz" else bytes
+    assert b"mean_image" in text((tmp_path / f"a{suffix}").read_bytes())
+
+
 def test_the_same_model_gives_the_same_bytes(tmp_path):
     for name in ("a.mdl", "b.mdl"):
         save_model(every_layer_model(), tmp_path / name)
@@ -147,6 +160,18 @@ CHANGED = {
     "other number of labels": (dict(metadata={"class_labels": ["a"]}), "class-conv.weight"),
     "wrong preprocessing": (dict(metadata={"preprocessing": {"mean": [1, 2]}}), "channel"),
     "preprocessing by 0": (dict(metadata={"preprocessing": {"std": [0]}}), "std 1e-09 to"),
+    "small mean image": (
+        dict(tensors={"preprocessing.mean_image": np.zeros((4, 3, 1), "f4")}),
+        "mean image of 1x4x3",
+    ),
+    "flat mean image": (
+        dict(tensors={"preprocessing.mean_image": np.zeros((4, 4), "f4")}),
+        r"mean image must be \(height, width, channels\)",
+    ),
+    "mean image of no numbers": (
+        dict(tensors={"preprocessing.mean_image": np.full((4, 4, 1), np.nan, "f4")}),
+        "mean image must be",
+    ),
     "no metadata": (dict(drop=["layers", "class_labels", "input_shape"]), "no '"),
 }
 

@@ -17,6 +17,7 @@ from denet.model.model import MAX_LENGTH, Model, Shape, misfit
 from denet.model.preprocessing import Preprocessing
 
 MAX_CLASSES = 1_000_000
+MEAN_IMAGE = "mean_image"
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # a terminal obeys them
 
 
@@ -73,20 +74,21 @@ def make_model(
     if not layers:
         raise DataError(f"damaged model file: {source}: it holds no layers")
     channels, height, width = input_shape
+    shape: Shape = (channels, height, width)
     if not all(1 <= length <= MAX_LENGTH for length in input_shape):
         raise DataError(f"damaged model file: {source}: input shape {list(input_shape)}")
     check_labels(class_labels, source)
     try:
-        own = Preprocessing(preprocessing.numbers("mean"), preprocessing.numbers("std"))
-        own.check(channels)
+        mean_image = preprocessing.array(MEAN_IMAGE) if MEAN_IMAGE in preprocessing else None
+        own = Preprocessing(preprocessing.numbers("mean"), preprocessing.numbers("std"), mean_image)
+        own.check(shape)
     except UsageError as error:
         raise DataError(f"damaged model file: {source}: {told(error)}") from error
-    shape: Shape = (channels, height, width)
     return Model(layers, shape, class_labels, own, summary=summary)
 
 
 def preprocessing_json(model: Model) -> dict[str, list[float]]:
-    """Return the preprocessing of a model as JSON."""
+    """Return the preprocessing of a model as JSON, all but its mean image."""
     own = model.preprocessing
     return {"mean": list(own.mean), "std": list(own.std)}
 
@@ -126,7 +128,7 @@ def check_writable(model: Model, source: str) -> None:
     """Raise DataError unless the file of a model could be read back: labels, pixels and weights."""
     check_labels(model.class_labels, source)
     try:
-        model.preprocessing.check(model.input_shape[0])
+        model.preprocessing.check(model.input_shape)
         fault = unfit_weights(model)
     except UsageError as error:
         fault = str(error)

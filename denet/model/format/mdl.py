@@ -1,7 +1,8 @@
 """The .mdl format: one safetensors file, tensors by layer path, everything else as metadata.
 
-The metadata are one JSON document under the key ``denet``: safetensors writes several keys in
-random order, and the same model must give the same bytes.
+The mean image of pixels, where there is one, is the tensor preprocessing.mean_image. The metadata
+are one JSON document under the key ``denet``: safetensors writes several keys in random order, and
+the same model must give the same bytes.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from denet.errors import DataError
+from denet.errors import DataError, UsageError
 from denet.files import atomic_write
 from denet.model.format.content import (
+    MEAN_IMAGE,
     check_writable,
     fill,
     layer_json,
@@ -25,6 +28,7 @@ from denet.model.format.content import (
     make_model,
     open_file,
     preprocessing_json,
+    told,
 )
 from denet.model.format.json_text import parse_object
 from denet.model.format.record import Record
@@ -34,6 +38,7 @@ FORMAT_VERSION = 1
 MAX_HEADER_BYTES = 64 << 20  # a tensor takes some hundred bytes, a million labels 20 MB
 MAX_AXES = 32  # that NumPy 1 knows
 ATTACHED = "attached/"  # what the names of attached tensors start with
+MEAN_IMAGE_PATH = f"preprocessing.{MEAN_IMAGE}"  # tensor (h, w, c), where the model has one
 
 
 class Attachment(NamedTuple):
@@ -54,9 +59,11 @@ def write(model: Model, path: str | os.PathLike[str], attachment: Attachment = N
     check_writable(model, os.fspath(path))
     # safetensors 0.8 writes wrong elements for arrays that are not in C order
     attached = {ATTACHED + name: value for name, value in attachment.tensors.items()}
+    image = model.preprocessing.mean_image
+    beside = attached if image is None else {MEAN_IMAGE_PATH: image, **attached}
     values = {
         name: np.ascontiguousarray(value, np.float32)
-        for name, value in {**model.values(), **attached}.items()
+        for name, value in {**model.values(), **beside}.items()
     }
     metadata = _metadata(model) | ({"attached": attachment.record} if attachment.record else {})
     with atomic_write(path) as temporary:
@@ -121,15 +128,29 @@ def read_attached(path: str | os.PathLike[str]) -> tuple[Model, Attachment]:
             elements = np.fromfile(file, "<f4", (end - start) // 4)
             return elements.astype(np.float32, copy=False).reshape(shapes[name])
 
-        own = {name: shape for name, shape in shapes.items() if not name.startswith(ATTACHED)}
+        beside = {name for name in shapes if name.startswith(ATTACHED) or name == MEAN_IMAGE_PATH}
+        own = {name: shape for name, shape in shapes.items() if name not in beside}
         try:
             fill(model, own, fetch, source)
+            if MEAN_IMAGE_PATH in beside:
+                _take_mean_image(model, fetch(MEAN_IMAGE_PATH), source)
             attached = {
-                name.removeprefix(ATTACHED): fetch(name) for name in shapes if name not in own
+                name.removeprefix(ATTACHED): fetch(name)
+                for name in shapes
+                if name.startswith(ATTACHED)
             }
         except ValueError as error:  # fewer elements than a moment ago
             raise DataError(f"damaged model file: {source}: {error}") from error
     return model, Attachment(attached, record.record("attached").values)
+
+
+def _take_mean_image(model: Model, image: np.ndarray, source: str) -> None:
+    try:
+        preprocessing = replace(model.preprocessing, mean_image=image)
+        preprocessing.check(model.input_shape)
+    except UsageError as error:
+        raise DataError(f"damaged model file: {source}: {told(error)}") from error
+    model.preprocessing = preprocessing
 
 
 def _read_header(file: BinaryIO, source: str) -> Record:

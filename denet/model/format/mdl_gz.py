@@ -26,6 +26,7 @@ from denet.layer.denet_sparse import DenetSparse
 from denet.memory import room
 from denet.model.format.content import (
     MAX_CLASSES,
+    MEAN_IMAGE,
     check_writable,
     fill,
     layer_json,
@@ -229,7 +230,7 @@ def write(model: Model, path: str | os.PathLike[str]) -> None:
         "version": VERSION,
         "layers": layers,
         "denet": {
-            "preprocessing": preprocessing_json(model),
+            "preprocessing": preprocessing_json(model) | _mean_image(model.preprocessing),
             "summary": model.summary,
             "layers": [
                 _beyond_2017(layer, arrays, _read_layer(records, number))
@@ -260,6 +261,11 @@ def lost_in_2017(model: Model) -> list[str]:
     if any(isinstance(each, DenetSparse) and each.distinct_in_prediction for each in model.layers):
         lost.append("takes local_max and nms_threshold of DNS in training too")
     return lost
+
+
+def _mean_image(preprocessing: Preprocessing) -> Json:
+    image = preprocessing.mean_image
+    return {} if image is None else {MEAN_IMAGE: encode_array(image)}
 
 
 def _input_maps(model: Model) -> list[MapShape]:
