@@ -22,8 +22,6 @@ EIGENVECTORS = np.array(
     [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]]
 )
 GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
-_COLOUR_SPREAD = 0.1  # standard deviation in eigenvalues
-_PHOTO_SPREAD = 0.4
 _CONTRAST, _, _SATURATION = range(3)  # the other change is of brightness
 _RESNET_SIDES = (256 / 224, 480 / 224)  # of the shorter side, as parts of the crop
 _SSD_OVERLAPS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)
@@ -232,13 +230,14 @@ def random_view(
 
 
 def change_colours(
-    pixels: np.ndarray, photo: bool, colour: bool, rng: np.random.Generator
+    pixels: np.ndarray, photo: float, colour: float, rng: np.random.Generator
 ) -> np.ndarray:
     """Return pixels (h, w, 3) in other light, float32 where 1 is white, not clipped.
 
-    photo   contrast, brightness and saturation in random order, each by alpha from U(0.6, 1.4):
-            y = alpha x + (1 - alpha) z with z = mean grey, black, and grey of the pixel
-    colour  each pixel + EIGENVECTORS (alpha EIGENVALUES), alpha from N(0, 0.1)
+    photo   contrast, brightness and saturation in random order, each by alpha from
+            U(1 - photo, 1 + photo): y = alpha x + (1 - alpha) z with z = mean grey, black,
+            and grey of the pixel
+    colour  each pixel + EIGENVECTORS (alpha EIGENVALUES), alpha from N(0, colour)
             (Krizhevsky et al. 2012, section 4.1)
 
     All of it is one affine map of colours, y = x matrix + shift.
@@ -249,7 +248,7 @@ def change_colours(
     matrix: np.ndarray = np.eye(3)
     shift: np.ndarray = np.zeros(3)
     for change in rng.permutation(3) if photo else ():
-        alpha = rng.uniform(1 - _PHOTO_SPREAD, 1 + _PHOTO_SPREAD)
+        alpha = rng.uniform(1 - photo, 1 + photo)
         grey = (mean @ matrix + shift) @ GREY
         blend = alpha * np.eye(3)
         if change == _SATURATION:
@@ -258,7 +257,7 @@ def change_colours(
         if change == _CONTRAST:
             shift += (1 - alpha) * grey
     if colour:
-        shift += EIGENVECTORS @ (rng.normal(0, _COLOUR_SPREAD, 3) * EIGENVALUES)
+        shift += EIGENVECTORS @ (rng.normal(0, colour, 3) * EIGENVALUES)
     changed: np.ndarray = image @ (matrix / 255).astype(np.float32)
     changed += shift.astype(np.float32)
     return changed

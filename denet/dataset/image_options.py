@@ -32,8 +32,10 @@ class ImageOptions:
     subtract_mean      normalise by the constants of ImageNet, whatever the data, in networks that
                        are new or know no normalisation
     mosaic             share of training samples that show four images, each in a part of the input
-    augment_photo      vary contrast, brightness and saturation in training
-    augment_color      shift colours along the principal components of ImageNet in training
+    augment_photo      vary contrast, brightness and saturation in training, each by a factor of
+                       up to 1 -+ this
+    augment_color      shift colours along the principal components of ImageNet in training, by
+                       their eigenvalues times numbers of this standard deviation
     check_onscreen     a box is a target if this part of its area is in the crop
     check_center       or if its centre is
     bbox_only          leave out images without boxes
@@ -53,8 +55,8 @@ class ImageOptions:
     aspect_factor: float = 0.75
     mosaic: float = 0.0
     subtract_mean: bool = False
-    augment_photo: bool = False
-    augment_color: bool = False
+    augment_photo: float = 0.0
+    augment_color: float = 0.0
     check_onscreen: float = 0.5
     check_center: bool = False
     bbox_only: bool = False
@@ -80,6 +82,21 @@ class _Size(Kind):
         return sides[0], sides[1]
 
 
+@dataclass(frozen=True)
+class _Strength(Flag):
+    """A number, or a flag that stands for a usual one: 1 is a flag."""
+
+    usual: float
+
+    rule = "true or false, or a strength of at least 0 and below 1"
+
+    def read(self, word: str) -> float:  # type: ignore[override]
+        try:
+            return self.usual * super().read(word)
+        except ValueError:
+            return Real(0, 1, below=True).read(word)
+
+
 _COUNT = Integer(1, 999_999_999)
 _SHARE = Real(0, 1, above=True)
 
@@ -94,8 +111,8 @@ _KINDS: dict[str, Kind] = {
     "aspect_factor": _SHARE,
     "mosaic": Real(0, 1),
     "subtract_mean": Flag(),
-    "augment_photo": Flag(),
-    "augment_color": Flag(),
+    "augment_photo": _Strength(0.4),
+    "augment_color": _Strength(0.1),
     "check_onscreen": _SHARE,
     "check_center": Flag(),
     "bbox_only": Flag(),

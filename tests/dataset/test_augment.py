@@ -315,7 +315,7 @@ def by_steps(x, key, photo, colour):
     rng, x = generator(key), x / 255
     grey = np.array([0.299, 0.587, 0.114])
     for change in rng.permutation(3) if photo else ():
-        alpha = rng.uniform(0.6, 1.4)
+        alpha = rng.uniform(1 - photo, 1 + photo)
         if change == 0:
             x = alpha * x + (1 - alpha) * (x @ grey).mean()
         elif change == 1:
@@ -323,13 +323,13 @@ def by_steps(x, key, photo, colour):
         else:
             x = alpha * x + (1 - alpha) * (x @ grey)[..., None]
     if colour:
-        weights = rng.normal(0, 0.1, 3) * [0.2175, 0.0188, 0.0045]
+        weights = rng.normal(0, colour, 3) * [0.2175, 0.0188, 0.0045]
         for column, weight in enumerate(weights):
             x = x + weight * EIGENVECTORS[:, column]
     return x
 
 
-@pytest.mark.parametrize("photo, colour", [(True, False), (False, True), (True, True)])
+@pytest.mark.parametrize("photo, colour", [(0.4, 0), (0, 0.1), (0.4, 0.1), (0.2, 0.01)])
 def test_colours_change_by_the_formulas(photo, colour):
     pixels = np.random.default_rng(3).integers(0, 256, (9, 7, 3), dtype=np.uint8)
     results = []
@@ -338,7 +338,7 @@ def test_colours_change_by_the_formulas(photo, colour):
         np.testing.assert_allclose(found, by_steps(pixels, key, photo, colour), atol=1e-5)
         assert found.dtype == np.float32
         results.append(found)
-    if photo:  # nothing is clipped
+    if photo == 0.4:  # nothing is clipped
         assert max(each.max() for each in results) > 1
     assert len({each.tobytes() for each in results}) == 20
 

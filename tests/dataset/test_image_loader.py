@@ -57,7 +57,13 @@ def test_options():
     assert (found.scale_mode, found.crop_mode) == ("large", "ssd")
     assert (found.max_trials, found.area_min, found.aspect_factor) == (3, 0.5, 1)
     assert found.check_onscreen == 0.25 and found.most_images == 256
-    assert found.augment_color and found.check_center and not found.augment_photo
+    assert found.check_center
+    assert (found.augment_color, found.augment_photo) == (0.1, 0)
+    strengths = {"augment_photo": "0.2", "augment_color": "1e-3"}
+    found = parse_image_options(strengths)
+    assert (found.augment_photo, found.augment_color) == (0.2, 0.001)
+    for word in (True, "1", "yes"):
+        assert parse_image_options(dict.fromkeys(strengths, word)).augment_photo == 0.4
     assert parse_image_options({"crop": "64x48"}).scale == (64, 48)
     assert set(OPTION_NAMES) == set(vars(ImageOptions())) - {"null"}
 
@@ -78,6 +84,9 @@ def test_options():
         ("max_trials=0", "max_trials=0: --extension: give a whole number from 1 to"),
         ("subset_num=-1", "a whole number from 1 to"),
         ("augment_photo=maybe", "augment_photo=maybe: --extension: give true or false"),
+        ("augment_photo=1.5", "or a strength of at least 0 and below 1"),
+        ("augment_color=-0.1", "or a strength of at least 0 and below 1"),
+        ("augment_color=nan", "or a strength of at least 0 and below 1"),
         ("null=1", "unknown option 'null'"),
         ("max_trails=3", "unknown option 'max_trails' .did you mean 'max_trials'"),
     ],
