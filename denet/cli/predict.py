@@ -23,6 +23,7 @@ from denet.cli.options import (
 from denet.cli.pixels import subtract_mean, warn_of_training_options
 from denet.cli.predict_classify import classify
 from denet.cli.predict_detect import WORDS, detect
+from denet.cli.predict_input import MULTICROP, VIEW_NAMES
 from denet.cli.predict_segment import segment
 from denet.errors import DataError, UsageError, nearest_hint
 from denet.files import check_writable
@@ -58,6 +59,15 @@ INPUT = (
         "detect,mscoco and detect,imagenet also evaluate as these do, detect,image draws)",
         default="single",
         metavar="MODE",
+    ),
+    Option(
+        "views",
+        "average the answers to several views of each image, scaled to cover 256/224 of the input "
+        "of the network (or the mean image, or crop=N of --extension): centre alone; alex10, "
+        "corners and centre and all mirrored; caffe10, of the image warped to that size; ccv10, "
+        "of the whole image; ccv30, of three crops along it; dense, all positions of the network "
+        "slid over it",
+        Choice(VIEW_NAMES),
     ),
     Option(
         "params",
@@ -112,7 +122,7 @@ def parser() -> Parser:
 
 MODES: dict[str, Callable[..., int]] = {
     "single": classify,
-    "multicrop": partial(classify, multicrop=True),
+    "multicrop": partial(classify, views=MULTICROP),
     "segment": segment,
     "detect": detect,
 }
@@ -127,6 +137,8 @@ def predict(options: argparse.Namespace) -> int:
     if options.draw and not options.draw.lower().endswith(".png"):
         raise UsageError(f"--draw: {options.draw}: end the name in .png")
     mode, words = mode_words(options.predict_mode)
+    if options.views and mode != "single":
+        raise UsageError(f"--views: together with --predict-mode {mode}: leave one of them out")
     if options.font and not (options.draw or options.report or "image" in words):
         raise UsageError(
             "--font: nothing is drawn: give --draw or --report too, or --predict-mode detect,image"

@@ -1,4 +1,4 @@
-"""The modes single and multicrop of model-predict: the classes of images as a whole."""
+"""The modes single and multicrop of model-predict, with --views: classes of whole images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from denet.cli.command import tell, tell_aside
-from denet.cli.predict_input import open_input
+from denet.cli.predict_input import DENSE, dense_model, open_input
 from denet.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,11 +29,12 @@ def classify(
     precision: str,
     words: set[str],
     bad: list[BadSample],
-    multicrop: bool = False,
+    views: str | None = None,
 ) -> int:
     """Print the likeliest classes of each image, or the errors where the classes are known.
 
-    Returns the number of images; those that cannot be read go to ``bad``.
+    ``views`` names those that are averaged of each image, instead of --views. Returns the number
+    of images; those that cannot be read go to ``bad``.
     """
     from denet.evaluate.classifier import Classifier
     from denet.evaluate.confusion import doubt
@@ -41,7 +42,10 @@ def classify(
     from denet.predict.image_files import find_images
     from denet.predict.report import ClassReport, Review
 
-    images, why = open_input(options, model, find_images, multicrop)
+    views = views or options.views
+    images, why = open_input(options, model, find_images, views)
+    if views == DENSE:
+        model = dense_model(model, images)
     image_num = len(images.image_names) + len(images.bad)
     report = None
     if options.report:

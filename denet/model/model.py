@@ -100,6 +100,18 @@ class Model:
                 raise self.layer_error(number, x, str(error)) from None
         return graph
 
+    def input_maps(self) -> list[Shape]:
+        """Return (height, width, channels) of the map that each layer receives."""
+        channels, height, width = self.input_shape
+        graph = Graph(1, len(self.class_labels))
+        x = graph.input("data", (1, height, width, channels), "real")
+        shapes: list[Shape] = []
+        for prefix, layer in zip(self.prefixes(), self.layers, strict=True):
+            shapes.append((x.shape[1], x.shape[2], x.shape[3]))
+            with graph.scope(prefix):
+                x = layer.build(graph, x)
+        return shapes
+
     def check_trainable(self) -> None:
         """Raise DescriptionError unless every shape fits and the network ends in a cost."""
         if not self.class_labels:

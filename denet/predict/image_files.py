@@ -88,6 +88,7 @@ class CoveringFiles(Dataset):
             )
         super().__init__(class_labels, np.zeros(len(paths)), list(paths), shape)
         self._max_image_pixels = max_image_pixels
+        self.classified = False
         self._faulty: set[int] = set()
         self._lock = threading.Lock()
 

@@ -18,7 +18,6 @@ from pathlib import Path
 
 from denet.errors import DataError
 from denet.files import atomic_write
-from denet.graph.graph import Graph
 from denet.layer.base import Layer
 from denet.layer.convolution import Convolution
 from denet.layer.deconvolution import Deconvolution
@@ -100,7 +99,7 @@ def read(path: str | os.PathLike[str]) -> Model:
         for name, array in entry.arrays.items()
     }
     fill(model, {name: array.shape for name, array in arrays.items()}, arrays.pop, source)
-    _check_positions(top.layers()[-1], _input_maps(model)[-1])
+    _check_positions(top.layers()[-1], model.input_maps()[-1])
     if frozen := [str(number) for number, entry in enumerate(entries, 1) if entry.frozen]:
         log.warning(
             "%s: some layers were not trained in 2017 (enabled: false); training leaves them as "
@@ -216,7 +215,7 @@ def write(model: Model, path: str | os.PathLike[str]) -> None:
     layers = [
         _WRITERS[layer.type_name](layer, arrays, shape)
         for layer, arrays, shape in zip(
-            model.layers, model.parameters, _input_maps(model), strict=True
+            model.layers, model.parameters, model.input_maps(), strict=True
         )
     ]
     records = Record({"layers": layers}, os.fspath(path)).layers()
@@ -266,19 +265,6 @@ def lost_in_2017(model: Model) -> list[str]:
 def _mean_image(preprocessing: Preprocessing) -> Json:
     image = preprocessing.mean_image
     return {} if image is None else {MEAN_IMAGE: encode_array(image)}
-
-
-def _input_maps(model: Model) -> list[MapShape]:
-    """Return (height, width, channels) of the map that each layer receives."""
-    channels, height, width = model.input_shape
-    graph = Graph(1, len(model.class_labels))
-    x = graph.input("data", (1, height, width, channels), "real")
-    shapes = []
-    for prefix, layer in zip(model.prefixes(), model.layers, strict=True):
-        shapes.append((x.shape[1], x.shape[2], x.shape[3]))
-        with graph.scope(prefix):
-            x = layer.build(graph, x)
-    return shapes
 
 
 def _beyond_2017(layer: Layer, arrays: Arrays, read: Entry) -> Json:
