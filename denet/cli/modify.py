@@ -29,7 +29,12 @@ log = logging.getLogger(__name__)
 
 FILES = (
     Option("input", "model file to read", metavar="FILE"),
-    Option("output", "model file to write: .mdl, or .mdl.gz as in 2017", metavar="FILE"),
+    Option(
+        "output",
+        "model file to write: .mdl, .mdl.gz as in 2017, or .sqlite3 of ccv",
+        metavar="FILE",
+    ),
+    Option("half", "write the weights of .sqlite3 as 16-bit floats", Flag(), False),
 )
 CHANGES = (
     Option(
@@ -102,10 +107,10 @@ def parser() -> Parser:
 
 def modify(options: argparse.Namespace) -> int:
     """Read the model, change it and write it."""
-    from denet.model.format import load_model, model_suffix, save_model, warn_of_2017
+    from denet.model.format import load_model, model_suffix, save_model, warn_of_loss
 
     parser().require(options, "input", "output")
-    other = not options.input.endswith(model_suffix(options.output))
+    other = options.half or not options.input.endswith(model_suffix(options.output))
     wanted = [change for key, change in changes(options) if getattr(options, key)]
     if not wanted and not other:
         names = ", ".join(f"--{option.name}" for option in CHANGES)
@@ -113,8 +118,8 @@ def modify(options: argparse.Namespace) -> int:
     model = load_model(options.input)
     for change in wanted:
         model = change(model)
-    save_model(model, options.output)
-    warn_of_2017(model, options.output)
+    save_model(model, options.output, options.half)
+    warn_of_loss(model, options.output)
     log.info("%s: %s", options.output, model.text())
     return 0
 

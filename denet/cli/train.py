@@ -203,7 +203,7 @@ def open_training(
 
     With it comes the set to test when training has ended, if there is one.
     """
-    from denet.model.format import warn_of_2017
+    from denet.model.format import warn_of_loss
     from denet.train.tester import check_targets
     from denet.train.trainer import Trainer
 
@@ -221,7 +221,7 @@ def open_training(
     trainer = Trainer(model, train_set, chooser, settings, backend, precision, state, most_steps)
     if held_out and test_set:
         check_targets(model, test_set)
-    warn_of_2017(model, settings.output_prefix + settings.model_suffix)
+    warn_of_loss(model, settings.output_prefix + settings.model_suffix)
     keep_bad_data(options, [*filter(None, [train_set, held_out, test_set])])
     return trainer, test_set if held_out else None
 

@@ -53,7 +53,7 @@ def parser() -> Parser:
 
 def update(options: argparse.Namespace) -> int:
     """Read the model, go once through the images, write the model."""
-    from denet.model.format import load_model, model_suffix, save_model, warn_of_2017
+    from denet.model.format import load_model, model_suffix, save_model, warn_of_loss
     from denet.train.update_bn import check_updatable, update_bn
 
     parser().require(options, "model", "output", "input")
@@ -73,7 +73,7 @@ def update(options: argparse.Namespace) -> int:
         seed=options.seed,
     )
     save_model(model, options.output)
-    warn_of_2017(model, options.output)
+    warn_of_loss(model, options.output)
     log.info(
         "%s: statistics of %d batch normalisations over %d images",
         *(options.output, count, len(images)),

@@ -101,7 +101,10 @@ class Model:
         return graph
 
     def input_maps(self) -> list[Shape]:
-        """Return (height, width, channels) of the map that each layer receives."""
+        """Return (height, width, channels) of the map that each layer receives.
+
+        Raises DescriptionError where shapes do not fit.
+        """
         channels, height, width = self.input_shape
         graph = Graph(1, len(self.class_labels))
         x = graph.input("data", (1, height, width, channels), "real")

@@ -14,7 +14,6 @@ from pathlib import Path
 import denet
 from denet.errors import DataError, UsageError
 from denet.files import atomic_text, is_device, prove_writable
-from denet.model.format import FORMATS
 from denet.train.lock import Lock
 from denet.train.state import State, read_state
 
@@ -25,6 +24,7 @@ OPTIONS, LOG, BAD_DATA, DIVERGED = "_run.yaml", "_log.txt", "_bad_data.txt", "_d
 RECORDS = (OPTIONS, LOG, BAD_DATA, DIVERGED)
 BEST, STATE, METRICS, CURVES = "_best", ".state", "_metrics.csv", "_curves.png"
 EVENTS = "_tensorboard"  # a directory: TensorBoard takes each for one run
+SUFFIXES = (".mdl", ".mdl.gz")  # those of models in training
 TRIAL = "_dry-run"  # likewise, for as long as a dry run takes
 NAMES = re.compile(
     rf"(_epoch\d+(_final)?|{BEST})\.(mdl|mdl\.gz|test)|"
@@ -45,8 +45,8 @@ class RunFiles:
     """
 
     def __init__(self, prefix: str | os.PathLike[str], suffix: str = ".mdl"):
-        if suffix not in FORMATS:
-            raise UsageError(f"model suffix: {suffix!r}: use one of {', '.join(FORMATS)}")
+        if suffix not in SUFFIXES:
+            raise UsageError(f"model suffix: {suffix!r}: use one of {', '.join(SUFFIXES)}")
         text = os.fspath(prefix)
         directory, name = os.path.split(text)
         self.directory, self._name = Path(directory).absolute(), name or "model"

@@ -32,7 +32,7 @@ from denet.layer.residual import Residual
 from denet.layer.skip import Skip
 from denet.layer.skip_source import SkipSource
 from denet.layer.split import Split
-from denet.model.format import load_model, mdl_gz, save_model, warn_of_2017
+from denet.model.format import load_model, mdl_gz, save_model, warn_of_loss
 from denet.model.model import Model
 from denet.model.surgery import modify_bn
 
@@ -477,7 +477,7 @@ def test_groups_and_starts_of_biases_come_back(tmp_path, caplog):
     assert model.parameters[1]["bias"].tolist() == [0.5] * 6
     path = tmp_path / "a.mdl.gz"
     save_model(model, path)
-    warn_of_2017(model, path)
+    warn_of_loss(model, path)
     assert "knows no groups of C, and cannot open the file" in caplog.messages[-1]
     again = load_model(path)
     assert again.layers == model.layers
@@ -494,7 +494,7 @@ def test_what_2017_does_not_do_with_samples(tmp_path, caplog):
     model = Model.create("DNC[4] DNS.P[2,6,0.01,0.1,1,1,2] DND", (3, 8, 8), ["a"])
     path = tmp_path / "a.mdl.gz"
     save_model(model, path)
-    warn_of_2017(model, path)
+    warn_of_loss(model, path)
     assert "does not know the prior boxes of DNS" in caplog.messages[0]
     assert "takes local_max and nms_threshold of DNS in training too" in caplog.messages[1]
     assert load_model(path).layers == model.layers  # our part of the file keeps them

@@ -11,7 +11,7 @@ from model.files_of_2017 import conv, document, norm, plain, random, read, store
 from denet.layer.crop_mirror import CropAndMirror
 from denet.layer.options import LayerOptions
 from denet.layer.pool_inverse import InversePooling
-from denet.model.format import load_model, save_model, warn_of_2017
+from denet.model.format import load_model, save_model, warn_of_loss
 from denet.model.model import Model, nameless
 from denet.model.preprocessing import Preprocessing
 
@@ -110,11 +110,11 @@ def test_equal_models_give_equal_files_on_every_day(tmp_path):
 
 def test_what_is_lost_is_told(tmp_path, caplog):
     model = Model.create("C[4,3] R", (3, 8, 8), ["a", "b"])
-    warn_of_2017(model, tmp_path / "a.mdl.gz")
+    warn_of_loss(model, tmp_path / "a.mdl.gz")
     model.preprocessing = Preprocessing((0.5, 0.4, 0.3), (0.2, 0.2, 0.25))
-    warn_of_2017(model, tmp_path / "a.mdl")
+    warn_of_loss(model, tmp_path / "a.mdl")
     assert caplog.messages == []
-    warn_of_2017(model, tmp_path / "a.mdl.gz")
+    warn_of_loss(model, tmp_path / "a.mdl.gz")
     (message,) = caplog.messages
     assert "a.mdl.gz" in message and "mean 0.5 0.4 0.3, deviation 0.2 0.2 0.25" in message
 
@@ -123,5 +123,5 @@ def test_what_is_lost_is_told(tmp_path, caplog):
 def test_its_deconvolution_knows_one_border(tmp_path, caplog, border_mode):
     options = LayerOptions(border_mode=border_mode)
     model = Model.create("DC.B[4,3] R", (3, 8, 8), ["a", "b"], options)
-    warn_of_2017(model, tmp_path / "a.mdl.gz")
+    warn_of_loss(model, tmp_path / "a.mdl.gz")
     assert len(caplog.messages) == (border_mode != "half")

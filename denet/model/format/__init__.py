@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 
 from denet.errors import DataError, OutOfMemoryError, UsageError
-from denet.model.format import mdl, mdl_gz
+from denet.model.format import ccv, ccv_write, mdl, mdl_gz
 from denet.model.format.content import open_file
 from denet.model.model import Model
 
@@ -16,20 +16,31 @@ log = logging.getLogger(__name__)
 Read = Callable[[str], Model]
 Write = Callable[[Model, str], None]
 FORMATS: dict[str, tuple[Read, Write]] = {
+    ".sqlite3": (ccv.read, ccv_write.write),
     ".mdl.gz": (mdl_gz.read, mdl_gz.write),
     ".mdl": (mdl.read, mdl.write),
 }
+# what a file of a format does not hold: whose it is, and its clauses
+LOSSES: dict[str, tuple[str, Callable[[Model], list[str]]]] = {
+    ".sqlite3": ("the format of ccv", ccv_write.lost_in_ccv),
+    ".mdl.gz": ("the program of 2017", mdl_gz.lost_in_2017),
+}
+STARTS = {b"\x1f\x8b": ".mdl.gz", b"SQLite format 3\0": ".sqlite3"}
 # first bytes: what the file is, and how to go on
 FOREIGN = {
     b"\x1f\x8b": ("gzip data", "if it is a model of 2017, its name must end in .mdl.gz"),
     b"\x80": ("a Python pickle", "DeNet runs no code from files"),
     b"PK\x03\x04": ("a zip archive", "models of PyTorch cannot be read"),
-    b"SQLite format 3\0": ("an SQLite database", "models of ccv cannot be read"),
+    b"SQLite format 3\0": (
+        "an SQLite database",
+        "if it is a model of ccv, its name must end in .sqlite3",
+    ),
     b"\x89HDF": ("an HDF5 file", "models of Keras cannot be read"),
     b"{": ("JSON text", "if it is a model of 2017, pack it with gzip and name it .mdl.gz"),
     b"<": ("HTML or XML text", "if it was downloaded, get it again"),
     b"version https://git-lfs": ("a Git LFS pointer", "get the file with git lfs pull"),
 }
+SUFFIXES = " or ".join(", ".join(FORMATS).rsplit(", ", 1))
 SIGNATURE_BYTES = 32
 SHOWN_MODELS = 3  # names of those that lie beside one that is missing
 
@@ -39,20 +50,29 @@ def model_suffix(path: str | os.PathLike[str]) -> str:
     for suffix in FORMATS:
         if os.fspath(path).endswith(suffix):
             return suffix
-    raise UsageError(f"unknown model format: {os.fspath(path)}: end it in {' or '.join(FORMATS)}")
+    raise UsageError(f"unknown model format: {os.fspath(path)}: end it in {SUFFIXES}")
 
 
-def save_model(model: Model, path: str | os.PathLike[str]) -> None:
-    """Save a model atomically: a file that was there stays whole until the new one is."""
-    _, write = FORMATS[model_suffix(path)]
+def save_model(model: Model, path: str | os.PathLike[str], half: bool = False) -> None:
+    """Save a model atomically: a file that was there stays whole until the new one is.
+
+    With ``half`` the weights are 16-bit floats, which only .sqlite3 has: UsageError for others.
+    """
+    suffix = model_suffix(path)
+    if half:
+        if suffix != ".sqlite3":
+            raise UsageError(f"--half: {os.fspath(path)}: only .sqlite3 holds 16-bit floats")
+        return ccv_write.write(model, os.fspath(path), half=True)
+    _, write = FORMATS[suffix]
     write(model, os.fspath(path))
 
 
-def warn_of_2017(model: Model, path: str | os.PathLike[str]) -> None:
-    """Log what the program of 2017 will not do with a model that is saved in its format."""
-    if model_suffix(path) == ".mdl.gz":
-        for clause in mdl_gz.lost_in_2017(model):
-            log.warning("%s: the program of 2017 %s", os.fspath(path), clause)
+def warn_of_loss(model: Model, path: str | os.PathLike[str]) -> None:
+    """Log what is lost of a model that is saved in the format of another program."""
+    if model_suffix(path) in LOSSES:
+        whose, lost = LOSSES[model_suffix(path)]
+        for clause in lost(model):
+            log.warning("%s: %s %s", os.fspath(path), whose, clause)
 
 
 def load_model(path: str | os.PathLike[str]) -> Model:
@@ -100,7 +120,7 @@ def check_content(start: bytes, suffix: str, source: str) -> None:
     else:
         known = ((bits, *told) for bits, told in FOREIGN.items() if start.startswith(bits))
         bits, what, advice = next(known, (b"", "of unknown content", "take another copy"))
-        found = ".mdl.gz" if bits == b"\x1f\x8b" else ""
+        found = STARTS.get(bits, "")
     if found != suffix:
         what = what if start else "empty"
         raise DataError(f"not a {suffix} file: {source}: it is {what}; {advice}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -91,6 +92,16 @@ def preprocessing_json(model: Model) -> dict[str, list[float]]:
     """Return the preprocessing of a model as JSON, all but its mean image."""
     own = model.preprocessing
     return {"mean": list(own.mean), "std": list(own.std)}
+
+
+def take_mean_image(model: Model, image: np.ndarray, source: str) -> None:
+    """Give a model its mean image; DataError where it does not fit."""
+    try:
+        preprocessing = replace(model.preprocessing, mean_image=image)
+        preprocessing.check(model.input_shape)
+    except UsageError as error:
+        raise DataError(f"damaged model file: {source}: {told(error)}") from error
+    model.preprocessing = preprocessing
 
 
 def fill(

@@ -11,13 +11,12 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from denet.errors import DataError, UsageError
+from denet.errors import DataError
 from denet.files import atomic_write
 from denet.model.format.content import (
     MEAN_IMAGE,
@@ -28,7 +27,7 @@ from denet.model.format.content import (
     make_model,
     open_file,
     preprocessing_json,
-    told,
+    take_mean_image,
 )
 from denet.model.format.json_text import parse_object
 from denet.model.format.record import Record
@@ -133,7 +132,7 @@ def read_attached(path: str | os.PathLike[str]) -> tuple[Model, Attachment]:
         try:
             fill(model, own, fetch, source)
             if MEAN_IMAGE_PATH in beside:
-                _take_mean_image(model, fetch(MEAN_IMAGE_PATH), source)
+                take_mean_image(model, fetch(MEAN_IMAGE_PATH), source)
             attached = {
                 name.removeprefix(ATTACHED): fetch(name)
                 for name in shapes
@@ -142,15 +141,6 @@ def read_attached(path: str | os.PathLike[str]) -> tuple[Model, Attachment]:
         except ValueError as error:  # fewer elements than a moment ago
             raise DataError(f"damaged model file: {source}: {error}") from error
     return model, Attachment(attached, record.record("attached").values)
-
-
-def _take_mean_image(model: Model, image: np.ndarray, source: str) -> None:
-    try:
-        preprocessing = replace(model.preprocessing, mean_image=image)
-        preprocessing.check(model.input_shape)
-    except UsageError as error:
-        raise DataError(f"damaged model file: {source}: {told(error)}") from error
-    model.preprocessing = preprocessing
 
 
 def _read_header(file: BinaryIO, source: str) -> Record:
