@@ -76,6 +76,13 @@ INPUT = (
         default=[],
         count="*",
     ),
+    Option(
+        "truth",
+        "list whose line i holds the class of image i of the input, as a number from 1: the per "
+        "cent of images are told whose class is not the likeliest (1), and not among five (5), as "
+        "ccv's cnnvldtr.rb does",
+        metavar="FILE",
+    ),
     THREAD_NUM,
     ON_BAD_DATA,
     MAX_IMAGE_PIXELS,
@@ -84,9 +91,10 @@ OUTPUT = (
     Option(
         "format",
         "form of the answers, text where it is not given (of detect, it leaves out what has a "
-        "score below 30%); for a labelled dataset only the errors are told unless --format or "
-        "--results is given",
-        Choice(("text", "jsonl", "csv")),
+        "score below 30%); ccv is that of its cnnclassify, ID CONFIDENCE ID CONFIDENCE ... with "
+        "class ids from 1, and the time of a single image; for a labelled dataset only the errors "
+        "are told unless --format or --results is given",
+        Choice(("text", "jsonl", "csv", "ccv")),
     ),
     Option("top", "classes told for each image", COUNT, 5, metavar="N"),
     Option(

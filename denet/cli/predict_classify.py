@@ -59,7 +59,7 @@ def classify(
     bad += sorted(images.bad)
     if why is None:
         say = tell if options.results or not options.format else tell_aside
-        say(review.errors.summary())
+        say(review.errors.miss_rates() if options.truth else review.errors.summary())
         if sentence := doubt(review.errors, model.class_labels):
             log.warning("%s: %s", options.input, sentence)
     if report:

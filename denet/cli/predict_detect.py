@@ -45,6 +45,9 @@ def detect(
     from denet.evaluate.detect_params import parse_params
     from denet.evaluate.detector import Detector
 
+    for name, given in (("truth", options.truth), ("format ccv", options.format == "ccv")):
+        if given:
+            raise UsageError(f"--{name}: it is for the classes of whole images: leave it out")
     params = parse_params(options.params)
 
     def detector(image_num: int) -> Detector:

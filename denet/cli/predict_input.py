@@ -36,7 +36,7 @@ def open_input(
     from denet.dataset import ANNOTATED, parse_extension
     from denet.dataset.walk import directories_in
     from denet.predict.classify import unlabelled
-    from denet.predict.image_files import CoveringFiles
+    from denet.predict.image_files import CoveringFiles, read_truth
 
     extension: str = options.extension or "image"
     kind = parse_extension(extension)[0]
@@ -46,6 +46,10 @@ def open_input(
             f"detect,{kind}, or one directory per class and --extension image"
         )
     why = unlabelled(options.input, extension, model.class_labels)
+    if options.truth and why is None:
+        raise UsageError(
+            f"--truth: {options.input} tells the true classes: leave one of the two out"
+        )
     if why is None and views:
         return open_labelled_views(options, model, extension, views), None
     if why is None:
@@ -56,13 +60,17 @@ def open_input(
             extension=with_crop(extension, model.input_shape),
             on_bad_data="skip",  # the others are classified whatever the option says
         ), None
-    if options.report:
+    if options.report and not options.truth:
         raise UsageError(f"--report: the true classes are not known: {why}")
     if not set(model.class_labels).isdisjoint(directories_in(options.input)):
         log.warning("true classes not known: %s", why)
     shape = larger_shape(extension, model) if views else model.input_shape
     paths, max_image_pixels = find(options.input), options.max_image_pixels
-    files = CoveringFiles(paths, model.class_labels, shape, max_image_pixels)
+    truth = None
+    if options.truth:
+        truth = read_truth(options.truth, len(paths), len(model.class_labels))
+        why = None
+    files = CoveringFiles(paths, model.class_labels, shape, max_image_pixels, truth)
     return views_of(files, views, options, model, shape, in_files=True), why
 
 

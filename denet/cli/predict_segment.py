@@ -37,7 +37,7 @@ def segment(
     from denet.predict.image_files import common_directory
     from denet.predict.segment import PictureFiles, find_segment_images, segment_images
 
-    for name in ("format", "draw", "report"):
+    for name in ("format", "draw", "report", "truth"):
         if getattr(options, name):
             raise UsageError(f"--{name}: --predict-mode segment writes pictures: leave it out")
     if parse_extension(options.extension or "image")[0] == "imagenet":

@@ -76,6 +76,10 @@ class TopErrors:
         """Return both errors over all samples, a line each."""
         return f"top-1 error {self.top1_error:.3f}%\ntop-{TOP} error {self.top_error:.3f}%"
 
+    def miss_rates(self) -> str:
+        """Return both errors in a line, as ccv's cnnvldtr.rb prints them."""
+        return f"{round(self.top1_error, 2)}% (1), {round(self.top_error, 2)}% ({TOP})"
+
     def report(self, class_labels: Sequence[str]) -> str:
         """Return the overall error and a line per class, as DeNet (2017) writes its .test files.
 

@@ -25,6 +25,7 @@ class Answer:
     name: str  # the file as it was given, or the dataset's name for the sample
     classes: list[tuple[str, float]]  # (class, probability), best first
     label: str | None = None  # the true class where it is known
+    class_ids: tuple[int, ...] = ()  # of the classes
 
 
 def unlabelled(path: str, extension: str, class_labels: Sequence[str]) -> str | None:
@@ -103,4 +104,4 @@ def _answers(
     for row, (sample, ids) in enumerate(zip(samples, best, strict=True)):
         classes = [(labels[k], float(probabilities[row, k])) for k in ids]
         label = labels[dataset.labels[sample]] if known else None
-        yield Answer(dataset.names[sample], classes, label)
+        yield Answer(dataset.names[sample], classes, label, tuple(map(int, ids)))

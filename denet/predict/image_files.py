@@ -20,6 +20,7 @@ from denet.dataset.image_options import ImageOptions
 from denet.dataset.render import render
 from denet.dataset.walk import files_below
 from denet.errors import DataError, UsageError
+from denet.kind import Integer
 from denet.memory import bytes_text
 
 STDIN = "-"  # stands for the list of paths on standard input
@@ -51,6 +52,24 @@ def find_images(path: str | os.PathLike[str]) -> list[str]:
     return [os.fspath(p) for p in found]
 
 
+def read_truth(path: str, image_num: int, class_num: int) -> np.ndarray:
+    """Return the class ids (n,), from 0, of a list whose line i holds that of image i, from 1.
+
+    Raises DataError unless it has a line for each image, and each is a class.
+    """
+    lines = read_lines(path)
+    if len(lines) != image_num:
+        raise DataError(f"truth: {path}: {len(lines)} lines for {image_num} images: give one each")
+    kind = Integer(1, class_num)
+    ids = np.empty(image_num, np.int64)
+    for number, line in enumerate(lines):
+        try:
+            ids[number] = kind.read(line) - 1
+        except ValueError as error:
+            raise DataError(f"truth: {path}: line {number + 1}: the class id {error}") from None
+    return ids
+
+
 def common_directory(paths: Sequence[str]) -> str:
     """Return the deepest directory that all image files are below."""
     return os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in paths])
@@ -71,7 +90,8 @@ class CoveringFiles(Dataset):
 
     bad  those that could not be read, which are given as some image
 
-    Raises UsageError for a shape that no image file has.
+    ``class_ids`` are those of the true classes, where they are known. Raises UsageError for a shape
+    that no image file has.
     """
 
     def __init__(
@@ -80,13 +100,16 @@ class CoveringFiles(Dataset):
         class_labels: Sequence[str],
         shape: tuple[int, int, int],
         max_image_pixels: int = MAX_IMAGE_PIXELS,
+        class_ids: np.ndarray | None = None,
     ):
         if shape[0] not in (1, 3):
             raise UsageError(
                 f"input: the model takes images of {shape[0]} channels, image files have 1 or 3: "
                 "give arrays, --extension npy"
             )
-        super().__init__(class_labels, np.zeros(len(paths)), list(paths), shape)
+        self._known = class_ids is not None
+        labels = np.zeros(len(paths)) if class_ids is None else class_ids
+        super().__init__(class_labels, labels, list(paths), shape)
         self._max_image_pixels = max_image_pixels
         self.classified = False
         self._faulty: set[int] = set()
@@ -107,7 +130,8 @@ class CoveringFiles(Dataset):
         return images
 
     def load(self, indices: np.ndarray, keys: np.ndarray, training: bool) -> Samples:
-        return Samples(self.images(indices), {}, indices)
+        targets = {"class_index": self.labels[indices]} if self._known else {}
+        return Samples(self.images(indices), targets, indices)
 
 
 class ContainedFiles(Dataset):

@@ -1,4 +1,4 @@
-"""Answers as lines of text, JSON or CSV."""
+"""Answers as lines of text, JSON, CSV, or those of ccv."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -40,8 +41,23 @@ def csv_lines(answers: Iterable[Answer]) -> Iterator[str]:
         yield csv_line([answer.name, answer.label or "", *cells])
 
 
+def ccv_lines(answers: Iterable[Answer]) -> Iterator[str]:
+    """Yield ``ID CONFIDENCE ID CONFIDENCE ...`` for each image, the ids of classes from 1.
+
+    As ccv's cnnclassify does: behind the only image stands the time that it took.
+    """
+    start = time.perf_counter()
+    taken = []
+    for answer in answers:
+        taken.append(time.perf_counter() - start)
+        pairs = zip(answer.class_ids, answer.classes, strict=False)
+        yield " ".join(f"{number + 1} {p:f}" for number, (_, p) in pairs)
+    if len(taken) == 1:
+        yield f"elapsed time {1000 * taken[0]:.0f}ms"
+
+
 def write_answers(answers: Iterable[Answer], form: str, top: int, path: str | None = None) -> None:
-    """Write the ``top`` classes of each image as text, jsonl or csv, to stdout or into a file."""
+    """Write the ``top`` classes of each image in a form of OUTPUTS, to stdout or into a file."""
     shown = (replace(answer, classes=answer.classes[:top]) for answer in answers)
     write_lines(OUTPUTS[form](shown), path)
 
@@ -60,6 +76,7 @@ OUTPUTS: dict[str, Callable[[Iterable[Answer]], Iterator[str]]] = {
     "text": text_lines,
     "jsonl": json_lines,
     "csv": csv_lines,
+    "ccv": ccv_lines,
 }
 
 

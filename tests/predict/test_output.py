@@ -2,13 +2,14 @@
 
 import csv
 import json
+import re
 
 from denet.predict.classify import Answer
 from denet.predict.output import OUTPUTS
 
 ANSWERS = [
-    Answer("a,b.png", [("cat", 0.97314567), ('dog "x"', 0.02)], "cat"),
-    Answer("d\u00e9j\u00e0.png", [("dog", 1.0), ("cat", 1e-9)]),
+    Answer("a,b.png", [("cat", 0.97314567), ('dog "x"', 0.02)], "cat", (2, 0, 1)),
+    Answer("d\u00e9j\u00e0.png", [("dog", 1.0), ("cat", 1e-9)], None, (0, 2)),
 ]
 
 
@@ -39,5 +40,13 @@ def test_csv():
     assert second[1:] == ["", "dog", "1.0", "cat", "1e-09"]
 
 
+def test_ccv():
+    """Ids count from 1; %f has six digits behind the point; one image alone is timed."""
+    lines = ["3 0.973146 1 0.020000", "1 1.000000 3 0.000000"]
+    assert list(OUTPUTS["ccv"](ANSWERS)) == lines
+    first, time = OUTPUTS["ccv"](ANSWERS[:1])
+    assert first == lines[0] and re.fullmatch(r"elapsed time \d+ms", time)
+
+
 def test_nothing_to_tell():
-    assert [list(output([])) for output in OUTPUTS.values()] == [[], [], []]
+    assert [list(output([])) for output in OUTPUTS.values()] == [[]] * 4
