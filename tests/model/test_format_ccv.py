@@ -26,6 +26,7 @@ from denet.layer.options import LayerOptions
 from denet.model.format import load_model, save_model, warn_of_loss
 from denet.model.model import Model, nameless
 from denet.model.preprocessing import Preprocessing
+from denet.model.surgery import insert, remove
 
 WEIGHTED = (2, 6, 9, 11, 12)  # numbers of the layers of TEXT that the rows of SHAPES become
 
@@ -177,6 +178,13 @@ def test_what_ccv_cannot_hold_is_refused(tmp_path, text):
         save_model(network(text), tmp_path / "a.sqlite3")
     assert str(caught.value).startswith(f"cannot write: {tmp_path / 'a.sqlite3'}: layer ")
     assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
+
+
+def test_a_network_without_its_end_is_refused(tmp_path):
+    model = network("C[8,3] A F[2] A R")
+    for ending in (remove(model, 1), remove(model, 2), insert(model, 6, "F[2] A")):
+        with pytest.raises(DataError, match="ccv needs a C, and R at the end"):
+            save_model(ending, tmp_path / "a.sqlite3")
 
 
 def test_other_activations_are_refused(tmp_path):

@@ -100,7 +100,8 @@ def _tables(model: Model, dtype: np.dtype[Any], source: str) -> dict[str, list[R
         except _Unfit as error:
             _refuse(model, step.number, str(error), source)
         layers.append({"layer": len(layers), **row})
-    if layers[-1]["type"] != FULL or not any(row["type"] == CONVOLUTION for row in layers):
+    whole = isinstance(model.layers[-1], Regression) and layers[-1].get("output_relu") == 0
+    if not whole or not any(row["type"] == CONVOLUTION for row in layers):
         _refuse(model, len(model.layers), "ccv needs a C, and R at the end", source)
     _part(layers)
     return {"layer_params": layers, "layer_data": data, "convnet_params": [_image(model)]}
@@ -313,5 +314,5 @@ def _save(tables: dict[str, list[Row]], temporary: Path, source: str) -> None:
                     connection.execute(
                         f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})", [*row.values()]
                     )
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OverflowError) as error:  # of blobs beyond 1 GB
         raise DataError(f"cannot write: {source}: {told(error)}") from error
