@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -103,17 +104,48 @@ def test_the_same_model_gives_the_same_bytes(tmp_path):
     assert (tmp_path / "a.mdl").read_bytes() == (tmp_path / "b.mdl").read_bytes()
 
 
+def test_the_checksum_is_that_of_metadata_and_tensors(tmp_path):
+    """CRC-32 of the JSON text before it was added, then of the tensors by name."""
+    save_model(small_model(), tmp_path / "a.mdl")
+    content = (tmp_path / "a.mdl").read_bytes()
+    end = 8 + struct.unpack("<Q", content[:8])[0]
+    header = json.loads(content[8:end])
+    text = header.pop("__metadata__")["denet"]
+    before, told = text[:-1].split(', "checksum": ')
+    expected = zlib.crc32(before.encode() + b"}")
+    for _, tensor in sorted(header.items()):
+        first, last = tensor["data_offsets"]
+        expected = zlib.crc32(content[end + first : end + last], expected)
+    assert int(told) == expected
+
+
+@pytest.mark.parametrize("name", ["tensors", "metadata"])
+def test_what_was_changed_since_it_was_saved_is_told(tmp_path, name):
+    path = tmp_path / "a.mdl"
+    change = {
+        "tensors": {"2.batchnorm.mean": np.ones(2, "f4")},
+        "metadata": {"class_labels": ["x", "y"]},
+    }
+    write_changed(path, **{name: change[name]}, keep_checksum=True)
+    with pytest.raises(DataError, match=rf"{path}: .*not what was saved; take another copy, or"):
+        load_model(path)
+    write_changed(path, **{name: change[name]})  # as earlier versions wrote it
+    load_model(path)
+
+
 def small_model():
     return Model.create("C[2,3] BN A R", (1, 4, 4), ["a", "b"])
 
 
-def write_changed(path, *, tensors=None, metadata=None, drop=()):
+def write_changed(path, *, tensors=None, metadata=None, drop=(), keep_checksum=False):
     """Write small_model with some tensors and metadata replaced."""
     model = small_model()
     save_model(model, path)
     content = path.read_bytes()
     header = json.loads(content[8 : 8 + struct.unpack("<Q", content[:8])[0]])
     document = json.loads(header["__metadata__"]["denet"]) | (metadata or {})
+    if not keep_checksum:
+        del document["checksum"]
     values = model.values() | (tensors or {})
     for name in drop:
         values.pop(name, None)

@@ -152,10 +152,11 @@ def attached(good: bytes) -> Any:
 
 
 def with_record(good: bytes, record: Any) -> bytes:
-    """Return the state with another record."""
+    """Return the state with another record, and without the checksum that would tell it."""
     end = 8 + struct.unpack("<Q", good[:8])[0]
     header = json.loads(good[8:end])
     document = json.loads(header["__metadata__"]["denet"]) | {"attached": record}
+    del document["checksum"]
     text = json.dumps(header | {"__metadata__": {"denet": json.dumps(document)}}).encode()
     return struct.pack("<Q", len(text)) + text + good[end:]
 
@@ -263,6 +264,13 @@ def test_columns_have_names(where: str, name: str, folder: Path, good: bytes) ->
     value = {name: [1, 2]} if where == "position/columns" else {**record["history"][0], name: 1}
     error = read(folder, with_record(good, changed(record, where, value)))
     assert isinstance(error, DataError) and "is not the name of a column" in str(error)
+
+
+def test_a_record_that_reads_well_but_was_changed(folder: Path, good: bytes) -> None:
+    """A flipped bit makes another number of one: no other check could tell."""
+    assert good.count(b"12.5") == 1  # the best error
+    error = read(folder, good.replace(b"12.5", b"13.5"))
+    assert isinstance(error, DataError) and "is not what was saved" in str(error)
 
 
 def test_an_epoch_that_took_no_time_is_told(folder: Path, good: bytes) -> None:

@@ -2,7 +2,8 @@
 
 The mean image of pixels, where there is one, is the tensor preprocessing.mean_image. The metadata
 are one JSON document under the key ``denet``: safetensors writes several keys in random order, and
-the same model must give the same bytes.
+the same model must give the same bytes. Its ``checksum`` tells damage that leaves every number
+readable.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
+from zlib import crc32
 
 import numpy as np
 
@@ -65,6 +67,7 @@ def write(model: Model, path: str | os.PathLike[str], attachment: Attachment = N
         for name, value in {**model.values(), **beside}.items()
     }
     metadata = _metadata(model) | ({"attached": attachment.record} if attachment.record else {})
+    metadata["checksum"] = _checksum(metadata, values)
     with atomic_write(path) as temporary:
         try:
             save_file(values, temporary, {"denet": json.dumps(metadata)})
@@ -83,6 +86,15 @@ def _metadata(model: Model) -> dict[str, Any]:
         "preprocessing": preprocessing_json(model),
         "summary": model.summary,
     }
+
+
+def _checksum(metadata: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> int:
+    """Return the CRC-32 of all that a file holds: the other metadata, then the tensors by name."""
+    text = json.dumps({name: value for name, value in metadata.items() if name != "checksum"})
+    checksum = crc32(text.encode())
+    for name in sorted(tensors):
+        checksum = crc32(tensors[name].data, checksum)
+    return checksum
 
 
 def _verify(values: dict[str, np.ndarray], written: Path, path: str | os.PathLike[str]) -> None:
@@ -127,20 +139,36 @@ def read_attached(path: str | os.PathLike[str]) -> tuple[Model, Attachment]:
             elements = np.fromfile(file, "<f4", (end - start) // 4)
             return elements.astype(np.float32, copy=False).reshape(shapes[name])
 
-        beside = {name for name in shapes if name.startswith(ATTACHED) or name == MEAN_IMAGE_PATH}
-        own = {name: shape for name, shape in shapes.items() if name not in beside}
+        own = {
+            name: shape
+            for name, shape in shapes.items()
+            if not name.startswith(ATTACHED) and name != MEAN_IMAGE_PATH
+        }
         try:
             fill(model, own, fetch, source)
+            beside = {name: fetch(name) for name in shapes if name not in own}
             if MEAN_IMAGE_PATH in beside:
-                take_mean_image(model, fetch(MEAN_IMAGE_PATH), source)
-            attached = {
-                name.removeprefix(ATTACHED): fetch(name)
-                for name in shapes
-                if name.startswith(ATTACHED)
-            }
+                take_mean_image(model, beside[MEAN_IMAGE_PATH], source)
         except ValueError as error:  # fewer elements than a moment ago
             raise DataError(f"damaged model file: {source}: {error}") from error
+    _check_content(record, {**model.values(), **beside})
+    attached = {
+        name.removeprefix(ATTACHED): value
+        for name, value in beside.items()
+        if name.startswith(ATTACHED)
+    }
     return model, Attachment(attached, record.record("attached").values)
+
+
+def _check_content(metadata: Record, tensors: Mapping[str, np.ndarray]) -> None:
+    """Raise DataError unless the checksum is that of the content; earlier versions wrote none."""
+    if "checksum" in metadata and metadata.integer("checksum") != _checksum(
+        metadata.values, tensors
+    ):
+        raise metadata.fault(
+            "its content is not what was saved; take another copy, or if it was changed on purpose "
+            "remove 'checksum' from its metadata"
+        )
 
 
 def _read_header(file: BinaryIO, source: str) -> Record:
