@@ -143,6 +143,8 @@ def train(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         if state:
             log.warning("interrupted before any step: --resume goes on from %s", files.state)
+        elif files.keep_start(built.config_text(options) + versions()):
+            log.warning("interrupted before any step: --resume starts with %s", files.options)
         raise
     trainer.run()
     settings = trainer.settings

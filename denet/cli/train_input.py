@@ -45,8 +45,10 @@ def model_and_training_set(
             "--model-desc is not used: the network is that of --model; --init-partial would take "
             "into a new network what fits"
         )
-    source = load_model(options.model)
     if "model_desc" not in options.typed or not options.init_partial:
+        options.model_desc = None  # the record must not name another network
+    source = load_model(options.model)
+    if options.model_desc is None:
         layer_numbers(source.layers, options.skip_layer_updates)
     subtract_mean(source, options.extension)
     agrees = options.normalise == "none" and source.preprocessing == Preprocessing()
@@ -116,7 +118,6 @@ def new_preprocessing(options: argparse.Namespace, train_set: Dataset) -> Prepro
 
 def trained_model(options: argparse.Namespace, model: Model) -> tuple[Model, Dataset]:
     """Return the model of a file, its classes named after the training set if they have no name."""
-    options.model_desc = None  # the record must not name another network
     from denet.dataset.base import ForeignClassError
     from denet.evaluate.classifier import check_fit
     from denet.model.model import nameless
@@ -141,10 +142,9 @@ def partial_model(options: argparse.Namespace, source: Model) -> tuple[Model, Da
     from denet.model import surgery
     from denet.model.transfer import transfer
 
-    if "model_desc" in options.typed:
+    if options.model_desc is not None:
         model, train_set = new_model(options, source)
     else:
-        options.model_desc = None  # the record must not name another network
         train_set = open_training_set(options)
         _, height, width = train_set.shape
         model = surgery.set_class_num(source, train_set.class_labels, options.seed)

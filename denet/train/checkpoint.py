@@ -219,6 +219,22 @@ class RunFiles:
                 "--overwrite to lose it, or another --output-prefix"
             )
 
+    def keep_start(self, options: str) -> bool:
+        """Record the options of a training that was stopped before it had files, for --resume.
+
+        Returns whether that was done: beside another run, or where nothing can be written, not.
+        """
+        with suppress(DataError):
+            self.prepare()
+            lock = self.lock()
+            try:
+                if not any(map(is_taken, self.existing())):
+                    write_text(self.options, options)
+                    return True
+            finally:
+                lock.release()
+        return False
+
     def lock(self) -> Lock:
         """Claim the files for this process until it ends or releases them. Raises DataError."""
         return Lock(self.directory / f".{self._name}.lock", self.prefix)
