@@ -27,6 +27,7 @@ from denet.model.format.content import check_labels
 from denet.model.model import Model
 from denet.printable import printable
 from denet.train.checkpoint import RunFiles, optional, write_record
+from denet.train.disk import check_disk
 from denet.train.interrupt import HeldSignal, hold_signals
 from denet.train.journal import Journal
 from denet.train.learner import Learner
@@ -170,6 +171,7 @@ class Trainer:
             if self.settings.minutes and not self._resumed:
                 self._settle_epochs(60 * self.settings.minutes)
             with hold_signals(before=self._save_interrupted) as held, self._careful():
+                check_disk(self.files, self._state(), tested=self._tester is not None)
                 while self._at.epoch < self.settings.epochs and not self._is_finished():
                     self._train_epoch(held)
                     self._finish_epoch(held)
