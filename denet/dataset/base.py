@@ -258,6 +258,10 @@ class Dataset:
             checksum = crc32(pixels.data, checksum)
         return {"pixels": checksum}
 
+    def scored_fingerprint(self) -> dict[str, int]:
+        """Return what tells apart sets that are trained on alike but score differently."""
+        return {}
+
     def image_checksums(self) -> np.ndarray:
         """Return a checksum of each image, its name and its targets (N,), in float32.
 

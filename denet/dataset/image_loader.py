@@ -215,6 +215,10 @@ class DetectionDataset(Dataset):
         sizes = np.fromiter(map(_file_size, self.image_names), np.int64)
         return {"boxes": self.boxes.checksum(), "files": crc32(sizes.tobytes())}
 
+    def scored_fingerprint(self) -> dict[str, int]:
+        """Return a checksum of which objects are difficult: they do not count."""
+        return {"difficult": crc32(self.difficult.tobytes())}
+
     def image_checksums(self) -> np.ndarray:
         names, found = self.image_names, []
         for image, label in enumerate(self.labels[:: self.view_num].tolist()):

@@ -63,6 +63,7 @@ DIFFERENCES = {
     "pixels": "pixels",
     "boxes": "boxes",
     "files": "sizes of the files",
+    "difficult": "difficult objects",
 }
 
 
@@ -201,13 +202,17 @@ def _change(before: Mapping[str, int], now: Mapping[str, int]) -> str:
     return f"{count}, with other {words}" if words else count
 
 
-def dataset_record(dataset: Dataset) -> dict[str, int]:
-    """Return what tells a dataset from others: number, names, labels and content of its images."""
+def dataset_record(dataset: Dataset, tested: bool = False) -> dict[str, int]:
+    """Return what tells a dataset from others: number, names, labels and content of its images.
+
+    Of one that is ``tested`` on also which objects count.
+    """
     return {
         "samples": len(dataset),
         "epoch_samples": dataset.epoch_samples,
         "checksum": crc32(dataset.labels.data, _names_checksum(dataset.names)),
         **dataset.fingerprint(),
+        **(dataset.scored_fingerprint() if tested else {}),
     }
 
 

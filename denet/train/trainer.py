@@ -78,7 +78,7 @@ class Trainer:
             log.warning("there is one class only: the model will call everything that")
         self.model = model
         self.files = RunFiles(settings.output_prefix, settings.model_suffix)
-        self._test_data = dataset_record(test_set) if test_set else {}
+        self._test_data = dataset_record(test_set, tested=True) if test_set else {}
         if state:
             if settings.minutes:
                 settings = replace(settings, epochs=state.settings.epochs)

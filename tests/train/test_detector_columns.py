@@ -78,10 +78,12 @@ def begin(directory: Path, dataset: DetectionDataset, **changes: object) -> Trai
     return Trainer(detector(), dataset, None, settings, NumpyBackend())
 
 
-def resume(directory: Path, dataset: DetectionDataset) -> Trainer:
+def resume(
+    directory: Path, dataset: DetectionDataset, test_set: DetectionDataset | None = None
+) -> Trainer:
     state = read_state(directory / "m.state")
     settings = settings_of(directory)
-    return Trainer(state.model, dataset, None, settings, NumpyBackend(), "f32", state)
+    return Trainer(state.model, dataset, test_set, settings, NumpyBackend(), "f32", state)
 
 
 def test_each_cost_is_weighted_and_all_add_up_to_the_total(
@@ -342,6 +344,22 @@ def test_other_boxes_and_files_are_another_training_set(
     what = "sizes of the files" if change == "file" else "boxes"
     with pytest.raises(DataError, match=rf"the training set has changed: .* with other {what}:"):
         resume(tmp_path, opened(data))
+
+
+def test_objects_that_count_no_more_are_another_test_set(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Training takes difficult objects as any others, a test leaves them out."""
+    settings = settings_of(tmp_path, epochs=1)
+    Trainer(detector(), opened(data), opened(data), settings, NumpyBackend()).run()
+    resume(tmp_path, opened(data), opened(data))._lock.release()
+    assert "has changed" not in caplog.text
+    file = data / "Annotations/1.xml"
+    text = file.read_text()
+    file.write_text(text.replace("<difficult>0<", "<difficult>1<"))
+    resume(tmp_path, opened(data), opened(data))._lock.release()
+    words = "the test set has changed: 5 images, 5 when the run began, with other difficult objects"
+    assert words in caplog.text and "training set has changed" not in caplog.text
 
 
 @pytest.mark.parametrize("damage", ["gone", "header", "end"])
