@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -24,6 +25,8 @@ from denet.report.metrics import COST_PART
 from denet.train.average import blend, newest_share
 from denet.train.settings import TrainSettings
 from denet.train.solver import AVERAGE, Solver, make_solver
+
+log = logging.getLogger(__name__)
 
 SOLVER_THREADS = 8  # beyond these an update is bound by memory, not by cores
 
@@ -61,12 +64,16 @@ class Learner:
         self._factors = {cost.name: cost.factor for cost in graph.costs}
         self._cost_columns = cost_columns(list(self._factors))
         self.columns = [*self._cost_columns.values(), *graph.ratios]
+        ops = {node.outputs[0].name: node.op for node in graph.nodes}
+        weights = {
+            name: factor * getattr(ops[name], "factor", 1.0)
+            for name, factor in self._factors.items()
+        }
         # of the cost of corners, where there is one
         self.corner_factor = sum(
-            node.op.factor * self._factors[node.outputs[0].name]
-            for node in graph.nodes
-            if isinstance(node.op, CornerCrossEntropy)
+            weight for name, weight in weights.items() if isinstance(ops[name], CornerCrossEntropy)
         )
+        self._check_costs(weights)
         self.factor = settings.batch_size_factor
         mend = advice(batch_size, self.factor)
         kind = backend, "train", precision
@@ -207,6 +214,23 @@ class Learner:
         for cost in graph.costs:
             cost.factor = factors[layers.index(_layer(cost.name))]
         return graph
+
+    def _check_costs(self, weights: Mapping[str, float]) -> None:
+        """Warn of layers whose costs weigh nothing; raise UsageError if that is so of all."""
+        if not any(weights.values()):
+            raise UsageError(
+                "all costs of the network have a factor of 0: nothing would be learned: give "
+                "another in the layers or in --cost-factors"
+            )
+        weighed = {_layer(name) for name, weight in weights.items() if weight}
+        for layer in dict.fromkeys(map(_layer, weights)):
+            number = int(layer.partition(".")[0])
+            if layer not in weighed and number not in self._frozen:
+                log.warning(
+                    'layer %d "%s": all of its costs have a factor of 0, its own or that of '
+                    "--cost-factors: it does not learn to answer",
+                    *(number, self._model.token(number)),
+                )
 
     def _make_solver(self) -> Solver:
         settings = self._settings

@@ -346,22 +346,6 @@ def test_other_boxes_and_files_are_another_training_set(
         resume(tmp_path, opened(data))
 
 
-def test_objects_that_count_no_more_are_another_test_set(
-    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Training takes difficult objects as any others, a test leaves them out."""
-    settings = settings_of(tmp_path, epochs=1)
-    Trainer(detector(), opened(data), opened(data), settings, NumpyBackend()).run()
-    resume(tmp_path, opened(data), opened(data))._lock.release()
-    assert "has changed" not in caplog.text
-    file = data / "Annotations/1.xml"
-    text = file.read_text()
-    file.write_text(text.replace("<difficult>0<", "<difficult>1<"))
-    resume(tmp_path, opened(data), opened(data))._lock.release()
-    words = "the test set has changed: 5 images, 5 when the run began, with other difficult objects"
-    assert words in caplog.text and "training set has changed" not in caplog.text
-
-
 @pytest.mark.parametrize("damage", ["gone", "header", "end"])
 def test_what_was_good_and_is_damaged_now_keeps_its_place(
     damage: str, data: Path, tmp_path: Path
