@@ -10,6 +10,7 @@ from contextlib import suppress
 from types import ModuleType
 
 from denet.dataset.annotation_file import read_lines
+from denet.dataset.base import names_text
 from denet.dataset.walk import directories_in
 from denet.errors import DataError
 
@@ -35,6 +36,8 @@ def check_classes(path: str) -> None:
     names = directories_in(path)
     parts = [name for name in names if name.lower() in _PARTS]
     if not parts:
+        if sets_in(path):
+            raise DataError(f"no class directories: {os.path.abspath(path)}: {fitting(path)}")
         return
     inner = [os.path.join(path, name) for name in parts if _holds_classes(os.path.join(path, name))]
     mend = f"give {inner[0]} if its directories are classes, else " if inner else ""
@@ -71,8 +74,14 @@ def fitting(path: str) -> str:
             return (
                 f"give this directory with --extension {kind} to take all annotated images; {line}"
             )
-    inner = wrapped(path)
-    return f"give {inner}, which holds images with boxes" if inner else ""
+    if inner := wrapped(path):
+        return f"give {inner}, which holds images with boxes"
+    if sets := sets_in(path):
+        return (
+            f"it holds {len(sets)} sets of images with boxes, {names_text(sets)}: give one of "
+            f"them, such as {os.path.join(path, sets[0])}"
+        )
+    return ""
 
 
 def wrapped(path: str) -> str:
@@ -82,6 +91,24 @@ def wrapped(path: str) -> str:
     layouts = _annotated_layouts().values()
     found = [place for place in places if any(layout.is_at(place) for layout in layouts)]
     return found[0] if len(found) == 1 else ""
+
+
+def sets_in(path: str) -> list[str]:
+    """Return the directories in ``path`` that are sets of images with boxes; one is none.
+
+    Their photos and annotations lie in folders: images of classes may have boxes beside them.
+    """
+    names, layouts = directories_in(path), _annotated_layouts().values()
+
+    def is_set(name: str) -> bool:
+        place = os.path.join(path, name)
+        parts = any(each.lower() in _PARTS for each in directories_in(place))
+        return parts and any(layout.is_at(place) for layout in layouts)
+
+    if not any(map(is_set, names[:_SHOWN_FOLDERS])):
+        return []  # a thousand classes of a thousand images are not gone through for it
+    sets = [name for name in names if is_set(name)]
+    return sets if len(sets) > 1 else []
 
 
 def _annotated_layouts() -> dict[str, ModuleType]:

@@ -191,6 +191,22 @@ def test_photos_beside_the_folders_of_splits(tmp_path, parts):
     assert ids("Training") == ["e"]
 
 
+@pytest.mark.parametrize("make", [as_photos, as_voc, as_coco])
+def test_several_sets_are_named(tmp_path, make):
+    names = [f"set {number}" for number in range(7)]
+    for name in names:
+        make(tmp_path / name)
+    save_image(tmp_path / "0 other/1.jpg")
+    words = f"it holds 7 sets of images with boxes, {', '.join(names[:5])} and 2 more: give one of "
+    words += f"them, such as {tmp_path}/set 0$"
+    with pytest.raises(DataError, match=f"no class directories: {tmp_path}: {words}"):
+        survey(str(tmp_path), progress=False)
+    with pytest.raises(DataError, match=words):
+        open_dataset(tmp_path, "jpg", progress=False)
+    with pytest.raises(DataError, match=rf"no Annotations/\*.xml in {tmp_path}: {words}"):
+        open_dataset(tmp_path, "voc", progress=False)
+
+
 @pytest.mark.parametrize(
     "make", [as_photos, as_voc, as_voc_of_a_year, as_coco, lambda path: put(path, "1.jpg")]
 )
