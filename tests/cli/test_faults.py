@@ -134,6 +134,14 @@ FAULTS = [
         "m.state",
         "",
     ),
+    (
+        "printf x | dd of=run/m.state bs=1 conv=notrunc status=none "
+        "seek=$(($(stat -c %s run/m.state) - 3))",
+        GO_ON,
+        3,
+        "m.state: its content is not what was saved; take another copy",
+        "",
+    ),
     ("rm run/m.state; mkdir run/m.state", GO_ON, 3, "not a file: ... m.state: remove it", ""),
     ("rm run/m_run.yaml", GO_ON, 2, "no run that tells its options: ... m_run.yaml: give its", ""),
     ("rm -r run", GO_ON, 2, "no run that tells its options: ... m_run.yaml: give its", ""),
