@@ -123,7 +123,7 @@ LAYER_OPTIONS = (
     Option(
         "weight-init",
         "start of the weights, one per layer (the last repeats): he-forward, he-backward, "
-        "xavier-forward, xavier-backward, uniform,SCHEME or a standard deviation",
+        "xavier-forward, xavier-backward, ccv (uniform), uniform,SCHEME or a standard deviation",
         default=["he-backward"],
         count="+",
         metavar="SCHEME",

@@ -10,15 +10,18 @@ from denet.errors import nearest_hint
 from denet.graph.initial import Initial, constant
 from denet.kind import Kind, Real
 
-# scheme: (gain, whether the fan counts input channels rather than output channels).
+# scheme: (gain, whether inputs of a window, outputs of a window, filters add up to its fan).
 # He et al. 2015 (arXiv 1502.01852), section 2.2, equations 10 and 14, for "he"; "xavier" is the
-# one-sided form of Glorot and Bengio 2010.
+# one-sided form of Glorot and Bengio 2010; "ccv" is that of ccv's networks, always uniform. Its fan
+# counts a filter once where that of Glorot and Bengio, whose gain is 6, counts it for each cell.
 SCHEMES = {
-    "he-forward": (2.0, True),
-    "he-backward": (2.0, False),
-    "xavier-forward": (1.0, True),
-    "xavier-backward": (1.0, False),
+    "he-forward": (2.0, (1, 0, 0)),
+    "he-backward": (2.0, (0, 1, 0)),
+    "xavier-forward": (1.0, (1, 0, 0)),
+    "xavier-backward": (1.0, (0, 1, 0)),
+    "ccv": (2.0, (1, 0, 1)),
 }
+UNIFORM = {"ccv"}
 SPREAD = Real(0.0, 1e6)
 DEFAULT = "he-backward"
 
@@ -26,21 +29,23 @@ DEFAULT = "he-backward"
 def split_scheme(scheme: str | float) -> tuple[str, str]:
     """Return (distribution, rest) of a scheme; ``rest`` names a scheme or is a number."""
     match = re.fullmatch(r"uniform[,-](.+)|(.+)[,-]uniform", str(scheme))
-    return ("uniform", match[1] or match[2]) if match else ("normal", str(scheme))
+    rest = (match[1] or match[2]) if match else str(scheme)
+    return ("uniform" if match or rest in UNIFORM else "normal"), rest
 
 
 def weight_initial(scheme: str | float, shape: tuple[int, ...]) -> Initial:
     """Return the start of weights of this (out, in, height, width) shape.
 
-    A named scheme spreads by sqrt(gain / (height * width * channels)), a number by itself:
-    the standard deviation of a normal distribution, or with "uniform" the largest magnitude.
-    0 gives zeros.
+    A named scheme spreads by sqrt(gain / fan), a number by itself: the standard deviation of a
+    normal distribution, or with "uniform" the largest magnitude. The fan is height * width *
+    channels, those of the input (forward) or of the output (backward). 0 gives zeros.
     """
     distribution, rest = split_scheme(scheme)
     if rest in SCHEMES:
-        gain, by_input = SCHEMES[rest]
-        outputs, inputs, height, width = shape
-        spread = math.sqrt(gain / (height * width * (inputs if by_input else outputs)))
+        gain, (inputs, outputs, once) = SCHEMES[rest]
+        filters, channels, height, width = shape
+        fan = height * width * (inputs * channels + outputs * filters) + once * filters
+        spread = math.sqrt(gain / fan)
     else:
         spread = SPREAD.read(rest)
     return Initial(distribution, spread) if spread else constant(0.0)

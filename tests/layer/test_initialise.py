@@ -17,6 +17,8 @@ STARTS = [
     ("uniform,he-forward", "uniform", 0.0912870929175277),
     ("xavier-backward-uniform", "uniform", 0.0322748612183951),
     ("uniform-xavier-forward", "uniform", 0.0645497224367903),
+    ("ccv", "uniform", 0.0811107105653813),  # sqrt(2 / (240 + 64))
+    ("uniform,ccv", "uniform", 0.0811107105653813),
     ("0.05", "normal", 0.05),
     (0.05, "normal", 0.05),
     ("uniform,0.05", "uniform", 0.05),
