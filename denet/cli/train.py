@@ -165,6 +165,8 @@ def check_used(options: argparse.Namespace) -> None:
         raise UsageError("--test-epochs: without --test or --val-split: give one, or leave it out")
     if options.test_extension and not options.test:
         raise UsageError("--test-extension: without --test: give both, or leave it out")
+    if options.layer_decays and not options.learn_decay:
+        raise UsageError("--layer-decays: without --learn-decay: give both, or leave it out")
     count = len(SOLVERS[options.solver].averages)
     if any(options.learn_momentum[count:]):
         given = len(options.learn_momentum)

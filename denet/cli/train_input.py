@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from denet.dataset import Dataset
     from denet.dataset.base import BadSample
+    from denet.layer.base import Layer
     from denet.model.model import Model
     from denet.model.preprocessing import Preprocessing
     from denet.train.state import State
@@ -30,10 +31,9 @@ def model_and_training_set(
     """Return the model to train, read or new, and the training set opened for it."""
     from denet.model.format import load_model
     from denet.model.preprocessing import Preprocessing
-    from denet.model.selection import layer_numbers
 
     if state:
-        layer_numbers(state.model.layers, options.skip_layer_updates)
+        check_layers(state.model.layers, options)
         subtract_mean(state.model, options.extension, settled=True)
         return state.model, open_training_set(options, state.model)
     if not options.model:
@@ -49,7 +49,7 @@ def model_and_training_set(
         options.model_desc = None  # the record must not name another network
     source = load_model(options.model)
     if options.model_desc is None:
-        layer_numbers(source.layers, options.skip_layer_updates)
+        check_layers(source.layers, options)
     subtract_mean(source, options.extension)
     agrees = options.normalise == "none" and source.preprocessing == Preprocessing()
     if options.normalise != "dataset" and not agrees:
@@ -71,11 +71,10 @@ def new_model(options: argparse.Namespace, source: Model | None = None) -> tuple
     """
     from denet.model.desc import build_layers, parse_desc
     from denet.model.model import Model
-    from denet.model.selection import layer_numbers
 
     layers = layer_options(options)
     # what is wrong with the texts is told before data is read
-    layer_numbers(build_layers(parse_desc(options.model_desc), layers), options.skip_layer_updates)
+    check_layers(build_layers(parse_desc(options.model_desc), layers), options)
     other = options.normalise != "dataset" and not source
     if other and asks_for_mean(options.extension):
         raise UsageError(
@@ -114,6 +113,15 @@ def new_preprocessing(options: argparse.Namespace, train_set: Dataset) -> Prepro
     preprocessing = Preprocessing((), found.std, found.image)
     log.info("pixels are normalised by %s", preprocessing.text())
     return preprocessing
+
+
+def check_layers(layers: Sequence[Layer], options: argparse.Namespace) -> None:
+    """Raise UsageError for a word of an option that names no layer."""
+    from denet.model.selection import layer_factors, layer_numbers
+
+    layer_numbers(layers, options.skip_layer_updates)
+    layer_factors(layers, options.layer_rates, "layer-rates")
+    layer_factors(layers, options.layer_decays, "layer-decays")
 
 
 def trained_model(options: argparse.Namespace, model: Model) -> tuple[Model, Dataset]:

@@ -96,8 +96,9 @@ LEARNING = (
     ),
     Option(
         "solver",
-        "update rule of the weights",
-        Choice(("sgd", "nesterov", "torch", "adam", "adamw")),
+        "update rule of the weights: momentum is the classical one, sgd that of 2017, which damps "
+        "the gradient, nesterov (or torch) looks ahead",
+        Choice(("sgd", "momentum", "nesterov", "torch", "adam", "adamw")),
         "nesterov",
     ),
     Option("learn-rate", "size of the steps at the start", POSITIVE, 0.1),
@@ -124,6 +125,21 @@ LEARNING = (
     ),
     Option("learn-decay", "L2 decay of the weights", NOT_NEGATIVE, 0.0),
     Option("learn-decay-all", "let biases and scales decay too", Flag(), False),
+    Option(
+        "layer-rates",
+        "factor of the learn rate for some layers: F=0.5, 1-4=0.1; layers as in "
+        "--skip-layer-updates, the last word for one wins",
+        default=[],
+        count="*",
+        metavar="LAYER=FACTOR",
+    ),
+    Option(
+        "layer-decays",
+        "factor of --learn-decay for some layers, likewise; 0 for no decay",
+        default=[],
+        count="*",
+        metavar="LAYER=FACTOR",
+    ),
     Option(
         "average",
         "what is tested and saved: the weights of the last step (none), or the exponential moving "

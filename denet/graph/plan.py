@@ -94,6 +94,11 @@ class Plan:
         """All running averages, flat."""
         return self._store.all_states
 
+    @property
+    def starts(self) -> dict[str, int]:
+        """The first element of each trained parameter in ``weights``, in order, by name."""
+        return {name: part.start for name, part in self._store.part_of.items()}
+
     def unpack(self, flat: np.ndarray) -> dict[str, np.ndarray]:
         """Return new plain float32 arrays, by name, of an array that is laid out as ``weights``."""
         return self._store.unpack(flat)

@@ -1,4 +1,4 @@
-"""Layers of a network chosen by words: numbers, ranges, paths and types."""
+"""Layers of a network chosen by words: numbers, ranges, paths, types; factors for some."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import re
 from collections.abc import Sequence
 
 from denet.errors import UsageError, nearest_hint
+from denet.kind import Real
 from denet.layer.base import Layer
 
+FACTOR = Real(0, 1e6)
 RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?", re.ASCII)
 
 
@@ -43,3 +45,21 @@ def layer_numbers(
             )
         chosen |= found
     return frozenset(chosen)
+
+
+def layer_factors(layers: Sequence[Layer], words: Sequence[str], option: str) -> dict[int, float]:
+    """Return {number of a layer: factor} of words LAYER=FACTOR, the later ones winning.
+
+    LAYER is one word of ``layer_numbers``; commas may join several. Raises UsageError.
+    """
+    factors: dict[int, float] = {}
+    for word in (part for each in words for part in each.split(",")):
+        chosen, equals, text = word.partition("=")
+        if not equals:
+            raise UsageError(f"{option}: {word!r:.60}: give LAYER=FACTOR, such as 1-4=0.1 or F=2")
+        numbers = layer_numbers(layers, [chosen], option)
+        try:
+            factors |= dict.fromkeys(numbers, FACTOR.read(text))
+        except ValueError as error:
+            raise UsageError(f"{option}: the factor of {chosen} {error}") from None
+    return factors

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import NamedTuple
 
 import numpy as np
@@ -20,11 +20,11 @@ from denet.graph.op.softmax_cross_entropy import SoftmaxCrossEntropy
 from denet.graph.recompute import Saving
 from denet.memory import advice
 from denet.model.model import Model
-from denet.model.selection import layer_numbers
+from denet.model.selection import layer_factors, layer_numbers
 from denet.report.metrics import COST_PART
 from denet.train.average import blend, newest_share
 from denet.train.settings import TrainSettings
-from denet.train.solver import AVERAGE, Solver, make_solver
+from denet.train.solver import AVERAGE, Factors, Solver, make_solver
 
 log = logging.getLogger(__name__)
 
@@ -241,10 +241,40 @@ class Learner:
             settings.learn_momentum,
             settings.learn_decay,
             decay_all=settings.learn_decay_all,
+            factors=self._solver_factors(),
             clip=settings.gradient_clip,
             threads=min(thread_count(None), SOLVER_THREADS),
             average=settings.average == "ema",
         )
+
+    def _solver_factors(self) -> dict[int, Factors]:
+        """Return the factors of learn rate and decay where they change along the weights."""
+        settings, plan = self._settings, self.plan
+        layers = {start: int(path.split(".")[0]) for path, start in plan.starts.items()}
+        decayed = {n for start, n in layers.items() if start < plan.decay_size}
+        trained = set(layers.values())
+        rates = self._layer_factors("layer_rates", trained)
+        decays = self._layer_factors(
+            "layer_decays", trained if settings.learn_decay_all else decayed
+        )
+        found: dict[int, Factors] = {}
+        before = Factors()
+        for start, number in layers.items():
+            own = Factors(rates.get(number, 1.0), decays.get(number, 1.0))
+            if own != before:
+                found[start] = before = own
+        return found
+
+    def _layer_factors(self, name: str, concerned: Set[int]) -> dict[int, float]:
+        """Return what the setting ``name`` says by layer; UsageError if none is ``concerned``."""
+        words, option = getattr(self._settings, name), name.replace("_", "-")
+        factors = layer_factors(self._model.layers, words, option)
+        if factors and not factors.keys() & concerned:
+            raise UsageError(
+                f"{option}: {' '.join(words)}: nothing of these layers is trained, or decays: name "
+                "others, or leave it out"
+            )
+        return factors
 
 
 def cost_columns(paths: Sequence[str]) -> dict[str, str]:

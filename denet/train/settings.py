@@ -56,6 +56,8 @@ class TrainSettings:
     test_epochs                                 test after every so many epochs, and at the end
     solver, learn_momentum, learn_decay         see solver.py
     learn_decay_all                             L2 decay of biases and scales too
+    layer_rates, layer_decays                   factors of learn_rate and learn_decay for some
+                                                layers, F=0.5, see denet.model.selection
     average                                     ema: the models that are tested and saved hold the
                                                 moving average of average.py; none: the last weights
     gradient_clip                               largest global norm of the gradient, 0 = no limit
@@ -90,6 +92,8 @@ class TrainSettings:
     learn_momentum: Sequence[float] = (0.0, 0.0)
     learn_decay: float = 0.0
     learn_decay_all: bool = False
+    layer_rates: Sequence[str] = ()
+    layer_decays: Sequence[str] = ()
     average: str = "none"
     gradient_clip: float = 0.0
     learn_rate: float = 0.1

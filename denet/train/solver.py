@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -29,6 +30,13 @@ CHUNK = 1 << 17  # elements: four arrays of it about fill a level 2 cache, and c
 
 AVERAGE = "average"  # of the weights, among what a solver keeps
 MOST_MOMENTA = 2  # any rule may be given as many: the default of 2017 is two zeros
+
+
+class Factors(NamedTuple):
+    """What the learn rate and the decay of some parameters are multiplied by."""
+
+    rate: float = 1.0
+    decay: float = 1.0
 
 
 class Chunk(NamedTuple):
@@ -57,6 +65,7 @@ class Solver:
 
     size        elements of the flat arrays
     decay_size  leading elements that decay (weights; biases and scales come after them)
+    factors     by the element from which on, up to the next one, they hold; before them all are 1
     momentum    the rule's averaging factors, each in [0, 1)
     clip        largest global norm of the gradient, 0 = no limit (longer ones are scaled in place)
     average     keep a moving average of the weights too, see average.py
@@ -71,6 +80,7 @@ class Solver:
         decay_size: int,
         momentum: Sequence[float],
         decay: float,
+        factors: Mapping[int, Factors],
         clip: float,
         threads: int,
         average: bool,
@@ -79,8 +89,11 @@ class Solver:
         self.iteration = 0  # updates made so far
         names = (*self.averages, *(AVERAGE,) * average)
         self.kept = {name: np.zeros(size, np.float32) for name in names}
-        chunks = [(part, decay) for part in _chunks(0, decay_size)]
-        chunks += [(part, 0.0) for part in _chunks(decay_size, size)]
+        chunks = [
+            (part, decay * own.decay if start < decay_size else 0.0, own.rate)
+            for start, stop, own in _spans(size, decay_size, factors)
+            for part in _chunks(start, stop)
+        ]
         threads = max(1, min(threads, len(chunks)))
         self._shares = [chunks[first::threads] for first in range(threads)]
         self._scratch = np.zeros((threads, self.scratch_num, CHUNK), np.float32)
@@ -99,13 +112,13 @@ class Solver:
             finite = True
             # a diverging run is reported by what this returns, not by warnings from here
             with np.errstate(all="ignore"):
-                for part, decay in self._shares[thread]:
+                for part, decay, rate in self._shares[thread]:
                     p, g = weights[part], gradients[part]
                     if scale != 1:
                         g *= scale
                     averages = [self.kept[name][part] for name in self.averages]
                     scratch = self._scratch[thread, :, : p.size]
-                    self.step(Chunk(p, g, averages, scratch, decay, learn_rate))
+                    self.step(Chunk(p, g, averages, scratch, decay, rate * learn_rate))
                     # the chunk is in cache still
                     finite &= math.isfinite(p.sum())
                     if average is not None:
@@ -140,7 +153,7 @@ class Solver:
 
 
 class GradientDescent(Solver):
-    """p -= lr * g: what sgd and nesterov are without momentum, and no array to keep."""
+    """p -= lr * g: what all with one momentum are without it, and no array to keep."""
 
     def step(self, chunk: Chunk) -> None:
         """Apply the rule to one chunk."""
@@ -166,6 +179,20 @@ class Sgd(Solver):
         m += t
         np.multiply(m, chunk.learn_rate, out=t)
         p -= t
+
+
+class Momentum(Solver):
+    """v = rho * v - lr * g; p += v: classical momentum, as Krizhevsky et al. 2012 (section 5)."""
+
+    averages = ("momentum",)
+
+    def step(self, chunk: Chunk) -> None:
+        """Apply the rule to one chunk."""
+        p, (v,), (t,) = chunk.p, chunk.averages, chunk.scratch
+        np.multiply(chunk.decayed(t), chunk.learn_rate, out=t)
+        v *= self.momentum[0]
+        v -= t
+        p += v
 
 
 class Nesterov(Solver):
@@ -229,6 +256,7 @@ class AdamW(Adam):
 
 SOLVERS: dict[str, type[Solver]] = {
     "sgd": Sgd,
+    "momentum": Momentum,
     "nesterov": Nesterov,
     "torch": Nesterov,
     "adam": Adam,
@@ -244,23 +272,25 @@ def make_solver(
     decay: float,
     *,
     decay_all: bool = False,
+    factors: Mapping[int, Factors] | None = None,
     clip: float = 0.0,
     threads: int = 2,
     average: bool = False,
 ) -> Solver:
     """Return the solver called ``name`` for flat arrays of ``size`` elements.
 
-    ``decay_all`` lets every parameter decay, not only the first ``decay_size``; ``average`` keeps
-    a moving average of the weights. Raises UsageError.
+    ``decay_all`` lets every parameter decay, not only the first ``decay_size``; ``factors`` are
+    those of learn rate and decay, see Solver; ``average`` keeps a moving average of the weights.
+    Raises UsageError.
     """
     check_solver(name, momentum, decay, clip)
     kind = SOLVERS[name]
-    if kind in (Sgd, Nesterov) and not momentum[0]:
+    if kind in (Sgd, Momentum, Nesterov) and not momentum[0]:
         kind = GradientDescent
     if issubclass(kind, Adam) and not any(momentum):
         log.warning("%s without momenta sees signs only: usual is --learn-momentum 0.9 0.999", name)
     decay_size = size if decay_all else decay_size
-    return kind(size, decay_size, momentum, decay, clip, threads, average)
+    return kind(size, decay_size, momentum, decay, factors or {}, clip, threads, average)
 
 
 def check_solver(name: str, momentum: Sequence[float], decay: float, clip: float) -> None:
@@ -283,6 +313,16 @@ def _check_momentum(name: str, momentum: Sequence[float], count: int) -> None:
     for value in momentum[:count]:
         if not 0 <= value < 1:
             raise UsageError(f"learn-momentum: {value}: give numbers from 0 to below 1")
+
+
+def _spans(
+    size: int, decay_size: int, factors: Mapping[int, Factors]
+) -> Iterator[tuple[int, int, Factors]]:
+    """Yield (start, stop, factors) of parts in which all decay, or none, with the same factors."""
+    own = Factors()
+    for start, stop in pairwise(sorted({0, decay_size, size, *factors})):
+        own = factors.get(start, own)
+        yield start, stop, own
 
 
 def _chunks(start: int, stop: int) -> list[slice]:

@@ -4,7 +4,7 @@ import pytest
 
 from denet.errors import UsageError
 from denet.model.model import Model
-from denet.model.selection import layer_numbers
+from denet.model.selection import layer_factors, layer_numbers
 
 # 1 conv, 2 batchnorm, 3 activation, 4 conv, 5 resnet, 6 pool, 7 class-conv, 8 regression
 MODEL = Model.create("C[4,3] BN A C[4] RSN[4,3] P.A R", (3, 8, 8), ["a", "b"])
@@ -52,3 +52,40 @@ def test_a_word_that_names_no_layer_is_told(word, message):
 def test_the_option_is_named():
     with pytest.raises(UsageError, match="^freeze: 'x'"):
         layer_numbers(MODEL.layers, ["x"], "freeze")
+
+
+FACTORS = [
+    ([], {}),
+    (["3=10"], {3: 10.0}),
+    (["1-3=0.5", "2.batchnorm=2,P=0"], {1: 0.5, 2: 2.0, 3: 0.5, 6: 0.0}),
+    (["1=2", "conv=3"], {1: 3.0, 4: 3.0}),  # the later word wins
+]
+
+
+@pytest.mark.parametrize("words, factors", FACTORS)
+def test_factors_of_layers(words, factors):
+    assert layer_factors(MODEL.layers, words, "layer-rates") == factors
+
+
+WRONG_FACTORS = [
+    ("conv", "'conv': give LAYER=FACTOR, such as 1-4=0.1 or F=2$"),
+    ("0.5", "give LAYER=FACTOR"),
+    ("", "give LAYER=FACTOR"),
+    ("x" * 5000, "'x{40,60}: give"),
+    ("=2", "'' names no layer"),
+    ("conb=2", r"did you mean 'conv'"),
+    ("9=2", "numbers from 1 to 8"),
+    ("1,conv=2", "'1': give LAYER=FACTOR"),
+    *(
+        (f"1={text}", "the factor of 1 must be a number at least 0 and at most 1e.06; got")
+        for text in ("", "-1", "nan", "inf", "1e7", "half", "2=3", "1_0")
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    "word, message", WRONG_FACTORS, ids=[word[:9] for word, _ in WRONG_FACTORS]
+)
+def test_a_word_that_gives_no_factor_is_told(word, message):
+    with pytest.raises(UsageError, match=f"^layer-rates: .*{message}"):
+        layer_factors(MODEL.layers, ["1=1", word], "layer-rates")

@@ -7,13 +7,15 @@ import pytest
 
 from denet.errors import UsageError
 from denet.train import solver as solver_module
-from denet.train.solver import make_solver
+from denet.train.solver import Factors, make_solver
 
 HAND_WORKED = [
     # solver, momentum, (p before, p after g = 2, p after g = 1) with learn rate 0.1
     ("sgd", [0.0], (1.0, 0.8, 0.7)),
     # m = 2, then 0.9 * 2 + 0.1 * 1 = 1.9
     ("sgd", [0.9], (1.0, 0.8, 0.61)),
+    # v = -0.2, then 0.9 * -0.2 - 0.1 = -0.28
+    ("momentum", [0.9], (1.0, 0.8, 0.52)),
     # m = 2, step 2 + 0.9 * 2 = 3.8; then m = 0.9 * 2 + 1 = 2.8, step 1 + 0.9 * 2.8 = 3.52
     ("nesterov", [0.9], (1.0, 0.62, 0.268)),
     ("torch", [0.9], (1.0, 0.62, 0.268)),
@@ -39,6 +41,15 @@ def scalar_sgd(p, gradients, rates, decay, rho):
         r = rho if step else 0.0
         m = r * m + (1 - r) * (g + decay * p)
         p = p - lr * m
+    return p
+
+
+def scalar_momentum(p, gradients, rates, decay, mu):
+    """ccv: v = mu * v - decay * lr * p - lr * g; p += v."""
+    v = 0.0
+    for g, lr in zip(gradients, rates, strict=True):
+        v = mu * v - decay * lr * p - lr * g
+        p = p + v
     return p
 
 
@@ -75,6 +86,8 @@ def scalar_adamw(p, gradients, rates, decay, b1, b2):
 SCALAR = [
     ("sgd", [0.9], scalar_sgd),
     ("sgd", [0.0], scalar_sgd),
+    ("momentum", [0.9], scalar_momentum),
+    ("momentum", [0.0], scalar_momentum),
     ("nesterov", [0.9], scalar_nesterov),
     ("nesterov", [0.0], scalar_nesterov),
     ("torch", [0.5], scalar_nesterov),
@@ -111,6 +124,37 @@ def test_each_element_follows_the_formula(name, momentum, scalar, decay_all, mon
         before = gradient.copy()
         solver.update(weights, gradient, rate)
         np.testing.assert_array_equal(gradient, before)
+    np.testing.assert_allclose(weights, expected, rtol=2e-5, atol=2e-6)
+
+
+def test_factors_by_hand():
+    """Rate 0.1, decay 0.5: p -= 0.1 rate (g + 0.5 decay p), from the element of a factor on."""
+    weights, gradient = np.array([1, 1, 1, 1], np.float32), np.array([2, 2, 2, 2], np.float32)
+    factors = {1: Factors(10, 0), 2: Factors(1, 4), 3: Factors(0, 1)}
+    make_solver("sgd", 4, 3, [0.0], 0.5, factors=factors).update(weights, gradient, 0.1)
+    np.testing.assert_allclose(weights, [0.75, -1, 0.6, 1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("decay_all", [False, True])
+@pytest.mark.parametrize("name, momentum, scalar", SCALAR)
+def test_each_element_follows_the_formula_with_its_factors(
+    name, momentum, scalar, decay_all, monkeypatch
+):
+    monkeypatch.setattr(solver_module, "CHUNK", 7)
+    weights, gradients = random_problem()
+    factors = {9: Factors(0.5, 3), 13: Factors(), 17: Factors(2, 0), 31: Factors(1, 2)}
+    expected = []
+    for i in range(SIZE):
+        rate, decay = factors.get(max((at for at in factors if at <= i), default=-1), Factors())
+        decay *= 0.3 if i < DECAY_SIZE or decay_all else 0.0
+        rates = [rate * each for each in RATES]
+        expected.append(
+            scalar(float(weights[i]), gradients[:, i].astype(float), rates, decay, *momentum)
+        )
+    options = {"decay_all": decay_all, "factors": factors, "threads": 3}
+    solver = make_solver(name, SIZE, DECAY_SIZE, momentum, 0.3, **options)
+    for gradient, rate in zip(gradients, RATES, strict=True):
+        solver.update(weights, gradient, rate)
     np.testing.assert_allclose(weights, expected, rtol=2e-5, atol=2e-6)
 
 

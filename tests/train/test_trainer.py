@@ -136,6 +136,32 @@ def test_skipped_layers_stay_as_they_are(words, tmp_path):
         assert np.array_equal(value, before[name]) == frozen, name
 
 
+RATES, DECAYS = ("1-2=0.5", "class-conv=3"), ("conv=0", "batchnorm=7", "class-conv=2")
+
+
+@pytest.mark.parametrize("decay_all", [False, True])
+def test_factors_of_layers_by_one_step(decay_all, tmp_path):
+    """Without momentum: w - factor of rate * rate * (gradient + factor of decay * decay * w)."""
+
+    def moved(name, **settings):
+        model = tiny_model(text="C[6,3,1,1,0.5] BN A P.A R.TB")
+        before = {path: value.copy() for path, value in model.values().items()}
+        once = {"epochs": 1, "batch_size": 8, "solver": "sgd", "learn_momentum": (0.0,)}
+        trainer(tmp_path / name, model, **once, learn_rate=0.25, **settings).run()
+        after = model.values()
+        return before, {path: after[path] - value for path, value in before.items()}
+
+    before, plain = moved("plain")
+    factors = {"layer_rates": RATES, "layer_decays": DECAYS}
+    _, found = moved("factors", learn_decay=0.1, learn_decay_all=decay_all, **factors)
+    rates, decays = {"1": 0.5, "2": 0.5, "5": 3.0}, {"1": 0.0, "2": 7.0, "5": 2.0}
+    for path in sorted(set(plain) - {"2.batchnorm.mean", "2.batchnorm.variance"}):
+        number, _, name = path.split(".")
+        decay = 0.1 * decays[number] if name == "weight" or decay_all else 0.0
+        expected = rates[number] * (plain[path] - 0.25 * decay * before[path])
+        np.testing.assert_allclose(found[path], expected, rtol=1e-3, atol=1e-7, err_msg=path)
+
+
 def test_divergence_is_told_with_place_rate_and_costs(tmp_path):
     place = (
         r"epoch \d/3, iteration \d/8, learn rate 1e\+30, costs: 5\.regression\.\w+ \S+, "
@@ -217,6 +243,13 @@ BAD = [
         UsageError,
         "skip-layer-updates: '9' names no layer: give numbers from 1 to 5",
     ),
+    ({"layer_rates": ("3=2",)}, UsageError, "layer-rates: 3=2: nothing of these layers is trained"),
+    (
+        {"layer_rates": ("1=2",), "skip_layer_updates": ("1",)},
+        UsageError,
+        "nothing of these layers is trained",
+    ),
+    ({"layer_decays": ("2-3=2",)}, UsageError, "layer-decays: 2-3=2: nothing of these"),
     ({"solver": "adm"}, UsageError, "did you mean 'adam'"),
     ({"distort_mode": ("z4",)}, UsageError, "z4"),
     (
