@@ -1,24 +1,20 @@
-"""The scripts of papers/: every command parses, networks have their known sizes, all of it runs."""
+"""The detectors of papers/: every command parses, networks have their known sizes, all runs."""
 
-import os
-import shlex
 import subprocess
-import sys
 from collections.abc import Iterator
 from functools import lru_cache
-from pathlib import Path
 
 import pytest
 import yaml
 from annotated_files import object_xml, save_image, voc_xml, write_voc
 from cli.commands import parser
+from paper_scripts import ROOT, printed, script
 
 from denet.cli import modify
 from denet.cli.options import layer_options
 from denet.model.format import load_model, save_model
 from denet.model.model import Model
 
-ROOT = Path(__file__).resolve().parents[1]
 STEM = "C.B[64,7,2] BN A P[3,2,1] "
 RESNET = {
     "34": "nRSN.O[3,64,3] nRSN.O[4,128,3,2] nRSN.O[6,256,3,2] nRSN.O[3,512,3,2] P.A R.TB",
@@ -45,31 +41,6 @@ STEPS = {  # GPUs times images of each in 2017, whose factor was a number of ste
     ("101", "wide"): 4 * 16,
 }
 DATA = {"voc2007": 20, "voc2012": 20, "mscoco": 80}
-
-
-def script(name: str, *words: object, directory: Path = ROOT, **variables: object) -> str:
-    """Run a script; return what it prints."""
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # bin/ asks for python3
-    environment = {"PATH": path, **{key: str(value) for key, value in variables.items()}}
-    done = subprocess.run(
-        ["bash", str(ROOT / name), *map(str, words)],
-        cwd=directory,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def printed(name: str, *words: object, **variables: object) -> dict[str, list[list[str]]]:
-    """Return the words of the commands that a script prints, by command."""
-    text = script(name, *words, PRINT=1, **variables)
-    commands: dict[str, list[list[str]]] = {}
-    for line in text.replace("\n ", " ").splitlines():  # a network may take two lines
-        command, *rest = shlex.split(line)
-        commands.setdefault(command, []).append(rest)
-    return commands
 
 
 @lru_cache(maxsize=1)
