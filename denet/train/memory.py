@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING
 
 from denet.errors import OutOfMemoryError
 from denet.graph.recompute import LADDER, Saving
-from denet.memory import REST_BYTES, Estimate, advice, bytes_text, resident_bytes
+from denet.memory import (
+    REST_BYTES,
+    Estimate,
+    advice,
+    available_bytes,
+    bytes_text,
+    resident_bytes,
+)
 from denet.report.plotting import can_draw
 
 if TYPE_CHECKING:
     from denet.dataset.loader import Loader
     from denet.train.learner import Learner
+    from denet.train.settings import TrainSettings
 
 log = logging.getLogger(__name__)
 
@@ -24,13 +32,15 @@ def fitting(
     make_learner: Callable[[Saving], Learner],
     loader: Loader,
     test_arena: int,
-    limit: int,
+    settings: TrainSettings,
 ) -> Learner:
-    """Return the learner that computes least twice of those that need at most ``limit`` bytes.
+    """Return the learner that computes least twice of those that stay within the memory limit.
 
-    Raises OutOfMemoryError where none does.
+    Without a limit it is that of ``settings.recompute``. Raises OutOfMemoryError where none does.
     """
-    least = 0
+    limit, least = settings.memory_limit, 0
+    if limit is None:
+        return make_learner(Saving(settings.recompute))
     for saving in LADDER:
         learner = make_learner(saving)
         needed = estimate(learner, loader, test_arena).total
@@ -44,6 +54,13 @@ def fitting(
         f"--memory-limit: {bytes_text(limit)}: training needs {bytes_text(least)} at least, "
         f"whatever is computed twice: {mend}, or a higher limit"
     )
+
+
+def check_memory(learner: Learner, loader: Loader, test_arena: int) -> None:
+    """Tell the memory that training will take; raise OutOfMemoryError if there is less."""
+    needed, available = estimate(learner, loader, test_arena), available_bytes()
+    log.info("%s", needed.text(available))
+    needed.check(available)
 
 
 def estimate(learner: Learner, loader: Loader, test_arena: int) -> Estimate:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -20,8 +21,7 @@ from denet.dataset.loader import Batch, Loader
 from denet.errors import DivergedError, OutOfMemoryError, UsageError
 from denet.evaluate.detector import detects
 from denet.graph.kernel import Backend
-from denet.graph.recompute import Saving
-from denet.memory import advice, available_bytes, is_out_of_memory
+from denet.memory import advice, is_out_of_memory
 from denet.model.format import save_model
 from denet.model.format.content import check_labels
 from denet.model.model import Model
@@ -31,7 +31,7 @@ from denet.train.disk import check_disk
 from denet.train.interrupt import HeldSignal, hold_signals
 from denet.train.journal import Journal
 from denet.train.learner import Learner
-from denet.train.memory import estimate, fitting
+from denet.train.memory import check_memory, fitting
 from denet.train.pace import Pace, Written, measure, measuring_seconds
 from denet.train.progress import duration, follow
 from denet.train.settings import TrainSettings
@@ -104,7 +104,9 @@ class Trainer:
             if test_set is None
             else Tester(model, test_set, settings, backend, precision, train_set)
         )
-        self._learner = self._make_learner(backend, precision)
+        test_arena = self._tester.arena_bytes if self._tester else 0
+        learner = partial(Learner, model, self._loader.batch_size, settings, backend, precision)
+        self._learner = fitting(learner, self._loader, test_arena, settings)
         self._tell(backend.name, precision)
         self._at, self._resumed = Position(), state is not None
         self._whole: tuple[Position, np.ndarray] | None = None  # see _between_steps
@@ -115,7 +117,7 @@ class Trainer:
             self._learner.resume(state.averages, state.iteration)
             self._at, self._best_error = state.position, state.best_error
             self._ends.add(state.settings.epochs)
-        self._check_memory()
+        check_memory(self._learner, self._loader, test_arena)
         self.files.prepare()
         self._lock = self.files.lock()
         if not state:
@@ -127,18 +129,6 @@ class Trainer:
         if state:
             log.info("resume: after %s, learn rate %.4g", self._place(), self._rate())
         self._saved = time.monotonic()
-
-    def _make_learner(self, backend: Backend, precision: str) -> Learner:
-        """Return the learner that the settings ask for."""
-        settings, loader = self.settings, self._loader
-
-        def make(saving: Saving) -> Learner:
-            size = loader.batch_size
-            return Learner(self.model, size, settings, backend, precision, saving)
-
-        if settings.memory_limit is None:
-            return make(Saving(settings.recompute))
-        return fitting(make, loader, self._test_arena, settings.memory_limit)
 
     def _tell(self, backend: str, precision: str) -> None:
         """Say what will be trained with what; raise UsageError if it is nothing."""
@@ -406,17 +396,6 @@ class Trainer:
             f"training diverged: {what}, batch of {len(names)} images ({shown}, all in "
             f"{self.files.diverged}): {REMEDY}{self._resumed * EARLIER}"
         )
-
-    @property
-    def _test_arena(self) -> int:
-        return self._tester.arena_bytes if self._tester else 0
-
-    def _check_memory(self) -> None:
-        """Tell the memory that training will take; raise OutOfMemoryError if there is less."""
-        needed = estimate(self._learner, self._loader, self._test_arena)
-        available = available_bytes()
-        log.info("%s", needed.text(available))
-        needed.check(available)
 
 
 def _mean(total: float, count: float) -> float:
