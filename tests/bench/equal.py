@@ -20,7 +20,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT)]
 
-from side_by_side import DESC  # noqa: E402
+from side_by_side import BORDERLESS, DESC  # noqa: E402
 
 from denet.backend.select import choose_backend  # noqa: E402
 from denet.graph.plan import Plan  # noqa: E402
@@ -44,7 +44,8 @@ def two_steps(
     batch = {"data": data, "class_index": rng.integers(CLASS_NUM, size=n, dtype=np.int32)}
     text = DESC[network].removesuffix("R") + "R.T"  # R's zeros would hide the trunk's gradients
     labels = [str(index) for index in range(CLASS_NUM)]
-    model = Model.create(text, (3, size, size), labels, LayerOptions(border_mode="half"), seed)
+    options = LayerOptions(border_mode="valid" if network in BORDERLESS else "half")
+    model = Model.create(text, (3, size, size), labels, options, seed)
     backend = choose_backend(backend_name)
 
     plan = Plan(model.graph(n), backend, "train")

@@ -24,13 +24,33 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 TICKS = os.sysconf("SC_CLK_TCK")  # units of /proc/stat per second
 
+LRN = "A LRN[5,2,0.0001,0.75,2] P[3,2] "
+VGG_D = ((64, 64), (128, 128), (256,) * 3, (512,) * 3, (512,) * 3)
 DESC = {
     "r34": "C.B[64,7,2] BN A P[3,2,1] nRSN.O[3,64,3] nRSN.O[4,128,3,2] nRSN.O[6,256,3,2] "
     "nRSN.O[3,512,3,2] P.A R",
     "cifar": "C[128,3] BN A P[2] C[256,3] BN A P[2] C[512,3] BN A P.A R",
+    "dense": "C.B[24,3] nDL[16,12] TR nDL[16,12] TR nDL[16,12] BN A P.A R",
+    "alex": f"B[1] C[96,11,4] {LRN}B[2] C[256,5,1,2,1] {LRN}B[1] C[384,3] A B[1] C[384,3,1,2,1] A "
+    "B[1] C[256,3,1,2,1] A P[3,2] F[4096,1] A F[4096,1] A R",
+    "vgg-d": " P[3,2] ".join(
+        " ".join(f"B[1] C[{filters},3] A" for filters in group) for group in VGG_D
+    ).removeprefix("B[1] ")
+    + " P[3,2] F[4096] A F[4096] A R",
 }
-SIZE = {"r34": (128, 1000), "cifar": (32, 10)}  # pixels, classes
-STEPS = {"train": {"r34": 9, "cifar": 30}, "predict": {"r34": 20, "cifar": 100}}
+# pixels, classes, images in a batch; steps of training and prediction
+SIZE = {
+    "r34": (128, 1000, 32),
+    "cifar": (32, 10, 32),
+    "dense": (32, 10, 64),
+    "alex": (225, 1000, 32),
+    "vgg-d": (225, 1000, 10),
+}
+STEPS = {
+    "train": {"r34": 9, "cifar": 30, "dense": 5, "alex": 9, "vgg-d": 3},
+    "predict": {"r34": 20, "cifar": 100, "dense": 10, "alex": 20, "vgg-d": 5},
+}
+BORDERLESS = ("alex", "vgg-d")  # their borders are written out
 
 
 Commands = dict[str, list[str]]  # side: command
@@ -46,10 +66,11 @@ class Run:
 
 def step_case(network: str, mode: str, precision: str, torch: str, *convert: str) -> Commands:
     """Compare single steps on data that are in memory already."""
-    size, class_num = SIZE[network]
-    same = f"--mode {mode} --precision {precision} --batch-size 32 --class-num {class_num}"
-    same += f" --steps {STEPS[mode][network]}"
-    ours = [sys.executable, str(ROOT / "bin" / "model-bench"), "--border-mode", "half", "--json"]
+    size, class_num, batch_size = SIZE[network]
+    same = f"--mode {mode} --precision {precision} --batch-size {batch_size}"
+    same += f" --class-num {class_num} --steps {STEPS[mode][network]}"
+    border = "valid" if network in BORDERLESS else "half"
+    ours = [sys.executable, str(ROOT / "bin" / "model-bench"), "--border-mode", border, "--json"]
     ours += ["--model-desc", *DESC[network].split(), "--image-size", str(size), str(size)]
     rival = [torch, str(HERE / "torch_step.py"), "--network", network, "--image-size", str(size)]
     return {"denet": ours + same.split(), "torch": [*rival, *convert, *same.split()]}
@@ -76,6 +97,10 @@ def cases(torch: str, data: str) -> dict[str, Commands]:
     table["r34-predict-bf16-converted"] = step_case("r34", "predict", "bf16", torch, "--convert")
     for precision in ("f32", "bf16"):
         table[f"cifar-epoch-{precision}"] = epoch_case(precision, torch, data)
+        saving = step_case("dense", "train", precision, torch)
+        saving["denet"] += ["--recompute", "cheap"]
+        saving["torch"][saving["torch"].index("dense")] = "dense-efficient"
+        table[f"dense-train-{precision}-cheap"] = saving
     table["decode"] = {
         reader: [sys.executable, str(HERE / "decode.py"), reader, f"{data}/train"]
         for reader in ("denet", "pillow")

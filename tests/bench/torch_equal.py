@@ -18,6 +18,12 @@ from torch_network import NETWORKS, build, solver
 STATES = ("mean", "variance")  # last part of the paths of running statistics
 # In a deep network rounding decides on which side of 0 a few inputs of ReLU fall, and one that
 # falls on the other side moves gradients by 1 % (PyTorch's float32 against its float64 as well).
+DEEP = {
+    "costs": (1e-3, 1e-3),
+    "gradient": (5e-2, 1e-1),
+    "after": (1e-4, 2e-3),
+    "class_probability": (1e-5, 1e-5),
+}
 LIMITS = {  # network: {quantity: (median, worst array)}
     "cifar": {
         "costs": (1e-6, 1e-6),
@@ -25,12 +31,7 @@ LIMITS = {  # network: {quantity: (median, worst array)}
         "after": (1e-6, 1e-5),
         "class_probability": (1e-6, 1e-6),
     },
-    "r34": {
-        "costs": (1e-3, 1e-3),
-        "gradient": (5e-2, 1e-1),
-        "after": (1e-4, 2e-3),
-        "class_probability": (1e-5, 1e-5),
-    },
+    **dict.fromkeys(("r34", "dense", "alex", "vgg-d"), DEEP),
 }
 FLOOR = 1e-3
 

@@ -1,4 +1,4 @@
-"""The two networks of the measurements, in PyTorch: eager modules as its users write them."""
+"""The networks of the measurements, in PyTorch: eager modules as its users write them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from math import prod, sqrt
 
 import torch
 from torch import Tensor, nn
+from torch_classic import CLASSIC
 
 
 class Block(nn.Module):
@@ -65,7 +66,7 @@ def classifier(channels: int, class_num: int) -> list[nn.Module]:
     return [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, class_num, bias=False)]
 
 
-NETWORKS = {"r34": resnet34, "cifar": cifar}
+NETWORKS = {"r34": resnet34, "cifar": cifar, **CLASSIC}
 
 
 def build(name: str, class_num: int) -> nn.Sequential:
