@@ -1,8 +1,9 @@
 """Graph to graph: the same function with fewer nodes and fewer passes over memory.
 
-Training joins a batch norm or an addition with the ReLU behind it. Prediction also drops dropout,
-folds batch norm into the convolution before it and lets convolutions add a residual and apply the
-ReLU. Every pass returns a new graph and leaves its input as it was.
+A convolution takes over the border before it, and training joins a batch norm or an addition with
+the ReLU behind it. Prediction also drops dropout, folds batch norm into the convolution before it
+and lets convolutions add a residual and apply the ReLU. Every pass returns a new graph and leaves
+its input as it was.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from denet.graph.op.conv import Conv
 from denet.graph.op.deconv import Deconv
 from denet.graph.op.dropout import Dropout
 from denet.graph.op.inject_ground_truth import InjectGroundTruth
+from denet.graph.op.pad import Pad
 
 RELU = ("relu", "relu-safe")
 TRAINING_ONLY = (Dropout, InjectGroundTruth)  # the first outputs are the first inputs else
@@ -29,14 +31,15 @@ TRAINING_ONLY = (Dropout, InjectGroundTruth)  # the first outputs are the first 
 def for_training(graph: Graph, precision: str) -> Graph:
     """Return what a training plan runs: all that the costs and the ratios need."""
     graph = _prune(graph, [*(cost.tensor for cost in graph.costs), *graph.ratios.values()])
-    return _cast_inputs(_fuse_relu(graph, (BatchNorm, Add)), precision)
+    graph = _fuse_relu(_fuse_border(graph), (BatchNorm, Add))
+    return _cast_inputs(graph, precision)
 
 
 def for_prediction(graph: Graph, precision: str) -> Graph:
     """Return what a prediction plan runs: all that the outputs need, batch norm folded."""
     graph = _drop_training_only(replace(graph, costs=[], ratios={}, updates=[]))
     graph = _prune(graph, list(graph.outputs.values()))
-    graph = _fuse_relu(graph, (BatchNorm, Add))
+    graph = _fuse_relu(_fuse_border(graph), (BatchNorm, Add))
     graph = _fuse_relu(_fuse_residual(_fold_batch_norm(graph)), (Conv,))
     return _cast_inputs(graph, precision)
 
@@ -91,6 +94,32 @@ def _fuse_relu(graph: Graph, kinds: tuple[type, ...]) -> Graph:
             op = replace(node.op, activation="relu")  # type: ignore[type-var]
             fused[node] = None
             fused[after] = replace(node, op=op, outputs=[after.outputs[0], *node.outputs[1:]])
+    return _rewrite(graph, fused)
+
+
+def _fuse_border(graph: Graph) -> Graph:
+    """Let the convolution that alone reads a map with a border of zeros read it without.
+
+    Each window still sees a part of the map: what is narrower than it moves into the convolution.
+    """
+    readers = _consumers(graph)
+    fused: dict[Node, Node | None] = {}
+    for node in graph.nodes:
+        if not isinstance(node.op, Pad):
+            continue
+        after = _only_reader(graph, readers, node.outputs[0], Conv)
+        if after is None or after.segment != node.segment:
+            continue
+        op: Conv = after.op  # type: ignore[assignment]
+        (top, bottom), (left, right) = op.padding
+        rows, columns = node.op.top + top, node.op.left + left
+        padding = (rows, node.op.bottom + bottom), (columns, node.op.right + right)
+        if all(
+            max(ends) < size for ends, size in zip(padding, after.inputs[1].shape[2:], strict=True)
+        ):
+            inputs = [node.inputs[0], *after.inputs[1:]]
+            fused[node] = None
+            fused[after] = replace(after, op=replace(op, padding=padding), inputs=inputs)
     return _rewrite(graph, fused)
 
 

@@ -26,6 +26,7 @@ NETWORKS = {  # every way in which layers meet; 8x8 pictures of 3 channels
     "concatenated skip": "C[4,3] A SKIPSRC[0] C[6,3] SKIP.C[0] BN A R.T",
     "split": "C[4,3] BN A SPLIT C[4,3] BN A SKIPSRC.X[0] C[4,3] BN A SPLIT C[4,3] SKIP[0] A R.T",
     "borders and crops": "B[1] CM[6,0.5,0.5] C[4,3] A R.CT[3]",
+    "borders before convolutions": "B[1] C[4,3] A B[2] C[5,5,2] B[3] C[4,3] B[1] A B[1] C.X[3,1,3] R.T",
     "wide window": "C.X[4,1,5,1,2] A P.B[3] R.T",
 }
 
@@ -79,3 +80,12 @@ def test_training_step(text, activation):
             moved[key] = moved[key] + step * part / length
         costs.append(evaluate(graph, moved, batch, run)[name])
     np.testing.assert_allclose((costs[0] - costs[1]) / 2e-7, length, rtol=1e-3)
+
+
+def test_a_border_moves_into_the_convolution_unless_whole_windows_would_see_it_only() -> None:
+    options = LayerOptions(border_mode="valid")
+    text = "B[1] C[4,3] A B[2] C[4,3] A B[3] C[4,3] A B[1] P[2] R"
+    model = Model.create(text, (3, 8, 8), ["a", "b"], options)
+    plan = Plan(model.graph(1), NumpyBackend(), "train")
+    borders = [name for name in plan.kernel_names() if name.endswith("pad")]
+    assert borders == ["7.border.pad", "10.border.pad"]
