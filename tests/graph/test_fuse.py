@@ -26,7 +26,7 @@ NETWORKS = {  # every way in which layers meet; 8x8 pictures of 3 channels
     "concatenated skip": "C[4,3] A SKIPSRC[0] C[6,3] SKIP.C[0] BN A R.T",
     "split": "C[4,3] BN A SPLIT C[4,3] BN A SKIPSRC.X[0] C[4,3] BN A SPLIT C[4,3] SKIP[0] A R.T",
     "borders and crops": "B[1] CM[6,0.5,0.5] C[4,3] A R.CT[3]",
-    "borders before convolutions": "B[1] C[4,3] A B[2] C[5,5,2] B[3] C[4,3] B[1] A B[1] C.X[3,1,3] R.T",
+    "inner borders": "B[1] C[4,3] A B[2] C[5,5,2] B[3] C[4,3] B[1] A B[1] C.X[3,1,3] R.T",
     "wide window": "C.X[4,1,5,1,2] A P.B[3] R.T",
 }
 
