@@ -13,14 +13,13 @@ from denet.detect.box import BOX_CAPACITY
 from denet.evaluate.plan_set import PlanSet
 from denet.graph.kernel import Backend
 from denet.graph.plan import Plan
-from denet.memory import peak_bytes
+from denet.memory import MEGABYTE, peak_bytes
 from denet.model.model import Model
 
 WARM_UP = 3  # steps before the clock runs: caches, page faults, processor frequency
 PROFILE_RUNS = 5
 BOXES = 8  # in each image, for detectors
 PASSES = {"predict": 1, "train": 3}  # backward computes two products for each of forward
-MEGABYTE = 1 << 20
 
 
 def measure(
