@@ -177,11 +177,12 @@ class Bytes(Kind):
     powers = ("", "k", "M", "G", "T")
 
     def read(self, word: str) -> int:
-        match = re.fullmatch(r"(\d{1,18}(?:\.\d{1,9})?) ?([kKMGT]?)(i?)B?", word, re.ASCII)
+        pattern = r"(\d{1,18}(?:\.\d{1,9})?) ?([kmgt]?)(i?)b?"
+        match = re.fullmatch(pattern, word, re.ASCII | re.IGNORECASE)
         if not match or (match[3] and not match[2]):
             raise self.error(word)
         base = 1024 if match[3] else 1000
-        power = self.powers.index(match[2].replace("K", "k"))
+        power = "kmgt".index(match[2].lower()) + 1 if match[2] else 0
         return self.check(math.floor(Fraction(match[1]) * base**power))
 
     def check(self, value: Any) -> int:

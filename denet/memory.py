@@ -139,11 +139,15 @@ class Estimate:
         growing, fixed = sum(self.growing.values()), sum(self.fixed.values())
         if available is None or growing + fixed <= available:
             return
-        shrink = growing / max(available - fixed, 1)
         raise OutOfMemoryError(
             f"batch of {self.batch_size}: {self.work} needs {bytes_text(growing + fixed)} more, "
-            f"{bytes_text(available)} are free: {advice(self.batch_size, self.factor, shrink)}"
+            f"{bytes_text(available)} are free: {self.mend(available)}"
         )
+
+    def mend(self, available: int) -> str:
+        """Say which batch would fit into so many bytes more than are held."""
+        growing, fixed = sum(self.growing.values()), sum(self.fixed.values())
+        return advice(self.batch_size, self.factor, growing / max(available - fixed, 1))
 
 
 def advice(batch_size: int, factor: int | None, shrink: float = 2.0) -> str:

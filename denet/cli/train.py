@@ -31,7 +31,8 @@ log = logging.getLogger(__name__)
 
 DRY_STEPS = 2
 DRY_SECONDS = 2.0  # of steps that are timed
-LENGTHS = ("epochs", "minutes")  # of a training, in either
+# options of which one takes the place of the other
+RIVALS = (("epochs", "minutes"), ("recompute", "memory_limit"))
 
 
 class TrainParser(Parser):
@@ -44,19 +45,25 @@ class TrainParser(Parser):
         values = super().parse(arguments)
         began = self._options_of_run(values.output_prefix) if values.resume else None
         values.recorded = super().parse(["--config", began]) if began else None
-        self._choose_length(values, vars(self._parse(arguments, argparse.Namespace())))
+        typed = vars(self._parse(arguments, argparse.Namespace()))
+        for rivals in RIVALS:
+            self._choose(values, rivals, typed)
         return values
 
-    def _choose_length(self, values: argparse.Namespace, typed: Container[str]) -> None:
-        """Leave --epochs or --minutes; those ``typed`` win over those of a file. UsageError."""
-        given = [name for name in LENGTHS if name in typed]
-        given = given or [name for name in LENGTHS if name in values.typed]
+    def _choose(
+        self, values: argparse.Namespace, rivals: tuple[str, str], typed: Container[str]
+    ) -> None:
+        """Leave one of two options; those ``typed`` win over those of a file. Raises UsageError."""
+        given = [name for name in rivals if name in typed]
+        given = given or [name for name in rivals if name in values.typed]
+        usual, other = rivals
         if len(given) == 2:
-            raise UsageError("--minutes: together with --epochs: choose one of the two")
-        if given == ["epochs"]:
-            values.minutes = None
-        elif values.minutes:
-            values.epochs = None
+            word = other.replace("_", "-")
+            raise UsageError(f"--{word}: together with --{usual}: choose one of the two")
+        if given == [usual]:
+            setattr(values, other, None)
+        elif getattr(values, other):
+            setattr(values, usual, None)
 
     def config_file(self, values: argparse.Namespace) -> str | None:
         if values.config or not values.resume:
@@ -119,10 +126,10 @@ def train(options: argparse.Namespace) -> int:
     if options.resume and options.dry_run:
         raise UsageError("--dry-run: it tries a new training: leave --resume out")
     if options.resume and not options.train:
-        others = [path.stem for path in files.directory.glob("*.state")]
+        others = [path.stem for path in files.directory.glob("*.state") if path != files.state]
         raise UsageError(
-            f"--resume: no run that tells its options: {files.options}: give its --output-prefix"
-            f"{nearest_hint(files.prefix.name, others)}, or all its options"
+            f"--resume: no run that tells its options: {options.config or files.options}: give "
+            f"its --output-prefix{nearest_hint(files.prefix.name, others)}, or all its options"
         )
     built.require(options, "train")
     if not options.resume:  # the record of a run may hold what it never used
@@ -135,7 +142,8 @@ def train(options: argparse.Namespace) -> int:
         files.check_new(options.overwrite)  # before all data is read
     try:
         trainer, last_test = open_training(options, train_settings(options), state)
-        write_text(files.options, built.config_text(options) + versions())
+        if not trainer.is_finished:
+            write_text(files.options, built.config_text(options) + versions())
         with optional(files.log):
             if not files.log.exists():
                 write_record(files.log, "")
@@ -281,6 +289,8 @@ def train_settings(options: argparse.Namespace) -> TrainSettings:
     }
     if options.minutes:
         del values["epochs"]  # to be settled
+    if options.memory_limit:
+        del values["recompute"]  # likewise
     return TrainSettings(model_suffix=f".{options.model_format}", **values)
 
 

@@ -35,7 +35,8 @@ def check_resumed(options: argparse.Namespace, state: State) -> None:
             _refuse(name, getattr(options.recorded, name), getattr(options, name))
         if options.minutes:  # else epochs were typed in their place
             longer = "make the run longer with --resume --epochs N"
-            _refuse("minutes", options.recorded.minutes, options.minutes, longer)
+            began = options.recorded.minutes or "--epochs"
+            _refuse("minutes", began, options.minutes, longer)
         for name in CHANGING:
             before, value = getattr(options.recorded, name), getattr(options, name)
             if value != before:

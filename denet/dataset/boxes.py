@@ -78,6 +78,12 @@ class Boxes:
         return np.diff(self.start)
 
     @property
+    def scored(self) -> np.ndarray:
+        """Whether a detector must find each box (T,): difficult ones and crowds do not count."""
+        found: np.ndarray = ~(self.difficult | self.crowd)
+        return found
+
+    @property
     def image(self) -> np.ndarray:
         """Index of the image that each box is in (T,)."""
         return np.repeat(np.arange(len(self.start) - 1), self.counts)

@@ -143,6 +143,8 @@ def parse_image_options(given: Mapping[str, str | bool]) -> ImageOptions:
         except ValueError:
             hint = nearest_hint(str(text), list(kind.words)) if isinstance(kind, Choice) else ""
             raise UsageError(f"{name}={text}: --extension: give {kind.rule}{hint}") from None
+    if "images_per_subset" in values and "subset_num" not in values:
+        raise UsageError("images_per_subset: --extension: without subset_num: give both or neither")
     if "crop" in values:
         values.setdefault("scale", values["crop"])
     return ImageOptions(**values)

@@ -111,7 +111,7 @@ def evaluate_voc(
     """
     found = found.take(np.argsort(-found.score, kind="stable"))
     truth = dataset.truth
-    image, ignored = truth.image, truth.difficult | truth.crowd
+    image, ignored = truth.image, ~truth.scored
     overlap, which = best_overlap(
         found.image * class_num + found.class_index,
         found.box,
@@ -137,7 +137,7 @@ def coverage(found: Detections, truth: Boxes, match_iou: float = 0.5) -> float:
     Difficult objects and crowds do not count; nan without others. (DeNet of 2017 counts those that
     a detection of their own class overlaps by more, difficult ones too.)
     """
-    counts = ~(truth.difficult | truth.crowd)
+    counts = truth.scored
     if not counts.any():
         return float("nan")
     boxes = truth.boxes_px[counts]

@@ -17,6 +17,8 @@ from denet.evaluate.classifier import Classifier, check_fit
 from denet.evaluate.predictor import check_numbers
 from denet.evaluate.topk import TOP, top_classes
 
+LABELLED = ("npy", "npz", "cifar", "svhn", "imagenet")  # kinds of data that hold the true classes
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -31,9 +33,10 @@ class Answer:
 def unlabelled(path: str, extension: str, class_labels: Sequence[str]) -> str | None:
     """Return why the true classes of what lies at ``path`` are not known; None where they are.
 
-    They are for arrays and ImageNet, and for directories that are named as classes of the model.
+    They are for arrays, CIFAR, SVHN and ImageNet, and for directories that are named as classes of
+    the model.
     """
-    if parse_extension(extension)[0] in ("npy", "npz", "imagenet"):
+    if parse_extension(extension)[0] in LABELLED:
         return None
     names = directories_in(path)
     if not names:

@@ -111,7 +111,7 @@ class CoveringFiles(Dataset):
         labels = np.zeros(len(paths)) if class_ids is None else class_ids
         super().__init__(class_labels, labels, list(paths), shape)
         self._max_image_pixels = max_image_pixels
-        self.classified = False
+        self.classified = self._known
         self._faulty: set[int] = set()
         self._lock = threading.Lock()
 

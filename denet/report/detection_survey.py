@@ -238,6 +238,12 @@ def _unannotated(survey: DetectionSurvey) -> Iterator[str]:
             yield f"no boxes in {split.name}: it is left out"
 
 
+def _difficult(survey: DetectionSurvey) -> Iterator[str]:
+    for split in survey.splits:
+        if len(split.boxes) and not split.objects.scored.any():
+            yield f"all objects of {split.name} are difficult: trained on, but no test counts them"
+
+
 def _identical(survey: DetectionSurvey) -> Iterator[str]:
     yield from identical(survey.leaks(), "test images that are trained on too")
 
@@ -258,6 +264,7 @@ _CHECKS: tuple[Callable[[DetectionSurvey], Iterator[str]], ...] = (
     _refused_names,
     _no_test,
     _unannotated,
+    _difficult,
     _missing_classes,
     _small_classes,
     _identical,

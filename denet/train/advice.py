@@ -103,9 +103,9 @@ def overfits(rows: Sequence[Metrics], epochs: int, corner_factor: float) -> str:
         _gap(tests) if tests and len(rows) >= max(FEWEST_EPOCHS, epochs) else ""
     )
     return what and (
-        f"the network learns its training photos by heart: {what}: more photos, more augmentation "
-        "(crop_mode=denet, mosaic=0.5) or fewer --epochs help; --val-split chooses _best.mdl "
-        "without the test"
+        f"the network learns its training photos by heart: {what}: more photos, fewer --epochs or "
+        "augmentation that is not in use yet (crop_mode=denet, augment_photo, mosaic=0.5 for large "
+        "objects) help; --val-split chooses _best.mdl without the test"
     )
 
 

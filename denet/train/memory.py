@@ -11,7 +11,6 @@ from denet.graph.recompute import LADDER, Saving
 from denet.memory import (
     REST_BYTES,
     Estimate,
-    advice,
     available_bytes,
     bytes_text,
     resident_bytes,
@@ -38,21 +37,22 @@ def fitting(
 
     Without a limit it is that of ``settings.recompute``. Raises OutOfMemoryError where none does.
     """
-    limit, least = settings.memory_limit, 0
+    limit, least = settings.memory_limit, None
     if limit is None:
         return make_learner(Saving(settings.recompute))
     for saving in LADDER:
         learner = make_learner(saving)
-        needed = estimate(learner, loader, test_arena).total
-        if needed <= limit:
+        needed = estimate(learner, loader, test_arena)
+        if needed.total <= limit:
             log.info("memory limit %s: %s", bytes_text(limit), saving.text())
             return learner
-        least = min(least or needed, needed)
+        if least is None or needed.total < least.total:
+            least = needed
         del learner  # before the next one takes its memory
-    mend = advice(loader.batch_size, 1)
+    assert least
     raise OutOfMemoryError(
-        f"--memory-limit: {bytes_text(limit)}: training needs {bytes_text(least)} at least, "
-        f"whatever is computed twice: {mend}, or a higher limit"
+        f"--memory-limit: {bytes_text(limit)}: training needs {bytes_text(least.total)} at least, "
+        f"whatever is computed twice: {least.mend(limit - least.resident)}, or a higher limit"
     )
 
 

@@ -64,6 +64,7 @@ DIFFERENCES = {
     "boxes": "boxes",
     "files": "sizes of the files",
     "difficult": "difficult objects",
+    "training_difficult": "difficult objects among the training images",
 }
 
 
@@ -202,17 +203,23 @@ def _change(before: Mapping[str, int], now: Mapping[str, int]) -> str:
     return f"{count}, with other {words}" if words else count
 
 
-def dataset_record(dataset: Dataset, tested: bool = False) -> dict[str, int]:
-    """Return what tells a dataset from others: number, names, labels and content of its images.
-
-    Of one that is ``tested`` on also which objects count.
-    """
+def dataset_record(dataset: Dataset) -> dict[str, int]:
+    """Return what tells a dataset from others: number, names, labels and content of its images."""
     return {
         "samples": len(dataset),
         "epoch_samples": dataset.epoch_samples,
         "checksum": crc32(dataset.labels.data, _names_checksum(dataset.names)),
         **dataset.fingerprint(),
-        **(dataset.scored_fingerprint() if tested else {}),
+    }
+
+
+def tested_record(test_set: Dataset, train_set: Dataset) -> dict[str, int]:
+    """Return the record of a test set, and which objects count, of training images too."""
+    trained = train_set.scored_fingerprint()
+    return {
+        **dataset_record(test_set),
+        **test_set.scored_fingerprint(),
+        **{f"training_{name}": value for name, value in trained.items()},
     }
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from denet.dataset import Dataset
+from denet.dataset.boxes import Boxes
 from denet.dataset.image_loader import DetectionDataset
 from denet.dataset.loader import Batch, Loader
 from denet.dataset.sample_key import first_shuffled
@@ -71,11 +72,8 @@ class Tester:
         batch_size = min(settings.batch_size, len(test_set))
         kind = Detector if detects(model) else Classifier
         self._network: Detector | Classifier = kind(model, batch_size, backend, precision)
-        if isinstance(test_set, DetectionDataset) and detects(model) and not len(test_set.boxes):
-            log.warning(
-                "the test set has no objects: no test error, and no best model: give another "
-                "--test, or with --val-split another --seed or a larger --val-split"
-            )
+        if isinstance(test_set, DetectionDataset) and detects(model):
+            warn_of_no_objects(test_set.boxes)
         self._loader = self._network.loader(test_set, settings.thread_num)
         self._training_photos: Loader | None = None
         if isinstance(train_set, DetectionDataset) and detects(model):
@@ -156,6 +154,16 @@ class Tester:
         precision = evaluate_voc(boxes, dataset, len(labels), params.match_iou)
         error = 100 * (1 - precision.mean_ap_area)
         return Result(error, math.nan, f"{precision.report(labels)}\n")
+
+
+def warn_of_no_objects(boxes: Boxes) -> None:
+    """Tell a test of detection in which nothing counts."""
+    if not boxes.scored.any():
+        log.warning(
+            "the test set has no objects%s: no test error, and no best model: give another "
+            "--test, or with --val-split another --seed or a larger --val-split",
+            " but difficult ones, which do not count" * (len(boxes) > 0),
+        )
 
 
 def check_targets(model: Model, dataset: Dataset) -> None:

@@ -35,7 +35,7 @@ from denet.train.memory import check_memory, fitting
 from denet.train.pace import Pace, Written, measure, measuring_seconds
 from denet.train.progress import duration, follow
 from denet.train.settings import TrainSettings
-from denet.train.state import Metrics, Position, State, dataset_record, write_state
+from denet.train.state import Metrics, Position, State, dataset_record, tested_record, write_state
 from denet.train.tester import Tester, check_targets
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class Trainer:
             log.warning("there is one class only: the model will call everything that")
         self.model = model
         self.files = RunFiles(settings.output_prefix, settings.model_suffix)
-        self._test_data = dataset_record(test_set, tested=True) if test_set else {}
+        self._test_data = tested_record(test_set, train_set) if test_set else {}
         if state:
             if settings.minutes:
                 settings = replace(settings, epochs=state.settings.epochs)
@@ -162,7 +162,10 @@ class Trainer:
                 self._settle_epochs(60 * self.settings.minutes)
             with hold_signals(before=self._save_interrupted) as held, self._careful():
                 check_disk(self.files, self._state(), tested=self._tester is not None)
-                while self._at.epoch < self.settings.epochs and not self._is_finished():
+                if self.is_finished:
+                    epoch = self.settings.epochs
+                    log.info("the run has finished after %d epochs: larger --epochs go on", epoch)
+                while self._at.epoch < self.settings.epochs and not self.is_finished:
                     self._train_epoch(held)
                     self._finish_epoch(held)
         except BadDataError:
@@ -366,13 +369,11 @@ class Trainer:
             "interrupted after %s: --resume goes on from %s", self._place(), self.files.state
         )
 
-    def _is_finished(self) -> bool:
-        """Say whether a resumed run had nothing left to do."""
+    @property
+    def is_finished(self) -> bool:
+        """Whether a resumed run had nothing left to do."""
         epoch, done = self._at.epoch + 1, self._at.step == self._step_num
-        if not (done and epoch == self.settings.epochs and self.files.final(epoch).exists()):
-            return False
-        log.info("the run has finished after %d epochs: larger --epochs go on", epoch)
-        return True
+        return done and epoch == self.settings.epochs and self.files.final(epoch).exists()
 
     def _rate(self) -> float:
         return self._schedule.rate(self._at.epoch, self._at.step, self._step_num)

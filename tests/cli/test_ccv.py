@@ -106,14 +106,17 @@ TRUTHS = {
 }
 
 
-@pytest.mark.parametrize("mode", ["single", "multicrop"])
+MODES = ["--predict-mode single", "--predict-mode multicrop", "--views ccv30", "--views dense"]
+
+
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("truth", TRUTHS)
 def test_miss_rates(colours: Path, command: Command, truth: str, mode: str) -> None:
     (colours / "truth.txt").write_text(truth.replace(" ", "\n") + "\n")
     words = "model-predict --backend numpy --model red.mdl --input reds.txt --truth truth.txt"
-    done = command(*words.split(), "--predict-mode", mode)
+    done = command(*words.split(), *mode.split())
     assert (done.returncode, done.stdout) == (0, TRUTHS[truth] + "\n"), done.stderr
-    if mode == "single":
+    if mode.endswith("single"):
         shown = command(*words.split(), "--format", "ccv", "--results", "r.txt")
         assert shown.stdout == TRUTHS[truth] + "\n"
         assert len((colours / "r.txt").read_text().splitlines()) == 7

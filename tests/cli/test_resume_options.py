@@ -36,7 +36,7 @@ REFUSED = {
     "max-samples": ("5", 2, "max-samples: 5 but the run began with None"),
     "augment-mirror": ("", 2, "augment-mirror: True but the run began with False"),
     "solver": ("sgd", 2, "solver: sgd but the run began with nesterov"),
-    "minutes": ("5", 2, "minutes: 5.0 but the run began with None"),
+    "minutes": ("5", 2, "minutes: 5.0 but the run began with --epochs"),
     "average": ("ema", 2, "average: ema but the run began with none"),
     "skip-layer-updates": ("1", 2, "skip-layer-updates: ['1'] but the run began with []"),
     "seed": ("1", 2, "seed: 1 but the run began with 23455"),
@@ -167,12 +167,31 @@ def test_told(name: str, directory: Path, capsys: pytest.CaptureFixture[str]) ->
             pytest.skip(f"needs a second backend: {error}")
     words, message = TOLD[name]
     before = yaml.safe_load((directory / "run/m_run.yaml").read_text())
-    assert run(*typed(name, words)) == 0
+    further = [] if name == "epochs" else ["--epochs", "2"]
+    assert run(*typed(name, words), *further) == 0
     assert f"warning: resume: {message}" in capsys.readouterr().err
     now = yaml.safe_load((directory / "run/m_run.yaml").read_text())
     assert now[name] != before[name]
-    kept = set(now) - {name} - {word.removeprefix("--") for word in words.split()}
+    kept = set(now) - {name, "epochs"} - {word.removeprefix("--") for word in words.split()}
     assert {key: now[key] for key in kept} == {key: before[key] for key in kept}
+
+
+def test_a_finished_run_keeps_its_record(directory: Path) -> None:
+    """Nothing was trained with what is typed now."""
+    before = (directory / "run/m_run.yaml").read_bytes()
+    assert run(*typed("learn-rate", "0.2")) == 0
+    assert (directory / "run/m_run.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "began, other",
+    [("recompute cheap", "memory-limit 4GB"), ("memory-limit 4GB", "recompute half")],
+)
+def test_what_is_typed_of_two_rivals_wins(began: str, other: str, directory: Path) -> None:
+    assert run(*BEGIN, "--overwrite", *f"--{began}".split()) == 0
+    assert run(*GO_ON, "--epochs", "2", *f"--{other}".split()) == 0
+    now = yaml.safe_load((directory / "run/m_run.yaml").read_text())
+    assert now[began.split()[0]] is None and now[other.split()[0]]
 
 
 @pytest.mark.parametrize("name", USED)

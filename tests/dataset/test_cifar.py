@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Command
 
 from denet.cli.train import parser
 from denet.dataset import open_dataset
 from denet.dataset.survey import survey
 from denet.errors import DataError, UsageError
+from denet.model.format import save_model
+from denet.model.model import Model
 from denet.report.survey import train_command
 
 NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -130,3 +133,15 @@ def test_model_info_tells_what_is_there_and_how_to_train(ten: Path) -> None:
     assert given.train == given.test == str(ten)
     (alone,) = survey(str(ten / "cifar-10-batches-bin" / "data_batch_1.bin"), "cifar").splits
     assert alone.counts["automobile"] == 1
+
+
+@pytest.mark.parametrize("words", ["", "--predict-mode multicrop", "--views centre"])
+def test_a_model_is_tested_on_it(words: str, ten: Path, command: Command) -> None:
+    """A network that always says the first class is right about the one image, an airplane."""
+    side = 28 if words else 32
+    model = Model.create("P.A R.TB", (3, side, side), NAMES)
+    model.parameters[1]["bias"][0] = 50
+    save_model(model, ten / "m.mdl")
+    line = "model-predict --model m.mdl --input . --extension cifar,test --backend numpy"
+    done = command(*line.split(), *words.split())
+    assert done.stdout == "top-1 error 0.000%\ntop-5 error 0.000%\n", done.stderr

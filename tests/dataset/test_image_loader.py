@@ -353,7 +353,8 @@ def test_at_most_so_many_images(pictures):
     assert len(opened(pictures, max_samples=5)) == 5
     few = opened(pictures, "crop=8,images_per_subset=3,subset_num=2")
     assert len(few) == 6 == len(few.boxes.counts) and len(few.boxes) == 12
-    assert len(opened(pictures, "crop=8,images_per_subset=3")) == 12
+    with pytest.raises(UsageError, match="images_per_subset: --extension: without subset_num"):
+        opened(pictures, "crop=8,images_per_subset=3")
     assert len(opened(pictures, "crop=8,images_per_subset=3,subset_num=2", max_samples=4)) == 4
     trained = opened(pictures, "crop=8,images_per_subset=3,subset_num=2", training=True)
     assert len(trained) == 12 and trained.epoch_samples == 6 and few.epoch_samples == 6

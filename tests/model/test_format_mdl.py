@@ -224,6 +224,14 @@ def test_an_unchanged_file_reads(tmp_path):
     same(load_model(tmp_path / "a.mdl"), small_model())
 
 
+def test_bytes_behind_the_last_tensor_are_told(tmp_path):
+    path = tmp_path / "a.mdl"
+    save_model(every_layer_model(), path)
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(DataError, match="damaged model file: .*a.mdl: 1 bytes too many"):
+        load_model(path)
+
+
 @pytest.mark.parametrize("part", [0, 1, 7, 8, 9, 40, 200, 0.5, 0.9, 0.99, -1])
 def test_a_cut_file_is_told(tmp_path, part):
     path = tmp_path / "a.mdl"

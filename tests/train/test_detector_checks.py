@@ -26,6 +26,17 @@ def test_objects_that_count_no_more_are_another_test_set(
     resume(tmp_path, opened(data), opened(data))._lock.release()
     words = "the test set has changed: 5 images, 5 when the run began, with other difficult objects"
     assert words in caplog.text and "training set has changed" not in caplog.text
+    assert "difficult objects among the training images" in caplog.text
+
+
+def test_a_test_in_which_no_object_counts_is_told(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for file in (data / "Annotations").iterdir():
+        file.write_text(file.read_text().replace("<difficult>0<", "<difficult>1<"))
+    settings = settings_of(tmp_path, epochs=1)
+    Trainer(detector(), opened(data), opened(data), settings, NumpyBackend())
+    assert "the test set has no objects but difficult ones, which do not count" in caplog.text
 
 
 @pytest.mark.parametrize(

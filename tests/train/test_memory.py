@@ -11,6 +11,7 @@ import pytest
 from conftest import CHOICES, ROOT
 
 from denet.backend.select import choose_backend
+from denet.memory import Estimate
 
 ONEDNN = choose_backend().name == "onednn"
 CIFAR = "C[128,3] BN A P[2] C[256,3] BN A P[2] C[512,3] BN A P.A R"
@@ -97,3 +98,11 @@ def test_a_memory_limit_changes_what_is_kept_and_no_bit_of_the_model(tmp_path: P
     assert models[0].read_bytes() == models[1].read_bytes()
     short = limited(tmp_path, "20MB")
     assert short.returncode == 5 and "error: --memory-limit: 20 MB: training needs" in short.stderr
+    assert "or a higher limit" in short.stderr
+
+
+def test_a_limit_that_is_too_low_names_the_same_step_in_smaller_batches() -> None:
+    limit, held = 10_000_000, 4_000_000
+    growing = {"activations": 18_000_000}  # of 32 images: 6 MB are left for them, a third
+    needed = Estimate("training", 32, growing, {"rest": 0}, held, factor=3)
+    assert needed.mend(limit - held) == "try --batch-size 8 --batch-size-factor 12"

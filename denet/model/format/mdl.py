@@ -185,6 +185,10 @@ def _read_header(file: BinaryIO, source: str) -> Record:
             start, end = header.record(name).integers("data_offsets", 2)
             needed += max(0, end - start)
     _check_size(size, needed, source)
+    if size > needed:
+        raise DataError(
+            f"damaged model file: {source}: {size - needed} bytes too many; take another copy"
+        )
     return header
 
 
