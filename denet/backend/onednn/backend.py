@@ -20,7 +20,7 @@ from denet.backend.onednn.first_channels import FirstChannelsKernel
 from denet.backend.onednn.folded_batch_norm import batch_norm_kernel
 from denet.backend.onednn.library import load
 from denet.backend.onednn.limits import check_sizes
-from denet.backend.onednn.local_response import LocalResponseKernel
+from denet.backend.onednn.local_response import local_response_kernel
 from denet.backend.onednn.pool import pool_kernel
 from denet.backend.onednn.pool_inverse import pool_inverse_kernel
 from denet.backend.onednn.primitive import Unserved
@@ -53,7 +53,7 @@ KERNELS: dict[type[Op], Callable[[Request], Kernel]] = {
     Conv: ConvKernel,
     Deconv: DeconvKernel,
     FirstChannels: FirstChannelsKernel,
-    LocalResponse: LocalResponseKernel,
+    LocalResponse: local_response_kernel,
     Pool: pool_kernel,
     PoolInverse: pool_inverse_kernel,
     SparseSample: SparseSampleKernel,

@@ -26,7 +26,8 @@ def pool_kernel(request: Request) -> UnaryKernel:
     backward = None
     if request.wanted:
         backward = Primitive("pooling_backward", algorithm, x, y, *window, forward)
-    return UnaryKernel(x, y, forward, backward, WORKSPACE if algorithm == MAXIMUM else None)
+    reads = (WORKSPACE,) if algorithm == MAXIMUM else ()
+    return UnaryKernel(x, y, forward, backward, *reads)
 
 
 def _algorithm(op: Pool, x: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, tuple[int, int]]:

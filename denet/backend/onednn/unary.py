@@ -24,7 +24,7 @@ class UnaryKernel(Kernel):
     """y from x, and gx from gy with x, with y or with what forward keeps.
 
     ``reads`` is what backward reads besides gy: SRC for x, DST for y, WORKSPACE for what forward
-    keeps, None for nothing more.
+    keeps.
     """
 
     def __init__(
@@ -33,18 +33,18 @@ class UnaryKernel(Kernel):
         y: MemoryDesc,
         forward: Primitive,
         backward: Primitive | None,
-        reads: int | None = None,
+        *reads: int,
         in_place: bool = False,
     ):
         self.name = f"oneDNN {forward.implementation}"
         self._x, self._y = x, y
         self._forward, self._backward = forward, backward
         self._reads = reads
-        self._kept = forward.md(WORKSPACE_MD) if backward and reads == WORKSPACE else None
-        if self._kept:
+        self._kept = forward.md(WORKSPACE_MD)
+        if backward and WORKSPACE in reads and self._kept.nbytes:
             self.saved = (TensorType((self._kept.nbytes,), "uint8"),)
-        self.backward_inputs = (0,) if reads == SRC else ()
-        self.backward_outputs = (0,) if reads == DST else ()
+        self.backward_inputs = (0,) if SRC in reads else ()
+        self.backward_outputs = (0,) if DST in reads else ()
         self.forward_scratch = forward.scratch
         self.backward_scratch = backward.scratch if backward else 0
         if in_place:
@@ -58,7 +58,7 @@ class UnaryKernel(Kernel):
         scratch: np.ndarray | None,
     ) -> Call:
         memories = {SRC: Memory(self._x, inputs[0]), DST: Memory(self._y, outputs[0])}
-        if self._kept:
+        if self.saved:
             memories[WORKSPACE] = Memory(self._kept, saved[0])
         return self._forward.bind(memories, scratch)
 
@@ -74,10 +74,10 @@ class UnaryKernel(Kernel):
         assert self._backward is not None
         gy = Memory(self._y, output_gradients[0])
         memories = {DIFF_DST: gy, DIFF_SRC: Memory(self._x, input_gradients[0])}
-        if self._reads == SRC:
+        if SRC in self._reads:
             memories[SRC] = Memory(self._x, inputs[0])
-        elif self._reads == DST:
+        if DST in self._reads:
             memories[DST] = Memory(self._y, outputs[0])
-        elif self._kept:
+        if self.saved:
             memories[WORKSPACE] = Memory(self._kept, saved[0])
         return self._backward.bind(memories, scratch)
