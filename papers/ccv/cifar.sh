@@ -12,5 +12,5 @@ network='CM[31,0.5] B[2] C[32,5] A LRN[3,1,0.0001,0.75] P[3,2] B[2] C[32,5] A LR
     P.A[3,2] B[2] C[64,5] A P.A[3,2] R.TB'
 into ccv-cifar
 train --train "$dir" --extension cifar,train --test "$dir" --test-extension cifar,test \
-    --learn-rate 0.001 --learn-decay 0.005 --layer-decays class-conv=2 \
+    --normalise mean-image --learn-rate 0.001 --learn-decay 0.005 --layer-decays class-conv=2 \
     --epochs 999 --batch-size 128 "$@"
