@@ -33,6 +33,7 @@ UNSERVED = {
     ("Pool mean partial padded", "f32"),
     ("Pool mean partial padded", "bf16"),
     ("Pool max whole large map", "bf16"),
+    ("Pool mean many windows over each pixel", "bf16"),
 }
 ONE, TWO, THREE = ((1, 1), (1, 1)), ((2, 2), (2, 2)), ((3, 3), (3, 3))
 

@@ -373,6 +373,7 @@ OTHERS = [
     _case(CropMirror(4, 3, 0.5, 0.5, 2), (2, 7, 6, 3), name="not training", training=False),
     _case(Add(), (2, 3, 4, 5), (2, 3, 4, 5)),
     _case(Add("relu"), (2, 3, 4, 5), (2, 3, 4, 5), name="relu", a="spaced", b="small"),
+    _pool("many windows over each pixel", "mean", (2, 20, 20, 5), (7, 7), (1, 1)),
     _case(Concat(), (2, 3, 4, 5), (2, 3, 4, 1), (2, 3, 4, 3)),
     _case(Concat(), (1, 3, 4, 5), name="of one"),
     _case(FirstChannels(3), (2, 3, 4, 5)),
