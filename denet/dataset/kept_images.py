@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 256_000_000
 SHARE = 8  # of the memory that is free, at most one part in so many
-PIXEL_BYTES = {"L": 1, "RGB": 4}  # what Pillow takes for a pixel
+PIXEL_BYTES = {"L": 1, "RGB": 3}  # Pillow itself takes 4 for a colour
 
 
 class KeptImages:
@@ -29,7 +29,7 @@ class KeptImages:
     def __init__(self) -> None:
         free = available_bytes()
         self._room = self._most = MOST_BYTES if free is None else min(MOST_BYTES, free // SHARE)
-        self._kept: dict[tuple[str, tuple[int, int]], PillowImage] = {}
+        self._kept: dict[tuple[str, tuple[int, int]], tuple[str, bytes]] = {}
         self._lock = threading.Lock()
 
     def at_most(self, sizes: np.ndarray) -> int:
@@ -50,11 +50,14 @@ class KeptImages:
         place = name, image.size
         kept = self._kept.get(place)
         if kept is not None:
-            return kept, shrink
+            from PIL import Image
+
+            mode, pixels = kept
+            return Image.frombytes(mode, image.size, pixels), shrink
         decoded = decode_pixels(image)
         size = decoded.width * decoded.height * PIXEL_BYTES[decoded.mode]
         with self._lock:
             if place not in self._kept and size <= self._room:
-                self._kept[place] = decoded
+                self._kept[place] = decoded.mode, decoded.tobytes()
                 self._room -= size
         return decoded, shrink
