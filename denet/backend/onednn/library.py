@@ -60,9 +60,6 @@ PROTOTYPES: dict[str, list[Any]] = {
     "primitive_create": [_PD, c_void_p],
     "primitive_destroy": [c_void_p],
     "reorder_primitive_desc_create": [_PD, _MD, _ENGINE, _MD, _ENGINE, _ATTRIBUTES],
-    "concat_primitive_desc_create": [
-        *[_PD, _ENGINE, _MD, c_int, c_int, POINTER(c_void_p), _ATTRIBUTES]
-    ],
     "binary_primitive_desc_create": [_PD, _ENGINE, c_int, _MD, _MD, _MD, _ATTRIBUTES],
     "eltwise_forward_primitive_desc_create": [
         *[_PD, _ENGINE, c_int, c_int, _MD, _MD, c_float, c_float, _ATTRIBUTES]
