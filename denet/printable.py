@@ -31,6 +31,12 @@ def printable(text: str, keep: str = "") -> str:
     return _NOT_PLAIN.sub(shown, text)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: 1 image, 2 classes, 3 boxes."""
+    ending = "es" if noun.endswith(("s", "x")) else "s"
+    return f"{number:,} {noun}{ending * (number != 1)}"
+
+
 class PrintableWriter(io.TextIOWrapper):
     """A stream of text in which only line ends and tabs act."""
 

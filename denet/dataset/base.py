@@ -13,7 +13,7 @@ import numpy as np
 from denet.dataset.sample_key import first_shuffled
 from denet.errors import DataError, UsageError, nearest_hint
 from denet.memory import room
-from denet.printable import printable
+from denet.printable import counted, printable
 
 MAX_IMAGE_PIXELS = 89_478_485  # Pillow's limit: a quarter of a GB as RGB
 SAMPLE_BYTES = 64  # of memory at most for row, label and place in the order, also if mirrored
@@ -188,8 +188,8 @@ class Dataset:
 
     def text(self) -> str:
         """Return number and shape of the samples and the number of classes in words."""
-        shape, class_num = "x".join(map(str, self.shape)), len(self.class_labels)
-        return f"{len(self)} images of {shape} in {class_num} class{'es' * (class_num != 1)}"
+        shape, classes = "x".join(map(str, self.shape)), counted(len(self.class_labels), "class")
+        return f"{counted(len(self), 'image')} of {shape} in {classes}"
 
     def __len__(self) -> int:
         return len(self.names)

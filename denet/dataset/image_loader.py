@@ -40,6 +40,7 @@ from denet.dataset.mosaic import MOSAIC_SALT, Shown, joined, tiles
 from denet.dataset.render import Decode, render
 from denet.detect.box import BOX_CAPACITY
 from denet.errors import UsageError
+from denet.printable import counted
 
 if TYPE_CHECKING:
     pass
@@ -163,10 +164,11 @@ class DetectionDataset(Dataset):
         """Return number and shape of the samples, and numbers of boxes and classes, in words."""
         if not self.boxed:
             return super().text()
-        shape, class_num = "x".join(map(str, self.shape)), len(self.class_labels)
+        shape = "x".join(map(str, self.shape))
+        boxes = counted(len(self.boxes), "box")
         return (
-            f"{len(self)} images of {shape} with {len(self.boxes)} boxes of {class_num} "
-            f"class{'es' * (class_num != 1)}"
+            f"{counted(len(self), 'image')} of {shape} with {boxes} of "
+            f"{counted(len(self.class_labels), 'class')}"
         )
 
     def part(self, images: np.ndarray) -> DetectionDataset:

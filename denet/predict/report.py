@@ -17,7 +17,7 @@ from denet.dataset.loader import Batch
 from denet.evaluate.confusion import confusion_matrix, write_class_errors, write_confusion
 from denet.evaluate.topk import TopErrors
 from denet.predict.report_files import ReportFiles
-from denet.printable import printable
+from denet.printable import counted, printable
 from denet.report.confusion import draw_confusion
 from denet.report.contact_sheet import FONT_SIZE, Line, contact_sheet
 from denet.report.drawing import GREEN, INK, RED, SLATE
@@ -91,10 +91,12 @@ class ClassReport:
     def _sheet(self, review: Review) -> Image:
         """Return the picture of the most confident mistakes."""
         total, wrong = review.errors.pairs.total(), int(review.errors.wrong.sum())
-        title: list[Line] = [(f"No mistakes among {total:,} images", INK)]
+        title: list[Line] = [(f"No mistakes among {counted(total, 'image')}", INK)]
         if wrong:
             which = f"The {len(review.mistakes)} most confident of" if wrong > SHOWN else "All"
-            title = [(f"{which} {wrong:,} mistakes among {total:,} images:  ", INK)]
+            title = [
+                (f"{which} {counted(wrong, 'mistake')} among {counted(total, 'image')}:  ", INK)
+            ]
             title += [("answer", RED), ("  instead of  ", INK), ("true class", GREEN)]
         return contact_sheet(title, self._tiles(review.mistakes), self._files.font)
 

@@ -13,7 +13,7 @@ from denet.dataset.base import names_text
 from denet.dataset.decode import size_text
 from denet.dataset.detection_survey import DetectionSplit, DetectionSurvey, NamedBox, role
 from denet.detect.box import BOX_CAPACITY, area
-from denet.printable import printable
+from denet.printable import counted, printable
 from denet.report.detection_advice import hints, predict_command, train_command
 from denet.report.detector_choice import SMALL_OBJECT, DetectorChoice, choose_detector
 from denet.report.survey_text import (
@@ -21,7 +21,6 @@ from denet.report.survey_text import (
     flat_images,
     identical,
     image_lines,
-    plural,
     refused_names,
     short,
     table,
@@ -43,8 +42,8 @@ def detection_report(survey: DetectionSurvey, bf16: bool = False) -> str:
     problems += _small(choice)
     images, objects = len(survey.sizes()), len(survey.objects()[0])
     parts = [
-        f"{printable(survey.path)}: {images:,} images, {objects:,} objects in "
-        f"{plural(survey.class_labels, 'class')}, --extension {survey.kind}, looked at in "
+        f"{printable(survey.path)}: {counted(images, 'image')}, {counted(objects, 'object')} in "
+        f"{counted(len(survey.class_labels), 'class')}, --extension {survey.kind}, looked at in "
         f"{survey.seconds:.1f} s",
         "\n".join(_split_table(survey)),
         "\n".join(_size_table(survey, choice)),
@@ -206,7 +205,7 @@ def _missing_classes(survey: DetectionSurvey) -> Iterator[str]:
         if missing:
             out = "; --test is left out below" if here is survey.test else ""
             places, names = ", ".join(here), names_text(missing)
-            yield f"{plural(missing, 'class')} only in {places}: {names}{out}"
+            yield f"{counted(len(missing), 'class')} only in {places}: {names}{out}"
 
 
 def _small_classes(survey: DetectionSurvey) -> Iterator[str]:

@@ -12,6 +12,7 @@ from denet.layer.denet_sparse import DenetSparse
 from denet.model.desc import layer_tokens
 from denet.model.model import Model
 from denet.model.preprocessing import Preprocessing
+from denet.printable import counted
 
 BYTES = {"real": 4, "float32": 4, "int32": 4, "uint8": 1}
 MEGABYTE = 1 << 20
@@ -91,7 +92,8 @@ def layers_report(model: Model, batch_size: int) -> str:
     channels, height, width = model.input_shape
     return "\n".join(
         [
-            f"input {width}x{height}, {channels} channels; {_classes(len(model.class_labels))}; "
+            f"input {width}x{height}, {channels} channels; "
+            f"{counted(len(model.class_labels), 'class')}; "
             f"MFLOP per image forward; MB of outputs in f32 for a batch of {batch_size}",
             *_pixels(model.preprocessing),
             *lines,
@@ -121,12 +123,8 @@ def _output(layer: Layer, shape: tuple[int, ...], class_num: int) -> str:
             return f"{text}, {boxes}"
         case DenetDetect():
             fitness = ", fitness" * (layer.joint_fitness or layer.fitness_factor > 0)
-            return f"{boxes} x {_classes(class_num)}{fitness}"
+            return f"{boxes} x {counted(class_num, 'class')}{fitness}"
     return text
-
-
-def _classes(count: int) -> str:
-    return f"{count} class{'es' * (count != 1)}"
 
 
 def _flops(node: Node) -> int:

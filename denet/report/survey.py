@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterator
 from denet.dataset.base import names_text
 from denet.dataset.directory import TEST_NAMES
 from denet.dataset.survey import Split, Survey
-from denet.printable import printable
+from denet.printable import counted, printable
 from denet.report.survey_text import (
     class_rows,
     common,
     flat_images,
     identical,
     image_lines,
-    plural,
     refused_names,
     table,
     unequal,
@@ -39,8 +38,9 @@ def survey_report(survey: Survey) -> str:
     problems = [line for check in _CHECKS for line in check(survey)]
     count = sum(map(len, survey.splits))
     parts = [
-        f"{printable(survey.path)}: {count:,} images in {plural(survey.class_labels, 'class')}, "
-        f"--extension {survey.kind}, looked at in {survey.seconds:.1f} s",
+        f"{printable(survey.path)}: {counted(count, 'image')} in "
+        f"{counted(len(survey.class_labels), 'class')}, --extension {survey.kind}, "
+        f"looked at in {survey.seconds:.1f} s",
         "\n".join(_class_table(survey)),
         "\n".join(_image_lines(survey)),
         "\n  ".join(["problems:", *problems]) if problems else "no problems found",
@@ -144,7 +144,7 @@ def _missing_classes(survey: Survey) -> Iterator[str]:
         ]
         if missing:
             out = "; --test is left out below" if lacks is survey.train else ""
-            yield f"{plural(missing, 'class')} only in {has.name}: {names_text(missing)}{out}"
+            yield f"{counted(len(missing), 'class')} only in {has.name}: {names_text(missing)}{out}"
 
 
 def _small_classes(survey: Survey) -> Iterator[str]:

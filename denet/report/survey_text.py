@@ -11,7 +11,7 @@ from denet.dataset.base import BadSample, names_text
 from denet.dataset.decode import size_text
 from denet.errors import DataError
 from denet.model.format.content import check_labels
-from denet.printable import printable
+from denet.printable import counted, printable
 
 _FEW = 5  # of a class to train on, below which it is told
 _IMBALANCE = 10  # times the smallest class, from which it is told
@@ -93,7 +93,8 @@ def unequal(counts: Mapping[str, int], noun: str) -> Iterator[str]:
     """Yield which classes have few of what a network learns from, all or beside the others."""
     few = [name for name, count in counts.items() if count < _FEW]
     if few:
-        yield f"{plural(few, 'class')} with fewer than {_FEW} {noun} to train on: {names_text(few)}"
+        classes = counted(len(few), "class")
+        yield f"{classes} with fewer than {_FEW} {noun} to train on: {names_text(few)}"
     present = {name: count for name, count in counts.items() if count}
     most, least = (choose(present, key=lambda name: present[name]) for choose in (max, min))
     if present[most] >= _IMBALANCE * present[least]:
@@ -134,9 +135,3 @@ def short(name: str) -> str:
     """Return a name in one line, the end of a long one left out."""
     name = printable(name)
     return name if len(name) <= 40 else f"{name[:37]}..."
-
-
-def plural(items: Sequence[object], noun: str) -> str:
-    """Return how many there are, with the noun."""
-    ending = {"class": "es"}.get(noun, "s") if len(items) != 1 else ""
-    return f"{len(items):,} {noun}{ending}"

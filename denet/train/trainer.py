@@ -25,7 +25,7 @@ from denet.memory import advice, is_out_of_memory
 from denet.model.format import save_model
 from denet.model.format.content import check_labels
 from denet.model.model import Model
-from denet.printable import printable
+from denet.printable import counted, printable
 from denet.train.checkpoint import RunFiles, optional, write_record
 from denet.train.disk import check_disk
 from denet.train.interrupt import HeldSignal, hold_signals
@@ -394,7 +394,7 @@ class Trainer:
             write_record(self.files.diverged, text)
         shown = ", ".join(names[:NAMED_IMAGES])
         return DivergedError(
-            f"training diverged: {what}, batch of {len(names)} images ({shown}, all in "
+            f"training diverged: {what}, batch of {counted(len(names), 'image')} ({shown}, all in "
             f"{self.files.diverged}): {REMEDY}{self._resumed * EARLIER}"
         )
 

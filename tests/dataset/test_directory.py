@@ -253,7 +253,7 @@ def test_empty_class_is_kept_and_told(tmp_path, caplog):
         dataset = read(tmp_path)
     assert dataset.class_labels == ["a", "b"] and dataset.labels.tolist() == [1]
     assert "class 'a' has no images" in caplog.text
-    assert "1 images of 3x4x6 in 2 classes" in caplog.text
+    assert "1 image of 3x4x6 in 2 classes" in caplog.text
     assert read(tmp_path, class_labels=["b"]).class_labels == ["b"]
 
 
