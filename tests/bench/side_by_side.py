@@ -31,6 +31,7 @@ DESC = {
     "nRSN.O[3,512,3,2] P.A R",
     "cifar": "C[128,3] BN A P[2] C[256,3] BN A P[2] C[512,3] BN A P.A R",
     "dense": "C.B[24,3] nDL[16,12] TR nDL[16,12] TR nDL[16,12] BN A P.A R",
+    "dense-40": "C.B[24,3] nDL[6,12] TR nDL[6,12] TR nDL[6,12] BN A P.A R",
     "alex": f"B[1] C[96,11,4] {LRN}B[2] C[256,5,1,2,1] {LRN}B[1] C[384,3] A B[1] C[384,3,1,2,1] A "
     "B[1] C[256,3,1,2,1] A P[3,2] F[4096,1] A F[4096,1] A R",
     "vgg-d": " P[3,2] ".join(
@@ -43,12 +44,13 @@ SIZE = {
     "r34": (128, 1000, 32),
     "cifar": (32, 10, 32),
     "dense": (32, 10, 64),
+    "dense-40": (32, 10, 64),
     "alex": (225, 1000, 32),
     "vgg-d": (225, 1000, 10),
 }
 STEPS = {
-    "train": {"r34": 9, "cifar": 30, "dense": 5, "alex": 9, "vgg-d": 3},
-    "predict": {"r34": 20, "cifar": 100, "dense": 10, "alex": 20, "vgg-d": 5},
+    "train": {"r34": 9, "cifar": 30, "dense": 5, "dense-40": 15, "alex": 9, "vgg-d": 3},
+    "predict": {"r34": 20, "cifar": 100, "dense": 10, "dense-40": 30, "alex": 20, "vgg-d": 5},
 }
 BORDERLESS = ("alex", "vgg-d")  # their borders are written out
 

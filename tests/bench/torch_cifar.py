@@ -1,4 +1,4 @@
-"""Train the README's CIFAR network in PyTorch from the image directory.
+"""Train a network on CIFAR in PyTorch from the image directory.
 
 The images are held as bytes and augmented a batch at a time (shifted by up to 4 pixels into zeros,
 half of them mirrored): faster than the usual one-by-one transforms. Prints the test accuracy per
@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torch_network import build, solver
+from torch_network import NETWORKS, build, solver
 
 SHIFT = 4  # pixels
 MEAN = torch.tensor([0.4914, 0.4822, 0.4465])
@@ -82,11 +82,13 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--train", type=Path, required=True)
     parser.add_argument("--test", type=Path)
+    parser.add_argument("--network", choices=NETWORKS, default="cifar")
     parser.add_argument("--precision", choices=("f32", "bf16"), default="f32")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--learn-rate", type=float, default=0.05)
     parser.add_argument("--learn-decay", type=float, default=5e-4)
+    parser.add_argument("--learn-decay-all", action="store_true")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--max-samples", type=int, help="train on a random part")
@@ -106,8 +108,13 @@ def main() -> None:
     padded = nn.functional.pad(images[chosen], (0, 0, SHIFT, SHIFT, SHIFT, SHIFT))
     labels = labels[chosen]
 
-    model = build("cifar", class_num=10)
-    optimizer = solver(model, arguments.learn_rate, arguments.learn_decay)
+    model = build(arguments.network, class_num=10)
+    optimizer = solver(
+        model,
+        arguments.learn_rate,
+        arguments.learn_decay,
+        decay_all=arguments.learn_decay_all,
+    )
     step_num = arguments.epochs * math.ceil(len(labels) / arguments.batch_size)
     cosine = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * step / step_num))

@@ -40,9 +40,9 @@ class DenseBlock(nn.ModuleList):
         return torch.cat(maps, 1)
 
 
-def dense(class_num: int, memory_efficient: bool = False) -> nn.Sequential:
+def dense(class_num: int, memory_efficient: bool = False, count: int = 16) -> nn.Sequential:
     """Return DenseNet-BC(100,12): ``C.B[24,3] nDL[16,12] TR nDL[16,12] TR nDL[16,12] ...``."""
-    channels, growth, count = 24, 12, 16
+    channels, growth = 24, 12
     layers: list[nn.Module] = [nn.Conv2d(3, channels, 3, padding=1, bias=False)]
     for block in range(3):
         if block:
@@ -57,6 +57,11 @@ def dense(class_num: int, memory_efficient: bool = False) -> nn.Sequential:
         channels += count * growth
     layers += [nn.BatchNorm2d(channels), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1)]
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels, class_num, bias=False))
+
+
+def dense_40(class_num: int) -> nn.Sequential:
+    """Return DenseNet-BC(40,12)."""
+    return dense(class_num, count=6)
 
 
 def dense_efficient(class_num: int) -> nn.Sequential:
@@ -119,6 +124,7 @@ def vgg_d(class_num: int) -> nn.Sequential:
 
 CLASSIC = {
     "dense": dense,
+    "dense-40": dense_40,
     "dense-efficient": dense_efficient,
     "alex": alex,
     "vgg-d": vgg_d,

@@ -31,7 +31,7 @@ LIMITS = {  # network: {quantity: (median, worst array)}
         "after": (1e-6, 1e-5),
         "class_probability": (1e-6, 1e-6),
     },
-    **dict.fromkeys(("r34", "dense", "alex", "vgg-d"), DEEP),
+    **dict.fromkeys(("r34", "dense", "dense-40", "alex", "vgg-d"), DEEP),
 }
 FLOOR = 1e-3
 

@@ -90,12 +90,19 @@ def solver(
     decay: float,
     momentum: float = 0.9,
     kind: str = "fused",
+    decay_all: bool = False,
 ) -> torch.optim.SGD:
-    """Return Nesterov SGD with decay on weights only; ``kind`` is loop, foreach or fused."""
+    """Return Nesterov SGD; ``kind`` is loop, foreach or fused.
+
+    Only weights decay, or with ``decay_all`` scales and biases too.
+    """
     weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in model.parameters() if parameter.ndim == 1]
     return torch.optim.SGD(
-        [{"params": weights, "weight_decay": decay}, {"params": others}],
+        [
+            {"params": weights, "weight_decay": decay},
+            {"params": others, "weight_decay": decay * decay_all},
+        ],
         lr=learn_rate,
         momentum=momentum,
         nesterov=True,
