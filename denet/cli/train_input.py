@@ -117,11 +117,11 @@ def new_preprocessing(options: argparse.Namespace, train_set: Dataset) -> Prepro
 
 def check_layers(layers: Sequence[Layer], options: argparse.Namespace) -> None:
     """Raise UsageError for a word of an option that names no layer."""
-    from denet.model.selection import layer_factors, layer_numbers
+    from denet.model.selection import PER_LAYER, layer_factors, layer_numbers
 
     layer_numbers(layers, options.skip_layer_updates)
-    layer_factors(layers, options.layer_rates, "layer-rates")
-    layer_factors(layers, options.layer_decays, "layer-decays")
+    for option in PER_LAYER:
+        layer_factors(layers, getattr(options, option.replace("-", "_")), option)
 
 
 def trained_model(options: argparse.Namespace, model: Model) -> tuple[Model, Dataset]:

@@ -141,6 +141,14 @@ LEARNING = (
         metavar="LAYER=FACTOR",
     ),
     Option(
+        "layer-momenta",
+        "momentum of some layers (of adam the first of its two), likewise, in the place of "
+        "--learn-momentum: F=0.5",
+        default=[],
+        count="*",
+        metavar="LAYER=MOMENTUM",
+    ),
+    Option(
         "average",
         "what is tested and saved: the weights of the last step (none), or the exponential moving "
         "average of weights and running statistics (ema), over a tenth of the steps so far, 5,000 "

@@ -10,6 +10,7 @@ from denet.kind import Real
 from denet.layer.base import Layer
 
 FACTOR = Real(0, 1e6)
+MOMENTUM = Real(0, 1, below=True)
 RANGE = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?", re.ASCII)
 
 
@@ -47,19 +48,31 @@ def layer_numbers(
     return frozenset(chosen)
 
 
+# options that give numbers to some layers: what these are called, which there may be, an example
+PER_LAYER = {
+    "layer-rates": ("factor", FACTOR, "F=2"),
+    "layer-decays": ("factor", FACTOR, "F=2"),
+    "layer-momenta": ("momentum", MOMENTUM, "F=0.5"),
+}
+
+
 def layer_factors(layers: Sequence[Layer], words: Sequence[str], option: str) -> dict[int, float]:
     """Return {number of a layer: factor} of words LAYER=FACTOR, the later ones winning.
 
-    LAYER is one word of ``layer_numbers``; commas may join several. Raises UsageError.
+    LAYER is one word of ``layer_numbers``; commas may join several; ``option`` is one of
+    PER_LAYER. Raises UsageError.
     """
+    what, kind, example = PER_LAYER[option]
     factors: dict[int, float] = {}
     for word in (part for each in words for part in each.split(",")):
         chosen, equals, text = word.partition("=")
         if not equals:
-            raise UsageError(f"{option}: {word!r:.60}: give LAYER=FACTOR, such as 1-4=0.1 or F=2")
+            raise UsageError(
+                f"{option}: {word!r:.60}: give LAYER={what.upper()}, such as 1-4=0.1 or {example}"
+            )
         numbers = layer_numbers(layers, [chosen], option)
         try:
-            factors |= dict.fromkeys(numbers, FACTOR.read(text))
+            factors |= dict.fromkeys(numbers, kind.read(text))
         except ValueError as error:
-            raise UsageError(f"{option}: the factor of {chosen} {error}") from None
+            raise UsageError(f"{option}: the {what} of {chosen} {error}") from None
     return factors

@@ -248,7 +248,7 @@ class Learner:
         )
 
     def _solver_factors(self) -> dict[int, Factors]:
-        """Return the factors of learn rate and decay where they change along the weights."""
+        """Return the factors of learn rate and decay, and momenta, where they change."""
         settings, plan = self._settings, self.plan
         layers = {start: int(path.split(".")[0]) for path, start in plan.starts.items()}
         decayed = {n for start, n in layers.items() if start < plan.decay_size}
@@ -257,10 +257,11 @@ class Learner:
         decays = self._layer_factors(
             "layer_decays", trained if settings.learn_decay_all else decayed
         )
+        momenta = self._layer_factors("layer_momenta", trained)
         found: dict[int, Factors] = {}
         before = Factors()
         for start, number in layers.items():
-            own = Factors(rates.get(number, 1.0), decays.get(number, 1.0))
+            own = Factors(rates.get(number, 1.0), decays.get(number, 1.0), momenta.get(number))
             if own != before:
                 found[start] = before = own
         return found

@@ -58,6 +58,8 @@ class TrainSettings:
     learn_decay_all                             L2 decay of biases and scales too
     layer_rates, layer_decays                   factors of learn_rate and learn_decay for some
                                                 layers, F=0.5, see denet.model.selection
+    layer_momenta                               momenta of some layers, likewise, in the place of
+                                                the first of learn_momentum
     average                                     ema: the models that are tested and saved hold the
                                                 moving average of average.py; none: the last weights
     gradient_clip                               largest global norm of the gradient, 0 = no limit
@@ -94,6 +96,7 @@ class TrainSettings:
     learn_decay_all: bool = False
     layer_rates: Sequence[str] = ()
     layer_decays: Sequence[str] = ()
+    layer_momenta: Sequence[str] = ()
     average: str = "none"
     gradient_clip: float = 0.0
     learn_rate: float = 0.1

@@ -33,10 +33,14 @@ MOST_MOMENTA = 2  # any rule may be given as many: the default of 2017 is two ze
 
 
 class Factors(NamedTuple):
-    """What the learn rate and the decay of some parameters are multiplied by."""
+    """What the learn rate and the decay of some parameters are multiplied by.
+
+    ``momentum`` stands in the place of the first one of the solver, None for that.
+    """
 
     rate: float = 1.0
     decay: float = 1.0
+    momentum: float | None = None
 
 
 class Chunk(NamedTuple):
@@ -48,6 +52,7 @@ class Chunk(NamedTuple):
     scratch: np.ndarray  # (scratch_num, elements)
     decay: float
     learn_rate: float
+    momentum: tuple[float, ...]
 
     def decayed(self, out: np.ndarray) -> np.ndarray:
         """Return g + decay * p, in ``out``; ``g`` itself where nothing decays."""
@@ -65,7 +70,7 @@ class Solver:
 
     size        elements of the flat arrays
     decay_size  leading elements that decay (weights; biases and scales come after them)
-    factors     by the element from which on, up to the next one, they hold; before them all are 1
+    factors     by the element from which on, up to the next one, they hold; before them Factors()
     momentum    the rule's averaging factors, each in [0, 1)
     clip        largest global norm of the gradient, 0 = no limit (longer ones are scaled in place)
     average     keep a moving average of the weights too, see average.py
@@ -90,7 +95,7 @@ class Solver:
         names = (*self.averages, *(AVERAGE,) * average)
         self.kept = {name: np.zeros(size, np.float32) for name in names}
         chunks = [
-            (part, decay * own.decay if start < decay_size else 0.0, own.rate)
+            (part, decay * own.decay if start < decay_size else 0.0, own.rate, self._momenta(own))
             for start, stop, own in _spans(size, decay_size, factors)
             for part in _chunks(start, stop)
         ]
@@ -112,13 +117,14 @@ class Solver:
             finite = True
             # a diverging run is reported by what this returns, not by warnings from here
             with np.errstate(all="ignore"):
-                for part, decay, rate in self._shares[thread]:
+                for part, decay, rate, momentum in self._shares[thread]:
                     p, g = weights[part], gradients[part]
                     if scale != 1:
                         g *= scale
                     averages = [self.kept[name][part] for name in self.averages]
                     scratch = self._scratch[thread, :, : p.size]
-                    self.step(Chunk(p, g, averages, scratch, decay, rate * learn_rate))
+                    chunk = Chunk(p, g, averages, scratch, decay, rate * learn_rate, momentum)
+                    self.step(chunk)
                     # the chunk is in cache still
                     finite &= math.isfinite(p.sum())
                     if average is not None:
@@ -138,6 +144,10 @@ class Solver:
     def step(self, chunk: Chunk) -> None:
         """Apply the rule: change weights and averages of the chunk, leave its gradient alone."""
         raise AssertionError("abstract")
+
+    def _momenta(self, own: Factors) -> tuple[float, ...]:
+        first = self.momentum[0] if own.momentum is None else own.momentum
+        return first, *self.momentum[1:]
 
     def _clip_scale(self, gradients: np.ndarray) -> float:
         """Return the factor that brings the gradient's Euclidean norm down to ``clip``."""
@@ -173,7 +183,7 @@ class Sgd(Solver):
     def step(self, chunk: Chunk) -> None:
         """Apply the rule to one chunk."""
         p, (m,), (t,) = chunk.p, chunk.averages, chunk.scratch
-        rho = self.momentum[0] if self.iteration else 0.0
+        rho = chunk.momentum[0] if self.iteration else 0.0
         m *= rho
         np.multiply(chunk.decayed(t), 1 - rho, out=t)
         m += t
@@ -190,7 +200,7 @@ class Momentum(Solver):
         """Apply the rule to one chunk."""
         p, (v,), (t,) = chunk.p, chunk.averages, chunk.scratch
         np.multiply(chunk.decayed(t), chunk.learn_rate, out=t)
-        v *= self.momentum[0]
+        v *= chunk.momentum[0]
         v -= t
         p += v
 
@@ -208,7 +218,7 @@ class Nesterov(Solver):
         p, (q,), (t,) = chunk.p, chunk.averages, chunk.scratch
         g = chunk.decayed(t)
         q += g
-        q *= self.momentum[0]
+        q *= chunk.momentum[0]
         np.add(g, q, out=t)
         t *= chunk.learn_rate
         p -= t
@@ -226,7 +236,7 @@ class Adam(Solver):
 
     def step(self, chunk: Chunk) -> None:
         """Apply the rule to one chunk."""
-        p, (m, v), (t, u), (b1, b2) = chunk.p, chunk.averages, chunk.scratch, self.momentum
+        p, (m, v), (t, u), (b1, b2) = chunk.p, chunk.averages, chunk.scratch, chunk.momentum
         g = chunk.decayed(t)
         m *= b1
         np.multiply(g, 1 - b1, out=u)
@@ -280,17 +290,18 @@ def make_solver(
     """Return the solver called ``name`` for flat arrays of ``size`` elements.
 
     ``decay_all`` lets every parameter decay, not only the first ``decay_size``; ``factors`` are
-    those of learn rate and decay, see Solver; ``average`` keeps a moving average of the weights.
-    Raises UsageError.
+    those of learn rate, decay and momentum, see Solver; ``average`` keeps a moving average of the
+    weights. Raises UsageError.
     """
     check_solver(name, momentum, decay, clip)
-    kind = SOLVERS[name]
-    if kind in (Sgd, Momentum, Nesterov) and not momentum[0]:
+    kind, factors = SOLVERS[name], factors or {}
+    some = momentum[0] or any(own.momentum for own in factors.values())
+    if kind in (Sgd, Momentum, Nesterov) and not some:
         kind = GradientDescent
     if issubclass(kind, Adam) and not any(momentum):
         log.warning("%s without momenta sees signs only: usual is --learn-momentum 0.9 0.999", name)
     decay_size = size if decay_all else decay_size
-    return kind(size, decay_size, momentum, decay, factors or {}, clip, threads, average)
+    return kind(size, decay_size, momentum, decay, factors, clip, threads, average)
 
 
 def check_solver(name: str, momentum: Sequence[float], decay: float, clip: float) -> None:

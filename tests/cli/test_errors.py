@@ -102,6 +102,7 @@ CASES = [
         "momentum: 2 given: nesterov needs 1: leave the others",
     ),
     (f"{ABSENT} --layer-rates C", {}, 2, "layer-rates: 'C': give LAYER=FACTOR"),
+    (f"{ABSENT} --layer-momenta P=1", {}, 2, "layer-momenta: the momentum of P must be a number"),
     (f"{ABSENT} --skip-layer-updates 9", {}, 2, "'9' names no layer: give numbers from 1 to 3"),
     (f"{ABSENT} --model good.mdl --skip-layer-updates C", {}, 2, "'C' names no layer"),
     (f"{ABSENT} --output-prefix broken.png/a", {}, 3, "broken.png: not a directory: give another"),

@@ -64,6 +64,7 @@ TOLD = {
     "learn-decay-all": ("", "learn-decay-all: True instead of False"),
     "layer-rates": ("C=2", "layer-rates: ['C=2'] instead of []"),
     "layer-decays": ("C=2", "layer-decays: ['C=2'] instead of []"),
+    "layer-momenta": ("C=0", "layer-momenta: ['C=0'] instead of []"),
     "gradient-clip": ("1", "gradient-clip: 1.0 instead of 0.0"),
     "label-smoothing": ("0.1", "label-smoothing: 0.1 instead of 0.0"),
     "cost-factors": ("2", "cost-factors: [2.0] instead of []"),

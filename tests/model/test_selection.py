@@ -67,6 +67,25 @@ def test_factors_of_layers(words, factors):
     assert layer_factors(MODEL.layers, words, "layer-rates") == factors
 
 
+def test_momenta_of_layers():
+    found = layer_factors(MODEL.layers, ["conv=0.9,2=0", "1=0.25"], "layer-momenta")
+    assert found == {1: 0.25, 2: 0.0, 4: 0.9}
+
+
+@pytest.mark.parametrize(
+    "word, message",
+    [
+        ("conv", "'conv': give LAYER=MOMENTUM, such as 1-4=0.1 or F=0.5$"),
+        ("1=1", "the momentum of 1 must be a number at least 0 and below 1; got"),
+        ("1=-0.1", "the momentum of 1 must be"),
+        ("1=nan", "the momentum of 1 must be"),
+    ],
+)
+def test_a_word_that_gives_no_momentum_is_told(word, message):
+    with pytest.raises(UsageError, match=f"^layer-momenta: .*{message}"):
+        layer_factors(MODEL.layers, [word], "layer-momenta")
+
+
 WRONG_FACTORS = [
     ("conv", "'conv': give LAYER=FACTOR, such as 1-4=0.1 or F=2$"),
     ("0.5", "give LAYER=FACTOR"),

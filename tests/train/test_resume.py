@@ -38,6 +38,7 @@ KINDS = [
     {"solver": "sgd", "batch_size": 2, "batch_size_factor": 3},
     {"learn_momentum": (0.0,), "skip_layer_updates": ("2",)},
     {"solver": "momentum", "layer_rates": ("conv=0.5",), "layer_decays": ("1-4=3",)},
+    {"solver": "sgd", "layer_momenta": ("conv=0.5", "class-conv=0")},
     {"average": "ema"},
     {"average": "ema", "solver": "adam", "batch_size": 1, "batch_size_factor": 3},
 ]

@@ -135,6 +135,18 @@ def test_factors_by_hand():
     np.testing.assert_allclose(weights, [0.75, -1, 0.6, 1], rtol=1e-6)
 
 
+def test_momenta_by_hand():
+    """v = own v - 0.1 g, p += v, g = 2, then 1: -0.2, then own * -0.2 - 0.1."""
+    factors = {1: Factors(momentum=0.5), 2: Factors(momentum=0.0), 3: Factors()}
+    for usual in (0.9, 0.0):  # without any other momentum too
+        solver = make_solver("momentum", 4, 4, [usual], 0.0, factors=factors)
+        weights = np.ones(4, np.float32)
+        for gradient in (2, 1):
+            solver.update(weights, np.full(4, gradient, np.float32), 0.1)
+        rest = 0.8 - 0.1 - 0.2 * usual
+        np.testing.assert_allclose(weights, [rest, 0.6, 0.7, rest], rtol=1e-6)
+
+
 @pytest.mark.parametrize("decay_all", [False, True])
 @pytest.mark.parametrize("name, momentum, scalar", SCALAR)
 def test_each_element_follows_the_formula_with_its_factors(
@@ -142,14 +154,18 @@ def test_each_element_follows_the_formula_with_its_factors(
 ):
     monkeypatch.setattr(solver_module, "CHUNK", 7)
     weights, gradients = random_problem()
-    factors = {9: Factors(0.5, 3), 13: Factors(), 17: Factors(2, 0), 31: Factors(1, 2)}
+    factors = {
+        **{9: Factors(0.5, 3), 13: Factors(), 17: Factors(2, 0, 0.7), 31: Factors(1, 2)},
+        **{35: Factors(momentum=0.0), 40: Factors(momentum=0.3)},
+    }
     expected = []
     for i in range(SIZE):
-        rate, decay = factors.get(max((at for at in factors if at <= i), default=-1), Factors())
-        decay *= 0.3 if i < DECAY_SIZE or decay_all else 0.0
-        rates = [rate * each for each in RATES]
+        own = factors.get(max((at for at in factors if at <= i), default=-1), Factors())
+        decay = own.decay * 0.3 if i < DECAY_SIZE or decay_all else 0.0
+        rates = [own.rate * each for each in RATES]
+        momenta = [momentum[0] if own.momentum is None else own.momentum, *momentum[1:]]
         expected.append(
-            scalar(float(weights[i]), gradients[:, i].astype(float), rates, decay, *momentum)
+            scalar(float(weights[i]), gradients[:, i].astype(float), rates, decay, *momenta)
         )
     options = {"decay_all": decay_all, "factors": factors, "threads": 3}
     solver = make_solver(name, SIZE, DECAY_SIZE, momentum, 0.3, **options)

@@ -162,6 +162,29 @@ def test_factors_of_layers_by_one_step(decay_all, tmp_path):
         np.testing.assert_allclose(found[path], expected, rtol=1e-3, atol=1e-7, err_msg=path)
 
 
+def test_momenta_of_layers_by_two_steps(tmp_path):
+    """Classical momentum: the second step of a layer is v2 = own v1 - rate g2.
+
+    g2 is that of a training without momentum, whose first step is the same.
+    """
+
+    def moves(name, epochs, **settings):
+        model = tiny_model(text="C[6,3] A P.A R.TB")
+        before = {path: value.copy() for path, value in model.values().items()}
+        same = {"batch_size": 8, "solver": "momentum", "learn_rate": 0.25, "epochs": epochs}
+        trainer(tmp_path / name, model, **same, **settings).run()
+        after = model.values()
+        return {path: after[path] - value for path, value in before.items()}
+
+    first, plain = (moves(f"{epochs}", epochs, learn_momentum=(0.0,)) for epochs in (1, 2))
+    momenta = {"layer_momenta": ("1-3=0.5", "class-conv=0.75")}
+    found = moves("own", 2, learn_momentum=(0.9,), **momenta)
+    for path, own in (("1.conv", 0.5), ("4.class-conv", 0.75)):
+        for name in ("weight", "bias"):
+            expected = plain[f"{path}.{name}"] + own * first[f"{path}.{name}"]
+            np.testing.assert_allclose(found[f"{path}.{name}"], expected, rtol=1e-4, atol=1e-7)
+
+
 def test_divergence_is_told_with_place_rate_and_costs(tmp_path):
     place = (
         r"epoch \d/3, iteration \d/8, learn rate 1e\+30, costs: 5\.regression\.\w+ \S+, "
@@ -250,6 +273,7 @@ BAD = [
         "nothing of these layers is trained",
     ),
     ({"layer_decays": ("2-3=2",)}, UsageError, "layer-decays: 2-3=2: nothing of these"),
+    ({"layer_momenta": ("3=0.5",)}, UsageError, "layer-momenta: 3=0.5: nothing of these layers is"),
     ({"solver": "adm"}, UsageError, "did you mean 'adam'"),
     ({"distort_mode": ("z4",)}, UsageError, "z4"),
     (
