@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from denet.report.metrics import CORNER_CELLS
-from denet.train.state import Metrics
+from denet.train.position import Metrics
 
 LAST = 3  # epochs over which corners are looked at: one may be an exception
 FEWEST_EPOCHS = 3  # one or two tell nothing, those of a trial least of all

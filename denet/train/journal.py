@@ -18,9 +18,9 @@ from denet.report.plotting import MISSING, can_draw
 from denet.report.tensorboard import EventWriter
 from denet.train.advice import Rule, advice
 from denet.train.checkpoint import RunFiles, optional
+from denet.train.position import Metrics
 from denet.train.progress import duration, speed_text
 from denet.train.settings import TrainSettings
-from denet.train.state import Metrics
 
 log = logging.getLogger(__name__)
 

@@ -27,11 +27,11 @@ from denet.model.format.content import open_file
 from denet.model.format.mdl import Attachment, read_attached, write
 from denet.model.format.record import Record
 from denet.model.model import Model
+from denet.train.position import Metrics, Position
 from denet.train.settings import OF_THE_STATE, TrainSettings
 
 log = logging.getLogger(__name__)
 
-Metrics = dict[str, float]  # a row of PREFIX_metrics.csv
 _NAMES = 1 << 16  # read at one go
 IMAGES = "images"  # the name of their checksums beside the averages
 
@@ -66,24 +66,6 @@ DIFFERENCES = {
     "difficult": "difficult objects",
     "training_difficult": "difficult objects among the training images",
 }
-
-
-@dataclass
-class Position:
-    """How far a training is: in ``epoch`` (from 0), after ``step`` of its updates.
-
-    ``cost`` is summed over the ``samples`` of this epoch so far; then the seconds they took, the
-    learn rate of the last update, and (sum, number) of what else the metrics tell, by column.
-    """
-
-    epoch: int = 0
-    step: int = 0
-    cost: float = 0.0
-    samples: int = 0
-    train_seconds: float = 0.0
-    wait_seconds: float = 0.0
-    learn_rate: float = 0.0
-    columns: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass

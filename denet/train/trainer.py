@@ -33,9 +33,10 @@ from denet.train.journal import Journal
 from denet.train.learner import Learner
 from denet.train.memory import check_memory, fitting
 from denet.train.pace import Pace, Written, measure, measuring_seconds
+from denet.train.position import Metrics, Position
 from denet.train.progress import duration, follow
 from denet.train.settings import TrainSettings
-from denet.train.state import Metrics, Position, State, dataset_record, tested_record, write_state
+from denet.train.state import State, dataset_record, tested_record, write_state
 from denet.train.tester import Tester, check_targets
 
 log = logging.getLogger(__name__)
@@ -45,8 +46,6 @@ EARLIER = ", or start from an earlier model with --model"  # a state may be ruin
 NAMED_IMAGES = 3  # of a batch, in an error of one line
 # metrics that go into the model: no times, so that the same training gives the same file
 SUMMARY = ("epoch", "learn_rate", "cost", "test_error", "test_top5_error")
-TESTED = ("test_error", "test_top5_error", "train_error")  # columns that are empty else
-NOTHING = (0.0, 0.0)  # sum and number of a column
 
 
 class Trainer:
@@ -244,8 +243,7 @@ class Trainer:
 
     def _between_steps(self) -> tuple[Position, np.ndarray]:
         """Return what batches change already before their step is made."""
-        at = self._at
-        return replace(at, columns=dict(at.columns)), self._learner.plan.states.copy()
+        return self._at.copy(), self._learner.plan.states.copy()
 
     def _add(self, batch: Batch) -> float:
         """Add a batch to the step in hand; return its cost. Raises DivergedError."""
@@ -255,11 +253,7 @@ class Trainer:
         cost = sum(self._costs.values())
         if not math.isfinite(cost):
             raise self._diverged(batch)
-        at.cost += cost * len(batch.data)
-        at.samples += len(batch.data)
-        for name, (part, number) in columns.items():
-            total, count = at.columns.get(name, NOTHING)
-            at.columns[name] = total + part, count + number
+        at.add(cost, len(batch.data), columns)
         return cost
 
     def _finish_epoch(self, held: HeldSignal) -> None:
@@ -267,28 +261,13 @@ class Trainer:
         self._save_state()
         if averaged := self._learner.averaged():
             self.model.set_values(self.model.values() | averaged)
-        epoch = self._at.epoch + 1
-        metrics = self._metrics() | self._test_if_due(epoch, held)
+        at, epoch = self._at, self._at.epoch + 1
+        metrics = at.metrics(self._learner.columns) | self._test_if_due(epoch, held)
         self._journal.record(metrics)
         known = {name: metrics[name] for name in SUMMARY if not math.isnan(metrics[name])}
         self.model.summary = {**known, "settings": self.settings.record()}
         self._save_models(epoch, metrics["test_error"])
         self._at = Position(epoch)
-
-    def _metrics(self) -> Metrics:
-        """Return the row of the epoch in hand, nothing tested yet."""
-        at = self._at
-        return {
-            "epoch": at.epoch + 1,
-            "learn_rate": at.learn_rate,
-            "cost": _mean(at.cost, at.samples),
-            **{name: _mean(*at.columns.get(name, NOTHING)) for name in self._learner.columns},
-            **dict.fromkeys(TESTED, math.nan),
-            "images_per_second": at.samples / max(at.train_seconds, 1e-9),
-            "train_seconds": at.train_seconds,
-            "wait_seconds": at.wait_seconds,
-            "test_seconds": math.nan,
-        }
 
     def _test_if_due(self, epoch: int, held: HeldSignal) -> Metrics:
         """Test after every ``test_epochs`` epochs and the last; return errors in per cent."""
@@ -341,7 +320,8 @@ class Trainer:
             save_model(self.model, aside.epoch(1))
             model = time.perf_counter() - middle
             save = middle - start + (not self.settings.disable_intermediate) * model
-            return Written(save, model, self._journal.curves_seconds(aside, self._metrics()))
+            columns = self._at.metrics(self._learner.columns)
+            return Written(save, model, self._journal.curves_seconds(aside, columns))
 
     def _state(self) -> State:
         return State(
@@ -397,7 +377,3 @@ class Trainer:
             f"training diverged: {what}, batch of {counted(len(names), 'image')} ({shown}, all in "
             f"{self.files.diverged}): {REMEDY}{self._resumed * EARLIER}"
         )
-
-
-def _mean(total: float, count: float) -> float:
-    return total / count if count else math.nan

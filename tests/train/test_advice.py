@@ -24,8 +24,8 @@ from denet.train.advice import (
 )
 from denet.train.checkpoint import RunFiles
 from denet.train.journal import Journal
+from denet.train.position import Metrics
 from denet.train.settings import TrainSettings
-from denet.train.state import Metrics
 
 # share of corners, factor, cost in bits worked out by hand
 PRIORS = [

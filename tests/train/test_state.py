@@ -19,8 +19,9 @@ from untrusted.damage import damaged, damaged_json, outcome
 
 from denet.backend.numpy.backend import NumpyBackend
 from denet.errors import DataError, DenetError
+from denet.train.position import Position
 from denet.train.settings import TrainSettings
-from denet.train.state import Position, State, dataset_record, read_state, write_state
+from denet.train.state import State, dataset_record, read_state, write_state
 from denet.train.trainer import Trainer
 
 SETTINGS = TrainSettings(epochs=2, batch_size=3, solver="adam", learn_momentum=(0.9, 0.99))
