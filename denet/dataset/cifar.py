@@ -16,6 +16,7 @@ import numpy as np
 from denet.dataset.annotation_file import read_lines
 from denet.dataset.array import ArrayDataset
 from denet.dataset.base import Opening, class_ids
+from denet.dataset.split_files import Splits, files_of
 from denet.errors import DataError, UsageError
 from denet.files import is_device
 from denet.memory import room
@@ -45,7 +46,7 @@ def open_cifar(
     """
     if labels not in _LABELS:
         raise UsageError(f"labels={labels}: --extension {kind}: give labels=fine or labels=coarse")
-    files = _files(path, splits)
+    files = files_of(path, kind, splits, splits_at, _nothing)
     label_bytes = _label_bytes(files)
     records = _read(files, label_bytes)
     place, names_file, count = _LABELS[str(labels)] if label_bytes == 2 else _LABELS_OF_10
@@ -65,30 +66,7 @@ def open_cifar(
     return dataset
 
 
-def _files(path: str, splits: Sequence[str]) -> list[Path]:
-    """Return the files of the splits at ``path``, in their order; DataError, UsageError."""
-    if os.path.isfile(path):
-        if splits:
-            raise UsageError(f"{splits[0]}: {path} is one file: leave the split out")
-        return [Path(path)]
-    known = splits_at(path)
-    if not known:
-        raise DataError(_nothing(path))
-    if not splits:
-        raise UsageError(
-            f"--extension cifar: name the splits to use, such as cifar,{next(iter(known))}: "
-            f"{os.path.abspath(path)} has {', '.join(known)}"
-        )
-    for split in splits:
-        if split not in known:
-            raise UsageError(
-                f"no split {split!r}: {os.path.abspath(path)} has {', '.join(known)}: name one of "
-                "these behind --extension cifar"
-            )
-    return [file for split in dict.fromkeys(splits) for file in known[split]]
-
-
-def splits_at(path: str) -> dict[str, list[Path]]:
+def splits_at(path: str) -> Splits:
     """Return the files of each split that lies whole in the directory, or one deeper."""
     for folder in _FOLDERS:
         kinds = [

@@ -9,12 +9,14 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from denet.dataset.array import ArrayDataset
 from denet.dataset.base import Opening, class_ids
-from denet.errors import DataError, DenetError, UsageError
+from denet.dataset.split_files import Splits, files_of
+from denet.errors import DataError, DenetError
 from denet.memory import room
 
 log = logging.getLogger(__name__)
@@ -31,7 +33,8 @@ def open_svhn(path: str, kind: str, opening: Opening, splits: Sequence[str] = ()
     The classes are the digits 0 to 9. Raises DataError for wrong files, UsageError for splits that
     are not there.
     """
-    parts = [_read(file) for file in _files(path, splits)]
+    files = files_of(path, kind, splits, splits_at, _nothing)
+    parts = [_read(str(file)) for file in files]
     images = np.concatenate([part[0] for part in parts]) if len(parts) > 1 else parts[0][0]
     digits = np.concatenate([part[1] for part in parts])
     ids = class_ids(_DIGITS, opening.class_labels, path, opening.class_owner)
@@ -42,33 +45,17 @@ def open_svhn(path: str, kind: str, opening: Opening, splits: Sequence[str] = ()
     return dataset
 
 
-def _files(path: str, splits: Sequence[str]) -> list[str]:
-    """Return the files of the splits at ``path``, in their order; DataError, UsageError."""
-    if os.path.isfile(path):
-        if splits:
-            raise UsageError(f"{splits[0]}: {path} is one file: leave the split out")
-        return [path]
-    known = splits_at(path)
-    where = os.path.abspath(path)
-    if not known:
-        raise DataError(
-            f"no SVHN files: {where}: give the directory of train_32x32.mat and test_32x32.mat, or "
-            "one such file"
-        )
-    wrong = next((split for split in splits if split not in known), None)
-    if wrong or not splits:
-        what = f"no split {wrong!r}" if wrong else "--extension svhn"
-        raise UsageError(
-            f"{what}: {where} has {', '.join(known)}: name the splits to use, such as "
-            f"svhn,{next(iter(known))}"
-        )
-    return [known[split] for split in dict.fromkeys(splits)]
-
-
-def splits_at(path: str) -> dict[str, str]:
+def splits_at(path: str) -> Splits:
     """Return the file of each split that lies in a directory."""
-    places = {split: os.path.join(path, f"{split}_32x32.mat") for split in SPLITS}
-    return {split: file for split, file in places.items() if os.path.isfile(file)}
+    places = {split: Path(path, f"{split}_32x32.mat") for split in SPLITS}
+    return {split: [file] for split, file in places.items() if file.is_file()}
+
+
+def _nothing(path: str) -> str:
+    return (
+        f"no SVHN files: {os.path.abspath(path)}: give the directory of train_32x32.mat and "
+        "test_32x32.mat, or one such file"
+    )
 
 
 def _read(file: str) -> tuple[np.ndarray, np.ndarray]:

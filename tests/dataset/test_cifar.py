@@ -82,7 +82,7 @@ def test_hundred_classes_and_their_twenty_groups(hundred: Path) -> None:
 @pytest.mark.parametrize(
     ("extension", "words"),
     [
-        ("cifar", "name the splits to use, such as cifar,train: .* has train, test"),
+        ("cifar", "no split is named: .* has train, test: name .* such as cifar,train"),
         ("cifar,trian", "no split 'trian': .* has train, test"),
         ("cifar,train,labels=all", "give labels=fine or labels=coarse"),
         ("cifar,train,crop=3", "unknown option 'crop'"),
