@@ -173,9 +173,18 @@ def _choose(found: Annotated, settings: ImageOptions, opening: Opening, path: st
     if not len(rows):
         what = "images with boxes" if settings.bbox_only else "images"
         raise DataError(f"no {what}: {os.path.abspath(path)}: check --extension and the folder")
-    if not opening.training:  # else each epoch draws its own
+    if opening.training:  # each epoch draws its own
+        rows = rows[opening.choose(len(rows), path)]
+    if not opening.held_out and (settings.most_images or 0) > len(rows):
+        log.warning(
+            "%s: images_per_subset times subset_num of --extension are %d images, there are %d: "
+            "all of them are taken",
+            *(path, settings.most_images, len(rows)),
+        )
+    if not opening.training:
         rows = rows[choose_samples(len(rows), settings.most_images, opening.seed)]
-    return rows[opening.choose(len(rows), path)]
+        rows = rows[opening.choose(len(rows), path)]
+    return rows
 
 
 def _measure(found: Annotated, opening: Opening) -> np.ndarray:

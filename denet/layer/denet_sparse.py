@@ -53,6 +53,11 @@ class DenetSparse(Layer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.distinct_in_prediction and not self.local_max and self.nms_threshold == 1:
+            raise self.error(
+                "tag P: without local_max and nms_threshold, which it is about: give one of them, "
+                "or leave P out"
+            )
         prior, places = len(prior_boxes(self.prior_levels)), self.sample_num**2
         if prior > places:
             raise self.error(

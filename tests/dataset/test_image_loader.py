@@ -349,6 +349,18 @@ def test_statistics(pictures):
     assert constants == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
+@pytest.mark.parametrize(
+    "settings, count",
+    [({}, 12), ({"training": True}, 12), ({"training": True, "max_samples": 7}, 7)],
+)
+def test_larger_epochs_than_sets_are_told(pictures, caplog, settings, count):
+    for most, told in ((count, 0), (count + 1, 1)):
+        subsets = f"crop=8,images_per_subset={most},subset_num=1"
+        assert opened(pictures, subsets, **settings).epoch_samples == count
+        text = f"of --extension are {most} images, there are {count}: all of them are taken"
+        assert caplog.text.count(text) == told
+
+
 def test_at_most_so_many_images(pictures):
     assert len(opened(pictures, max_samples=5)) == 5
     few = opened(pictures, "crop=8,images_per_subset=3,subset_num=2")

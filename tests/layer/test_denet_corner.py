@@ -74,7 +74,14 @@ def test_arguments_reach_the_ops():
     assert (default.sample_num, default.corner_threshold, default.random_sample) == (4, 0.01, 0.1)
     assert (default.local_max, default.nms_threshold) == (0, 1.0)
     assert not default.distinct_in_prediction
-    assert op(build("DNC DNS.P"), CornerSearch).distinct_in_prediction
+    assert op(build("DNC DNS.P[3,4,0.01,0.1,1]"), CornerSearch).distinct_in_prediction
+
+
+def test_a_tag_that_is_about_nothing():
+    for text in ("DNS.P", "DNS.P[3,4,0.01,0.1,0,1]"):
+        with pytest.raises(DescriptionError, match="tag P: without local_max and nms_threshold"):
+            build(f"DNC {text}")
+    assert op(build("DNC DNS.P[3,4,0.01,0.1,0,0.9]"), CornerSearch).distinct_in_prediction
 
 
 def test_targets_are_built_once():
