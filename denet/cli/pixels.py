@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from denet.errors import UsageError
 from denet.kind import Real
 
 if TYPE_CHECKING:
+    from denet.dataset.image_options import ImageOptions
     from denet.model.model import Model
     from denet.model.preprocessing import Preprocessing
 
@@ -51,14 +52,28 @@ def read_normalise(words: Sequence[str], channels: int) -> Preprocessing:
     return Preprocessing(tuple(mean * repeats), tuple(deviation * repeats))
 
 
-def asks_for_mean(extension: str | None) -> bool:
-    """Return whether --extension says subtract_mean; raise UsageError where it is wrong."""
+def image_words(extension: str | None) -> tuple[dict[str, Any], ImageOptions] | None:
+    """Return what an --extension says of images with boxes, None of others; raise UsageError."""
     from denet.dataset import ANNOTATED, parse_extension
     from denet.dataset.image_options import parse_image_options
 
     kind, _, given = parse_extension(extension or "image")
     given.pop("splits", None)
-    return kind in ANNOTATED and parse_image_options(given).subtract_mean
+    return (given, parse_image_options(given)) if kind in ANNOTATED else None
+
+
+def asks_for_mean(extension: str | None) -> bool:
+    """Return whether --extension says subtract_mean; raise UsageError where it is wrong."""
+    words = image_words(extension)
+    return words is not None and words[1].subtract_mean
+
+
+def check_training_words(extension: str) -> None:
+    """Raise UsageError for words of --extension that nothing in training uses."""
+    from denet.dataset.image_options import check_used
+
+    if words := image_words(extension):
+        check_used(*words)
 
 
 def warn_of_training_options(extension: str | None, name: str) -> None:

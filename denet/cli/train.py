@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from denet.cli.command import Parser, log_to_file, run, tell
 from denet.cli.options import ENGINE, MEMORY_LIMIT, RECOMPUTE, engine
-from denet.cli.pixels import subtract_mean
+from denet.cli.pixels import check_training_words, subtract_mean
 from denet.cli.train_input import (
     keep_bad_data,
     model_and_training_set,
@@ -175,6 +175,7 @@ def check_used(options: argparse.Namespace) -> None:
         raise UsageError("--test-extension: without --test: give both, or leave it out")
     if options.layer_decays and not options.learn_decay:
         raise UsageError("--layer-decays: without --learn-decay: give both, or leave it out")
+    check_training_words(options.extension)
     count = len(SOLVERS[options.solver].averages)
     if any(options.learn_momentum[count:]):
         given = len(options.learn_momentum)

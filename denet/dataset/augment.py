@@ -1,4 +1,4 @@
-"""Random crops and colours of single images: what part a network sees, and in what light.
+"""Random crops of single images: what part of them a network sees.
 
 A crop mode chooses a view by the size and the boxes of an image alone, before it is decoded. In
 2017 ``resnet`` could not run, and ``ssd`` never cropped into the border that it had added.
@@ -16,13 +16,6 @@ from denet.dataset.boxes import View
 from denet.dataset.image_options import CROP_MODES, ImageOptions, Size
 from denet.detect.box import area, iou
 
-# principal components of the colours of ImageNet, on pixels in [0, 1]
-EIGENVALUES = np.array([0.2175, 0.0188, 0.0045])
-EIGENVECTORS = np.array(
-    [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]]
-)
-GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
-_CONTRAST, _, _SATURATION = range(3)  # the other change is of brightness
 _RESNET_SIDES = (256 / 224, 480 / 224)  # of the shorter side, as parts of the crop
 _SSD_OVERLAPS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)
 _SSD_TRIALS = 50
@@ -227,37 +220,3 @@ def random_view(
     view = mode.choose(options, size, boxes, rng)
     resample = mode.filters[int(rng.integers(len(mode.filters)))]
     return view._replace(mirrored=bool(rng.random() < 0.5)), resample
-
-
-def change_colours(
-    pixels: np.ndarray, photo: float, colour: float, rng: np.random.Generator
-) -> np.ndarray:
-    """Return pixels (h, w, 3) in other light, float32 where 1 is white, not clipped.
-
-    photo   contrast, brightness and saturation in random order, each by alpha from
-            U(1 - photo, 1 + photo): y = alpha x + (1 - alpha) z with z = mean grey, black,
-            and grey of the pixel
-    colour  each pixel + EIGENVECTORS (alpha EIGENVALUES), alpha from N(0, colour)
-            (Krizhevsky et al. 2012, section 4.1)
-
-    All of it is one affine map of colours, y = x matrix + shift.
-    """
-    image = pixels.astype(np.float32)
-    rows = image.reshape(len(image), -1).sum(axis=0).reshape(-1, 3)
-    mean = rows.sum(axis=0, dtype=np.float64) / (255 * image[..., 0].size)
-    matrix: np.ndarray = np.eye(3)
-    shift: np.ndarray = np.zeros(3)
-    for change in rng.permutation(3) if photo else ():
-        alpha = rng.uniform(1 - photo, 1 + photo)
-        grey = (mean @ matrix + shift) @ GREY
-        blend = alpha * np.eye(3)
-        if change == _SATURATION:
-            blend += (1 - alpha) * GREY[:, None]
-        matrix, shift = matrix @ blend, shift @ blend
-        if change == _CONTRAST:
-            shift += (1 - alpha) * grey
-    if colour:
-        shift += EIGENVECTORS @ (rng.normal(0, colour, 3) * EIGENVALUES)
-    changed: np.ndarray = image @ (matrix / 255).astype(np.float32)
-    changed += shift.astype(np.float32)
-    return changed

@@ -10,6 +10,7 @@ from zlib import crc32
 
 import numpy as np
 
+from denet.dataset.colours import Components
 from denet.dataset.sample_key import first_shuffled
 from denet.errors import DataError, UsageError, nearest_hint
 from denet.memory import room
@@ -155,6 +156,8 @@ class Dataset:
     classified    whether the samples have a class of their own, their label
     view_num      samples that are views of one image, one behind the other
     epoch_limit   an epoch of training goes through at most so many samples, drawn anew each time
+    own_colours   whether training shifts colours along the principal components of these images
+    components    these, as soon as they are known
 
     A format derives from this class and gives ``read``.
     """
@@ -164,6 +167,8 @@ class Dataset:
     classified = True
     view_num = 1
     epoch_limit: int | None = None
+    own_colours = False
+    components: Components | None = None
 
     def __init__(
         self,
@@ -238,6 +243,9 @@ class Dataset:
     def load(self, indices: np.ndarray, keys: np.ndarray, training: bool) -> Samples:
         """Return samples; ``keys`` (k,) uint64 are the sources of what is random in training."""
         return Samples(self.images(indices), {"class_index": self.labels[indices]}, indices)
+
+    def prepare_training(self) -> None:
+        """Measure what ``load`` needs for training, unless it is known."""
 
     def class_counts(self) -> np.ndarray:
         """Return how often each class occurs (classes,)."""

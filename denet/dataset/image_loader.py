@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 from zlib import crc32
 
 import numpy as np
@@ -17,7 +16,6 @@ import numpy as np
 from denet.dataset.augment import (
     centre_shift,
     centre_view,
-    change_colours,
     generator,
     random_view,
     ten_views,
@@ -33,6 +31,7 @@ from denet.dataset.base import (
     repeated,
 )
 from denet.dataset.boxes import Boxes, View, fill_targets, network_boxes, seen
+from denet.dataset.colours import IMAGENET, ColourSums, change_colours
 from denet.dataset.decode import decode_stored, open_image, quiet_pillow, reason
 from denet.dataset.image_options import IMAGENET_MEAN, IMAGENET_STD, ImageOptions
 from denet.dataset.kept_images import KeptImages
@@ -41,9 +40,6 @@ from denet.dataset.render import Decode, render
 from denet.detect.box import BOX_CAPACITY
 from denet.errors import UsageError
 from denet.printable import counted
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +99,7 @@ class DetectionDataset(Dataset):
         self.category_ids = list(category_ids)
         self.options = options
         self.epoch_limit = options.most_images
+        self.own_colours = options.own_colours
         self._targets = boxes.keep(~boxes.crowd)
         self._published = published
         self._left_out = frozenset(each.name for each in bad)
@@ -239,11 +236,27 @@ class DetectionDataset(Dataset):
     def channel_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return the constants of ImageNet for the published sets and with ``subtract_mean``.
 
-        For data of one's own: mean and std of up to 500 images as prediction sees them.
+        For data of one's own: mean and std of up to 500 images as prediction sees them. They tell
+        the components of colours, too, where training wants those.
         """
         if self._published or self.options.subtract_mean:
             return IMAGENET_MEAN, IMAGENET_STD
-        return super().channel_statistics()
+        if not self.own_colours:
+            return super().channel_statistics()
+        sums = self._measure_colours()
+        return tuple(sums.mean().tolist()), tuple(sums.std().tolist())
+
+    def prepare_training(self) -> None:
+        if self.own_colours and self.components is None:
+            self._measure_colours()
+
+    def _measure_colours(self) -> ColourSums:
+        """Take ``components`` from the images that statistics are of; return their sums."""
+        sums = ColourSums()
+        for chunk in self._chunks():
+            sums.add(chunk)
+        self.components = sums.components()
+        return sums
 
     def load(self, indices: np.ndarray, keys: np.ndarray, training: bool) -> Samples:
         """Return samples: in training cropped, mirrored and coloured as their keys determine.
@@ -352,7 +365,10 @@ class DetectionDataset(Dataset):
             self._note_damage(index, error, training=rng is not None)
             return NOWHERE, None
         if rng and (options.augment_photo or options.augment_color):
-            pixels = change_colours(pixels, options.augment_photo, options.augment_color, rng)
+            components = self.components if options.own_colours else IMAGENET
+            assert components, "prepare_training comes first"
+            strengths = options.augment_photo, options.augment_color
+            pixels = change_colours(pixels, *strengths, rng, components)
         boxes = network_boxes(boxes_px, view, *options.crop)
         kept = seen(boxes, options.check_onscreen, options.check_center)
         found = self._targets.box_class[own][kept]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,9 @@ from denet.kind import Choice, Flag, Integer, Kind, Real
 Size = tuple[int, int]  # (width, height)
 
 CROP_MODES = ("default", "center", "lenet", "resnet", "denet", "ssd")
+RANDOM_PARTS = ("lenet", "denet")  # those of them that draw area and shape
 SCALE_MODES = ("small", "large", "warp")
+IMAGENET, DATA = "imagenet", "data"  # whose colours vary
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of pixels 0 to 1
 
 
@@ -34,8 +36,10 @@ class ImageOptions:
     mosaic             share of training samples that show four images, each in a part of the input
     augment_photo      vary contrast, brightness and saturation in training, each by a factor of
                        up to 1 -+ this
-    augment_color      shift colours along the principal components of ImageNet in training, by
-                       their eigenvalues times numbers of this standard deviation
+    augment_color      shift colours along their principal components in training, by the
+                       eigenvalues times numbers of this standard deviation
+    color_components   those of ImageNet, or of the training set itself (data), measured on what
+                       normalisation is measured on: 500 images, for a mean image all
     check_onscreen     a box is a target if this part of its area is in the crop
     check_center       or if its centre is
     bbox_only          leave out images without boxes
@@ -57,6 +61,7 @@ class ImageOptions:
     subtract_mean: bool = False
     augment_photo: float = 0.0
     augment_color: float = 0.0
+    color_components: str = IMAGENET
     check_onscreen: float = 0.5
     check_center: bool = False
     bbox_only: bool = False
@@ -68,6 +73,11 @@ class ImageOptions:
     def most_images(self) -> int | None:
         """Images of an epoch; None for no limit."""
         return self.subset_num and self.subset_num * self.images_per_subset
+
+    @property
+    def own_colours(self) -> bool:
+        """Whether training shifts colours along the components of its own images."""
+        return self.augment_color > 0 and self.color_components == DATA
 
 
 class _Size(Kind):
@@ -113,6 +123,7 @@ _KINDS: dict[str, Kind] = {
     "subtract_mean": Flag(),
     "augment_photo": _Strength(0.4),
     "augment_color": _Strength(0.1),
+    "color_components": Choice((IMAGENET, DATA)),
     "check_onscreen": _SHARE,
     "check_center": Flag(),
     "bbox_only": Flag(),
@@ -123,9 +134,23 @@ OPTION_NAMES = tuple(_KINDS)
 # those that vary what training sees, and nothing else
 TRAINING_NAMES = (
     *("crop_mode", "max_trials", "area_min", "aspect_factor"),
-    *("mosaic", "augment_photo", "augment_color"),
+    *("mosaic", "augment_photo", "augment_color", "color_components"),
 )
 _KINDS["null"] = Flag()  # of imagenet alone
+
+
+def check_used(given: Container[str], options: ImageOptions) -> None:
+    """Raise UsageError for a word of training that nothing uses beside the others."""
+    for name in ("max_trials", "area_min", "aspect_factor"):
+        if name in given and options.crop_mode not in RANDOM_PARTS:
+            raise UsageError(
+                f"{name}: --extension: crop_mode={options.crop_mode} does not use it: give "
+                f"crop_mode={' or '.join(RANDOM_PARTS)} too, or leave it out"
+            )
+    if "color_components" in given and not options.augment_color:
+        raise UsageError(
+            "color_components: --extension: without augment_color: give both, or leave it out"
+        )
 
 
 def parse_image_options(given: Mapping[str, str | bool]) -> ImageOptions:

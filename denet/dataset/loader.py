@@ -75,6 +75,8 @@ class Loader:
                 "distort-mode: it would move the pixels but not the boxes: leave it out; crop_mode "
                 "and other options of --extension vary images with boxes"
             )
+        if training:
+            dataset.prepare_training()
         self.dataset = dataset
         self.batch_size = batch_size
         self.wait_seconds = 0.0

@@ -10,6 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from denet.dataset.base import Dataset, none_usable
+from denet.dataset.colours import ColourSums
 from denet.dataset.loader import Loader
 
 _BATCH_VALUES = 1 << 20  # of pixels looked at together
@@ -34,13 +35,15 @@ def mean_image(
 
     One pass that holds a few images at a time; sums are float64 and taken in the order of the set,
     whatever the number of threads. With ``mirrors`` each image counts as it is and mirrored. A
-    channel that does not vary gets deviation 1. Raises BadDataError.
+    channel that does not vary gets deviation 1. Where training shifts colours along components of
+    ``dataset`` itself, it gets them from the same pass. Raises BadDataError.
     """
     whole = dataset.uncropped()
     channels, height, width = whole.shape
     batch_size = max(1, _BATCH_VALUES // math.prod(whole.shape))
     loader = Loader(whole, batch_size, _AsTheyAre(), thread_num=thread_num, training=False)
     total, square, count = np.zeros((height, width, channels)), np.zeros(channels), 0
+    colours = ColourSums() if dataset.own_colours else None
     hidden = not progress or not sys.stderr.isatty()
     with tqdm(desc="mean image", total=len(whole), disable=hidden, leave=False) as bar:
         for batch in loader.epoch(0):
@@ -48,9 +51,13 @@ def mean_image(
             total += pixels.sum(axis=0)
             square += (pixels**2).sum(axis=(0, 1, 2))
             count += len(pixels)
+            if colours:
+                colours.add(np.rint(255 * pixels))
             bar.update(len(batch.data))
     if not count:
         raise none_usable(whole.bad)
+    if colours:
+        dataset.components = colours.components()
     mean = total / count
     if mirrors:
         mean = (mean + mean[:, ::-1]) / 2

@@ -20,6 +20,7 @@ from zlib import crc32
 import numpy as np
 
 from denet.dataset import Dataset
+from denet.dataset.colours import Components
 from denet.errors import DataError, UsageError
 from denet.kind import Integer, Kind, Real
 from denet.model.format import SIGNATURE_BYTES, check_content
@@ -50,6 +51,7 @@ POSITION: dict[str, Kind] = {
     "wait_seconds": SECONDS,
     "learn_rate": NOT_NEGATIVE,
 }
+LONGEST = 1.000001  # principal component, but for rounding
 TIMES = ("train_seconds", "wait_seconds")  # that every row of the history has
 ROW: dict[str, Kind] = {
     **dict.fromkeys((*TIMES, "test_seconds"), SECONDS),
@@ -82,6 +84,7 @@ class State:
     data        what ``dataset_record`` says of the training set
     test_data   what it says of the test set, nothing where there is none
     images      ``image_checksums`` of the training set
+    components  along which its colours are shifted, where they are its own
     """
 
     model: Model
@@ -94,6 +97,7 @@ class State:
     data: Mapping[str, int] = field(default_factory=dict)
     test_data: Mapping[str, int] = field(default_factory=dict)
     images: np.ndarray = field(default_factory=partial(np.zeros, 0, np.float32))
+    components: Components | None = None
 
     def check(
         self, settings: TrainSettings, train_set: Dataset, test_data: Mapping[str, int]
@@ -217,6 +221,7 @@ def _names_checksum(names: Sequence[str]) -> int:
 
 def write_state(state: State, path: str | os.PathLike[str]) -> None:
     """Write the file whole or not at all. Raises DataError."""
+    own = state.components
     record = {
         "iteration": state.iteration,
         "position": asdict(state.position),
@@ -225,6 +230,7 @@ def write_state(state: State, path: str | os.PathLike[str]) -> None:
         "settings": state.settings.record(),
         "data": dict(state.data),
         "test_data": dict(state.test_data),
+        "components": own and {name: part.ravel().tolist() for name, part in own._asdict().items()},
     }
     images = {IMAGES: state.images} if len(state.images) else {}
     write(state.model, path, Attachment({**state.averages, **images}, record))
@@ -259,6 +265,7 @@ def read_state(path: str | os.PathLike[str]) -> State:
         _data(record.record("data")),
         _data(record.record("test_data")),
         **images,
+        components=_components(record),
     )
 
 
@@ -315,3 +322,14 @@ def _column(name: str, record: Record) -> str:
 
 def _data(record: Record) -> dict[str, int]:
     return {name: record.checked(name, CHECKSUM) for name in record.values}
+
+
+def _components(record: Record) -> Components | None:
+    if "components" not in record:
+        return None
+    told = record.record("components")
+    values, vectors = (np.array(told.numbers(name)) for name in Components._fields)
+    fits = (values >= 0).all() and (np.abs([*values, *vectors]) <= LONGEST).all()
+    if (len(values), len(vectors)) != (3, 9) or not fits:
+        raise told.fault("not the principal components of colours from 0 to 1")
+    return Components(values, vectors.reshape(3, 3))

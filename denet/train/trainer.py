@@ -85,6 +85,8 @@ class Trainer:
         self._data = state.data if state else dataset_record(train_set)
         self._images = state.images if state else train_set.image_checksums()
         self.settings, self._schedule = settings, settings.schedule()
+        if state and state.components:
+            train_set.components = state.components
         self._loader = Loader(
             train_set,
             min(settings.batch_size, train_set.epoch_samples),
@@ -148,6 +150,10 @@ class Trainer:
             ),
             *(f", {each:,} of them in each epoch," * (each < images), backend, precision),
         )
+
+        if dataset.own_colours and dataset.components:
+            values = ", ".join(f"{value:.4g}" for value in dataset.components.values)
+            log.info("principal components of its colours: eigenvalues %s", values)
 
     def run(self) -> list[Metrics]:
         """Train all epochs that are left; return the rows of PREFIX_metrics.csv.
@@ -335,6 +341,7 @@ class Trainer:
             self._data,
             self._test_data,
             self._images,
+            self._loader.dataset.components,
         )
 
     def _is_save_due(self) -> bool:

@@ -40,7 +40,7 @@ esac
 into "ccv-$name"
 view=scale=257,crop=225,scale_mode=small
 train --train "$dir/train" --test "$dir/val" \
-    --extension "imagenet,$view,augment_photo=0.2,augment_color=0.16" \
+    --extension "imagenet,$view,augment_photo=0.2,augment_color=0.255,color_components=data" \
     --test-extension "imagenet,$view" --normalise mean-image \
     --learn-rate 0.01 --learn-decay 5e-4 --learn-anneal 0.1 --learn-anneal-epochs 30 60 80 \
     --epochs 100 --batch-size 64 --batch-size-factor 4 "$@"

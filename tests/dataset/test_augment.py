@@ -1,4 +1,4 @@
-"""Crops and colours against hand-worked numbers, and boxes against the pixels they surround."""
+"""Crops against hand-worked numbers, and boxes against the pixels they surround."""
 
 import numpy as np
 import pytest
@@ -7,11 +7,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from denet.dataset.augment import (
-    EIGENVALUES,
-    EIGENVECTORS,
     MODES,
     centre_view,
-    change_colours,
     generator,
     random_view,
     scaled_size,
@@ -308,43 +305,3 @@ def test_pixels_of_a_view():
     halved = render(image, View(0.5, 0.5, 0, 0), (15, 10), "BOX")
     mean = values.reshape(10, 2, 15, 2, 3).mean(axis=(1, 3))
     np.testing.assert_allclose(halved, mean, rtol=0, atol=1.01)  # rounded twice
-
-
-def by_steps(x, key, photo, colour):
-    """Return the pixels changed as the formulas say, one after the other, in float64."""
-    rng, x = generator(key), x / 255
-    grey = np.array([0.299, 0.587, 0.114])
-    for change in rng.permutation(3) if photo else ():
-        alpha = rng.uniform(1 - photo, 1 + photo)
-        if change == 0:
-            x = alpha * x + (1 - alpha) * (x @ grey).mean()
-        elif change == 1:
-            x = alpha * x
-        else:
-            x = alpha * x + (1 - alpha) * (x @ grey)[..., None]
-    if colour:
-        weights = rng.normal(0, colour, 3) * [0.2175, 0.0188, 0.0045]
-        for column, weight in enumerate(weights):
-            x = x + weight * EIGENVECTORS[:, column]
-    return x
-
-
-@pytest.mark.parametrize("photo, colour", [(0.4, 0), (0, 0.1), (0.4, 0.1), (0.2, 0.01)])
-def test_colours_change_by_the_formulas(photo, colour):
-    pixels = np.random.default_rng(3).integers(0, 256, (9, 7, 3), dtype=np.uint8)
-    results = []
-    for key in range(20):
-        found = change_colours(pixels, photo, colour, generator(key))
-        np.testing.assert_allclose(found, by_steps(pixels, key, photo, colour), atol=1e-5)
-        assert found.dtype == np.float32
-        results.append(found)
-    if photo == 0.4:  # nothing is clipped
-        assert max(each.max() for each in results) > 1
-    assert len({each.tobytes() for each in results}) == 20
-
-
-def test_principal_components():
-    """The published vectors are orthogonal and of length 1; the first is the brightness."""
-    np.testing.assert_allclose(EIGENVECTORS.T @ EIGENVECTORS, np.eye(3), atol=2e-4)
-    assert np.sign(EIGENVECTORS[:, 0]).tolist() == [-1, -1, -1]
-    assert EIGENVALUES.tolist() == sorted(EIGENVALUES, reverse=True)

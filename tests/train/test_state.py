@@ -18,6 +18,7 @@ from train.tiny import tiny_model, tiny_set
 from untrusted.damage import damaged, damaged_json, outcome
 
 from denet.backend.numpy.backend import NumpyBackend
+from denet.dataset.colours import Components
 from denet.errors import DataError, DenetError
 from denet.train.position import Position
 from denet.train.settings import TrainSettings
@@ -50,6 +51,7 @@ def example() -> State:
         settings=SETTINGS,
         data=dataset_record(tiny_set()),
         test_data=dataset_record(tiny_set(seed=1)),
+        components=Components(rng.random(3), rng.uniform(-1, 1, (3, 3))),
     )
 
 
@@ -72,6 +74,8 @@ def test_every_field_comes_back(tmp_path: Path) -> None:
     assert (again.iteration, again.best_error) == (5, 12.5)
     assert again.settings == state.settings
     assert (again.data, again.test_data) == (state.data, state.test_data)
+    for value, before in zip(again.components, state.components, strict=True):
+        assert (value.tobytes(), value.shape) == (before.tobytes(), before.shape)
     np.testing.assert_equal(again.history, state.history)
     assert list(again.history[0]) == list(state.history[0])  # the columns stay in order
     assert written(again, tmp_path / "b.state") == written(again, tmp_path / "a.state")
@@ -187,6 +191,7 @@ MISSING = object()
 # what no number of a record can be, and what none but those below can be
 NEVER = (NAN, math.inf, -math.inf, "x", "\x1b[2J", [], [[1]], {}, 10**30)
 SIGNED = {"cost", "cost_box/0", "sample_coverage/0"}  # sums of costs
+SIGNED |= {f"components/vectors/{place}" for place in range(9)}
 # what a place of a training cannot be beside: the record tells of 8 images in batches of 3, whose
 # second epoch is at its second step, the fifth of all
 PLACE = {
@@ -210,6 +215,11 @@ PLACE = {
     "settings/solver": ("adm", "sgd", 1, None, MISSING),
     "settings/batch_size": (0, 4, None, MISSING),
     "settings/learn_momentum": ([], [0.9], [1, 1]),
+    "components/values": ([], [0.1], [0.1] * 4, 1, MISSING),
+    "components/values/0": (1.01, -0.01),
+    "components/vectors": ([1] * 3, [1] * 10, MISSING),
+    "components/vectors/8": (1.01, -1.01),
+    "components": (1, [], "x"),
     "data/samples": (0, 7, 9, 10**17),
     "data/checksum": (0, 10**17),
     "data/pixels": (0, 10**17),
