@@ -17,7 +17,7 @@ MAY_IMPORT = {
         "backend",
     },
     "train": {"dataset", "evaluate", "report", "model", "layer", "graph"},
-    "predict": {"dataset", "evaluate", "report", "detect"},
+    "predict": {"dataset", "evaluate", "report", "model", "graph", "detect"},
     "dataset": {"detect"},
     "evaluate": {"dataset", "model", "layer", "graph", "detect"},
     "report": {"dataset", "evaluate", "model", "layer", "graph", "detect"},

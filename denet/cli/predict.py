@@ -48,7 +48,13 @@ INPUT = (
         default=None,
         help=f"{EXTENSION.help} (of a labelled dataset; any image if not given)",
     ),
-    Option("batch-size", "images computed together", COUNT, 100, metavar="N"),
+    Option(
+        "batch-size",
+        "images computed together; whole ones (--views ccv10, dense) come one by one",
+        COUNT,
+        100,
+        metavar="N",
+    ),
     Option(
         "predict-mode",
         "single classifies each image as a whole; multicrop by the mean of ten views (centre, "
@@ -65,8 +71,8 @@ INPUT = (
         "average the answers to several views of each image, scaled to cover 256/224 of the input "
         "of the network (or the mean image, or crop=N of --extension): centre alone; alex10, "
         "corners and centre and all mirrored; caffe10, of the image warped to that size; ccv10, "
-        "of the whole image; ccv30, of three crops along it; dense, all positions of the network "
-        "slid over it",
+        "of the map that the last convolution makes of the whole image; ccv30, of those of three "
+        "crops along it; dense, all positions of the network slid over the whole image",
         Choice(VIEW_NAMES),
     ),
     Option(
@@ -130,7 +136,7 @@ def parser() -> Parser:
 
 MODES: dict[str, Callable[..., int]] = {
     "single": classify,
-    "multicrop": partial(classify, views=MULTICROP),
+    MULTICROP: partial(classify, views="alex10"),
     "segment": segment,
     "detect": detect,
 }

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from denet.cli.command import tell, tell_aside
-from denet.cli.predict_input import DENSE, dense_model, open_input
+from denet.cli.predict_input import open_input
 from denet.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from denet.predict.classify import Answer
 
 log = logging.getLogger(__name__)
+
+SLOW = 100  # times the work for an image of the network's own size, of which users are told
 
 
 def classify(
@@ -40,17 +42,25 @@ def classify(
     from denet.evaluate.confusion import doubt
     from denet.predict.classify import classify_images
     from denet.predict.image_files import find_images
+    from denet.predict.look import Look
     from denet.predict.report import ClassReport, Review
 
     views = views or options.views
-    images, why = open_input(options, model, find_images, views)
-    if views == DENSE:
-        model = dense_model(model, images)
+    look = Look(model, views) if views else None
+    images, why = open_input(options, model, find_images, look)
     image_num = len(images.image_names) + len(images.bad)
     report = None
     if options.report:
         report = ClassReport(options.report, images, options.font, options.max_image_pixels)
-    classifier = Classifier(model, min(options.batch_size, len(images)), backend, precision)
+    if look:
+        classifier = look.classifier(images, options.batch_size, backend, precision)
+        work = images.view_num * classifier.model.graph(1).flops() / model.graph(1).flops()
+        if work > SLOW:
+            log.warning(
+                "--views %s: each image takes as much work as %.0f do as a whole", views, work
+            )
+    else:
+        classifier = Classifier(model, min(options.batch_size, len(images)), backend, precision)
     review = Review(len(model.class_labels))
     answers = classify_images(
         classifier, images, options.top, options.thread_num, review.add if why is None else None

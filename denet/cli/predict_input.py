@@ -12,7 +12,9 @@ from denet.errors import UsageError
 
 if TYPE_CHECKING:
     from denet.dataset import Dataset
+    from denet.dataset.image_options import Size
     from denet.model.model import Model
+    from denet.predict.look import Look
 
 log = logging.getLogger(__name__)
 
@@ -25,13 +27,12 @@ def open_input(
     options: argparse.Namespace,
     model: Model,
     find: Callable[[str], list[str]],
-    views: str | None = None,
+    look: Look | None = None,
 ) -> tuple[Dataset, str | None]:
     """Return the images of --input, and why their true classes are not known, None if they are.
 
-    Loose files are those that ``find`` returns. With the name of some ``views`` the samples are
-    those of each image; of ``DENSE`` the images are as large as views are cut from. Raises
-    UsageError or DataError.
+    Loose files are those that ``find`` returns. With a ``look`` the samples are its views of each
+    image. Raises UsageError or DataError.
     """
     from denet.dataset import ANNOTATED, parse_extension
     from denet.dataset.walk import directories_in
@@ -50,8 +51,8 @@ def open_input(
         raise UsageError(
             f"--truth: {options.input} tells the true classes: leave one of the two out"
         )
-    if why is None and views:
-        return open_labelled_views(options, model, extension, views), None
+    if why is None and look:
+        return open_labelled_views(options, extension, look), None
     if why is None:
         return open_images(
             options,
@@ -64,29 +65,28 @@ def open_input(
         raise UsageError(f"--report: the true classes are not known: {why}")
     if not set(model.class_labels).isdisjoint(directories_in(options.input)):
         log.warning("true classes not known: %s", why)
-    shape = larger_shape(extension, model) if views else model.input_shape
+    shape = larger_shape(extension, model) if look else model.input_shape
     paths, max_image_pixels = find(options.input), options.max_image_pixels
     truth = None
     if options.truth:
         truth = read_truth(options.truth, len(paths), len(model.class_labels))
         why = None
     files = CoveringFiles(paths, model.class_labels, shape, max_image_pixels, truth)
-    return views_of(files, views, options, model, shape, in_files=True), why
+    return views_of(files, look, options, shape, in_files=True) if look else files, why
 
 
-def open_labelled_views(
-    options: argparse.Namespace, model: Model, extension: str, views: str
-) -> Dataset:
-    """Return these views of each image of a labelled dataset."""
+def open_labelled_views(options: argparse.Namespace, extension: str, look: Look) -> Dataset:
+    """Return the views of each image of a labelled dataset."""
     from denet.dataset import parse_extension
 
+    model = look.model
     kind, form, given = parse_extension(extension)
     settings: dict[str, Any] = {"on_bad_data": "skip", "class_labels": model.class_labels}
     shape = larger_shape(extension, model)
     channels, height, width = shape
     if kind == "imagenet":
         words = [each for each in extension.split(",") if each.partition("=")[0] != "multicrop"]
-        if views == MULTICROP:  # it cuts them itself
+        if options.predict_mode == MULTICROP:  # it cuts them itself
             extension = with_crop(",".join(words), model.input_shape) + ",multicrop"
             scale = "" if "scale" in given else f",scale={width}x{height}"
             return open_images(
@@ -99,43 +99,30 @@ def open_labelled_views(
         extension = f"{kind},crop={width}x{height}"
     images = open_images(options, options.input, extension=extension, **settings)
     in_files = kind == "imagenet" or form.converts
-    return views_of(images, views, options, model, shape, in_files)
+    return views_of(images, look, options, shape, in_files)
 
 
 def views_of(
     images: Dataset,
-    views: str | None,
+    look: Look,
     options: argparse.Namespace,
-    model: Model,
     shape: tuple[int, int, int],
     in_files: bool,
 ) -> Dataset:
-    """Return these views of images that are brought to ``shape`` (c, h, w) where they are files.
+    """Return the views of images that are brought to ``shape`` (c, h, w) where they are files.
 
     Files are read anew where views are cut from more than what covers that shape.
     """
-    from denet.predict.views import VIEWS, Pictures, Views
+    from denet.predict.views import Pictures
 
-    if views in (None, DENSE):
-        return images
-    view_set = VIEWS["alex10" if views == MULTICROP else str(views)]
     channels, height, width = shape
-    size = width, height
-    picture = None
-    if in_files and view_set.scaling != "cover":
-        limit = options.max_image_pixels
-        picture = Pictures(images, size, view_set.scaling, channels, limit)
-    return Views(images, model.input_shape, view_set, size, picture)
-
-
-def dense_model(model: Model, images: Dataset) -> Model:
-    """Return the model made to slide over images of their size."""
-    from denet.model.dense import fully_convolutional
-    from denet.predict.views import check_covers
-
-    check_covers(images.shape, model.input_shape)
-    _, height, width = images.shape
-    return fully_convolutional(model, width, height)
+    size, scaling = (width, height), look.views.scaling
+    if look.name == DENSE and given_size(options.extension or "image", look.model):
+        scaling = "cover"  # one size for all, as it says
+    if not in_files or scaling == "cover":
+        return look.cut(images, size)
+    pictures = Pictures(images, size, scaling, channels, options.max_image_pixels)
+    return look.cut(images, size, pictures)
 
 
 def with_crop(extension: str, shape: tuple[int, int, int]) -> str:
@@ -157,16 +144,22 @@ def larger_shape(extension: str, model: Model) -> tuple[int, int, int]:
     Where it has none, or the model's own size as in training, which would leave nothing to cut,
     that of the model's mean image, or what 256 is to 224.
     """
-    from denet.dataset import parse_extension
-    from denet.dataset.directory import crop_size
     from denet.predict.views import scaled
 
     channels, height, width = model.input_shape
-    given = parse_extension(extension)[2]
     image = model.preprocessing.mean_image
-    sizes = [crop_size(given[name]) for name in ("scale", "crop") if name in given]
-    if image is not None:
-        sizes.append((image.shape[1], image.shape[0]))
-    sizes.append(scaled(width, height))
-    size = next((each for each in sizes if each != (width, height)), sizes[-1])
-    return channels, size[1], size[0]
+    size = given_size(extension, model)
+    if not size and image is not None and image.shape[:2] != (height, width):
+        size = image.shape[1], image.shape[0]
+    width, height = size or scaled(width, height)
+    return channels, height, width
+
+
+def given_size(extension: str, model: Model) -> Size | None:
+    """Return scale or crop of --extension, unless it is the model's own size."""
+    from denet.dataset import parse_extension
+    from denet.dataset.directory import crop_size
+
+    given = parse_extension(extension)[2]
+    sizes = (crop_size(given[name]) for name in ("scale", "crop") if name in given)
+    return next((each for each in sizes if each != model.input_shape[:0:-1]), None)

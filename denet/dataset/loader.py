@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -55,6 +55,7 @@ class Loader:
 
     Order and distortions are functions of (seed, epoch, sample index): the batches are the same
     for any ``thread_num`` (0: all cores). ``wait_seconds`` adds up how long the consumer waited.
+    ``normalise`` stands in for ``Normalise`` where images are not all of the dataset's shape.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Loader:
         seed: int = 0,
         thread_num: int | None = 1,
         training: bool,
+        normalise: Callable[[np.ndarray, np.ndarray | None], np.ndarray] | None = None,
     ):
         if batch_size < 1:
             raise UsageError(f"batch-size: {batch_size}: give a positive number")
@@ -80,7 +82,7 @@ class Loader:
         self.dataset = dataset
         self.batch_size = batch_size
         self.wait_seconds = 0.0
-        self._normalise = Normalise(dataset.shape, preprocessing)
+        self._normalise = normalise or Normalise(dataset.shape, preprocessing)
         self._distortions = list(distortions)
         self._seed = seed
         self.threads = thread_count(thread_num)

@@ -34,7 +34,7 @@ class PlanSet:
         self._recompute = recompute
         graph = make_graph(batch_size)
         with room(_fixed_bytes(graph), f"batch of {batch_size}", advice):
-            self.full = self._make(graph, None)
+            self.full = self.make(graph, None)
         self._plans: dict[int, Plan] = {}
 
     def __getitem__(self, batch_size: int) -> Plan:
@@ -65,11 +65,12 @@ class PlanSet:
     def _prepared(self, batch_size: int) -> Plan:
         full = self.full
         whole = batch_size == full.batch_size
-        plan = full if whole else self._make(self._make_graph(batch_size), full)
+        plan = full if whole else self.make(self._make_graph(batch_size), full)
         plan.prepare()
         return plan
 
-    def _make(self, graph: Graph, share: Plan | None) -> Plan:
+    def make(self, graph: Graph, share: Plan | None) -> Plan:
+        """Return the plan of a graph, with the parameters of another of these plans."""
         return Plan(graph, self._backend, self._mode, self._precision, share, self._recompute)
 
 

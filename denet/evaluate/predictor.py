@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from denet.dataset import Dataset
 from denet.dataset.loader import Loader
 from denet.errors import DataError, UsageError
+from denet.evaluate.any_size import NormaliseAnySize, SizePlans
 from denet.evaluate.plan_set import PlanSet
 from denet.graph.kernel import Backend
 from denet.model.model import Model
@@ -20,19 +21,28 @@ class Predictor:
     """Prediction plans of a model, batch norm folded, for batches of up to ``batch_size`` images.
 
     Holds a copy of the weights: ``load`` takes others. A class derived from this says which output
-    it needs, and what a model without it is lacking. Raises UsageError for such a model, and
-    OutOfMemoryError.
+    it needs, and what a model without it is lacking. ``at`` gives the model for images of another
+    (width, height), where batches of such may come. Raises UsageError for a model that lacks the
+    output, and OutOfMemoryError.
     """
 
     needs: ClassVar[str]
     lacking: ClassVar[str]
 
-    def __init__(self, model: Model, batch_size: int, backend: Backend, precision: str = "f32"):
+    def __init__(
+        self,
+        model: Model,
+        batch_size: int,
+        backend: Backend,
+        precision: str = "f32",
+        at: Callable[[int, int], Model] | None = None,
+    ):
         if self.needs not in model.graph(1).outputs:
             raise UsageError(f"model: {self.lacking}")
         self.model = model
         self.batch_size = batch_size
         self._plans = PlanSet(model.graph, batch_size, backend, "predict", precision)
+        self._sizes = SizePlans(self._plans, at) if at else None
         self.load(model.values())
 
     @property
@@ -55,16 +65,26 @@ class Predictor:
             self.model.preprocessing,
             thread_num=thread_num,
             training=False,
+            normalise=NormaliseAnySize(self.model.preprocessing) if self._sizes else None,
         )
-        self._plans.check_memory("prediction", loader.working_bytes)
+        self._plans.check_memory("prediction", loader.working_bytes + self.more_bytes)
         return loader
+
+    @property
+    def more_bytes(self) -> int:
+        """Bytes of what a full batch takes beside its activations."""
+        return 0
 
     def outputs(self, data: np.ndarray) -> dict[str, np.ndarray]:
         """Return what the network says of normalised images (n, h, w, c), by name.
 
-        The arrays are valid until the next call; n is at most ``batch_size``.
+        The arrays are valid until the next call; n is at most ``batch_size``. Raises
+        OutOfMemoryError where images of another size are too large.
         """
-        return self._plans[len(data)].run({"data": data})
+        n, height, width, _ = data.shape
+        if self._sizes and (height, width) != self.model.input_shape[1:]:
+            return self._sizes[n, height, width].run({"data": data})
+        return self._plans[n].run({"data": data})
 
 
 def check_numbers(values: np.ndarray, names: Sequence[str]) -> None:

@@ -28,8 +28,9 @@ class Plan:
     ``mode`` is train (forward, costs, backward, running averages) or predict (batch norm folded,
     outputs only). ``precision`` is f32 or bf16 (activations and their gradients; weights, sums,
     statistics and costs stay f32). ``share`` names another plan of the same network in the same
-    mode with another batch size: both then work on the same parameters. Memory for activations is
-    taken by ``prepare``, which the first run calls: how much it will be is known before.
+    mode with another batch or image size: both then work on the same parameters. Memory for
+    activations is taken by ``prepare``, which the first run calls: how much it will be is known
+    before.
     ``recompute`` says what training computes twice instead of keeping it (recompute.py).
 
     ``ratios`` are those of the graph as the last training run left them.
@@ -136,6 +137,7 @@ class Plan:
             self._arena = self._share._arena
         else:
             self._arena = self._backend.allocate(self._arena_bytes)
+        self._share = None  # whose arena lives no longer for this
         assert self._arena is not None
         for step in self._steps:
             call = step.bind(self._arena)

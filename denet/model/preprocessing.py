@@ -90,12 +90,18 @@ class Preprocessing:
         """Return this for a network input (c, h, w) of another size: its mean image grows alike."""
         if self.mean_image is None or before[1:] == after[1:]:
             return self
-        from PIL import Image
-
         h, w, _ = self.mean_image.shape
         size = -(-w * after[2] // before[2]), -(-h * after[1] // before[1])
+        return self.stretched(*size, "BILINEAR")
+
+    def stretched(self, width: int, height: int, resample: str = "BICUBIC") -> Preprocessing:
+        """Return this with the mean image scaled to this size, whatever its shape."""
+        if self.mean_image is None or self.mean_image.shape[:2] == (height, width):
+            return self
+        from PIL import Image
+
         planes = [
-            np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR))
+            np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling[resample]))
             for plane in np.ascontiguousarray(self.mean_image.transpose(2, 0, 1))
         ]
         return replace(self, mean_image=np.stack(planes, axis=-1))

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from denet.dataset import Dataset, parse_extension
-from denet.dataset.base import class_ids
+from denet.dataset.base import BadSample, class_ids
 from denet.dataset.loader import Batch, Loader
 from denet.dataset.walk import directories_in
-from denet.errors import DataError
+from denet.errors import DataError, OutOfMemoryError
 from denet.evaluate.classifier import Classifier, check_fit
 from denet.evaluate.predictor import check_numbers
 from denet.evaluate.topk import TOP, top_classes
+from denet.predict.views import Views
 
 LABELLED = ("npy", "npz", "cifar", "svhn", "imagenet")  # kinds of data that hold the true classes
 
@@ -90,8 +91,15 @@ def _averaged(
     waiting: np.ndarray = np.empty((0, len(dataset.class_labels)), np.float32)
     first = 0  # sample of the first row that waits
     for batch in loader.epoch(0):
-        found = classifier.probabilities(batch.data)
-        check_numbers(found, [dataset.names[index] for index in batch.indices])
+        names = [dataset.names[index] for index in batch.indices]
+        try:
+            found = classifier.probabilities(batch.data)
+        except OutOfMemoryError as error:
+            if not (isinstance(dataset, Views) and dataset.any_size):
+                raise
+            dataset.bad.append(BadSample(names[0], str(error)))  # this image is too large
+            found = np.zeros((len(names), waiting.shape[1]), np.float32)
+        check_numbers(found, names)
         rows = np.concatenate([waiting, found])
         whole = len(rows) // view_num * view_num
         means = rows[:whole].reshape(-1, view_num, rows.shape[1]).mean(axis=1)

@@ -15,6 +15,7 @@ from denet.dataset.base import MAX_IMAGE_PIXELS, BadSample, Dataset, Samples, re
 from denet.dataset.decode import decode_image, quiet_pillow, reason, size_text
 from denet.dataset.image_options import Size
 from denet.errors import DataError
+from denet.model.model import MAX_LENGTH
 
 _GAP = 2.0  # a large picture is first averaged over blocks, to twice its new size or more
 
@@ -32,12 +33,16 @@ class ViewSet:
     crops    where crops of that size lie in a picture; none: it is one crop
     windows  where views lie in each crop
     mirrored whether each view also comes mirrored, behind all others
+    slides   what slides over views, each all of its crop: trunk, the network up to its last
+             convolution, and five windows of the map there are classified (ccv); network, all of
+             it; "" nothing, for views are as large as its input
     """
 
     scaling: str = "cover"
     crops: tuple[Place, ...] = ()
     windows: tuple[Place, ...] = _FIVE
     mirrored: bool = True
+    slides: str = ""
 
     @property
     def count(self) -> int:
@@ -71,8 +76,9 @@ VIEWS: dict[str, ViewSet] = {
     "centre": ViewSet(windows=(_CENTRE,), mirrored=False),
     "alex10": ViewSet(),  # Krizhevsky et al. 2012, section 4.1
     "caffe10": ViewSet("warp"),
-    "ccv10": ViewSet("whole"),
-    "ccv30": ViewSet("whole", (_TOP_LEFT, _CENTRE, _BOTTOM_RIGHT)),
+    "ccv10": ViewSet("whole", (), (_CENTRE,), slides="trunk"),
+    "ccv30": ViewSet("whole", (_TOP_LEFT, _CENTRE, _BOTTOM_RIGHT), (_CENTRE,), slides="trunk"),
+    "dense": ViewSet("whole", (), (_CENTRE,), mirrored=False, slides="network"),
 }
 
 
@@ -124,7 +130,7 @@ class Pictures:
         image = image.convert("L" if self._channels == 1 else "RGB")
         mode = "warp" if self._scaling == "warp" else "small"
         wanted = crop or scaled_size(image.size, self._size, mode)
-        if wanted[0] * wanted[1] > limit:  # of a long and narrow image
+        if wanted[0] * wanted[1] > limit or max(wanted) > MAX_LENGTH:  # of a long, narrow image
             raise ValueError(f"{size_text(wanted)} pixels when it is scaled: too many")
         if image.size != wanted:
             image = image.resize(wanted, Image.Resampling.BICUBIC, reducing_gap=_GAP)
@@ -135,8 +141,10 @@ class Views(Dataset):
     """Views of ``shape`` (c, h, w), cut from a picture of each image: see ViewSet.
 
     Sample s is view s % view_num of image s // view_num. Pictures are what ``picture`` gives of an
-    image, or without it the images themselves; ``size`` is that of the crops of a picture. Raises
-    DataError for images of other channels than ``shape`` or smaller.
+    image, or without it the images themselves; ``size`` is that of the crops of a picture. With
+    ``fit`` the views have the size that it makes of that of their picture, and only views of one
+    image can be loaded together. Raises DataError for images of other channels than ``shape`` or
+    smaller.
     """
 
     def __init__(
@@ -146,6 +154,7 @@ class Views(Dataset):
         views: ViewSet,
         size: Size,
         picture: Callable[[int], np.ndarray] | None = None,
+        fit: Callable[[Size], Size] | None = None,
     ):
         check_covers((images.shape[0], *size[::-1]) if picture else images.shape, shape)
         self.view_num = views.count
@@ -153,7 +162,9 @@ class Views(Dataset):
         labels = np.repeat(images.labels, self.view_num)
         super().__init__(images.class_labels, labels, names, shape)
         self.bad = images.bad  # of which there may be more later
-        self._images, self._views, self._size, self._picture = images, views, size, picture
+        self.any_size = fit is not None
+        self._images, self._views, self._size = images, views, size
+        self._picture, self._fit = picture, fit
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         return self.load(indices, np.zeros(len(indices), np.uint64), training=False).images
@@ -162,6 +173,9 @@ class Views(Dataset):
         rows, place = np.unique(indices // self.view_num, return_inverse=True)
         pictures, targets = self._pictures(rows, keys)
         channels, height, width = self.shape
+        if self._fit:
+            assert len(rows) == 1, rows
+            width, height = self._fit(pictures[0].shape[1::-1])
         cut = np.empty((len(indices), height, width, channels), pictures[0].dtype)
         shifts = np.empty((len(indices), 3), np.int32)
         views = [

@@ -14,6 +14,7 @@ from denet.model.preprocessing import Preprocessing
 
 SIDE, SIZE = 14, 16  # of the network input, and of what 256/224 of it is
 PREDICT = ["model-predict", "--backend", "numpy", "--precision", "f32", "--model", "m.mdl"]
+BICUBIC = Image.Resampling.BICUBIC
 SIZES = {"cat/a.png": (16, 16), "cat/b.png": (24, 16), "dog/c.png": (16, 20), "dog/d.png": (16, 16)}
 
 
@@ -35,7 +36,10 @@ def files(request, tmp_path: Path) -> Path:
 
 
 def by_hand(files: Path, name: str) -> dict[str, float]:
-    """Return the probability of cat for each image, in float64."""
+    """Return the probability of cat for each image, in float64.
+
+    Without convolutions windows of the map that these make are windows of pixels.
+    """
     model = load_model(files / "m.mdl")
     weight = model.parameters[0]["weight"].transpose(0, 2, 3, 1).astype(np.float64)
     mean = model.preprocessing.mean_image
@@ -45,13 +49,26 @@ def by_hand(files: Path, name: str) -> dict[str, float]:
         pixels = np.asarray(Image.open(files / "set" / file)) / 255
         height, width = pixels.shape[:2]
         spare = max(width, height) - SIZE
-        lefts = {"ccv30": (0, -(-spare // 2), spare)}.get(name, (-(-spare // 2),))
+        if name in ("ccv10", "dense"):
+            planes = np.float32(mean).transpose(2, 0, 1).copy()
+            planes = [Image.fromarray(each).resize((width, height), BICUBIC) for each in planes]
+            crops = [pixels - np.stack(planes, axis=2)]
+        else:
+            lefts = {"ccv30": (0, -(-spare // 2), spare)}.get(name, (-(-spare // 2),))
+            starts = [(left, 0) if height > width else (0, left) for left in lefts]
+            crops = [pixels[y : y + SIZE, x : x + SIZE] - mean for y, x in starts]
         answers = []
-        for left in lefts:
-            y, x = (left, 0) if height > width else (0, left)
-            crop = pixels[y : y + SIZE, x : x + SIZE] - mean
-            corners = [(1, 1), (0, 0), (0, 2), (2, 0), (2, 2)]
-            corners += [(0, 1), (1, 0), (1, 2), (2, 1)] if name == "dense" else []
+        for crop in crops:
+            down, right = (side - SIDE for side in crop.shape[:2])
+            corners = [
+                (-(-down // 2), -(-right // 2)),
+                (0, 0),
+                (0, right),
+                (down, 0),
+                (down, right),
+            ]
+            if name == "dense":
+                corners = list(np.ndindex(down + 1, right + 1))
             for y, x in corners[:1] if name == "centre" else corners:
                 window = crop[y : y + SIDE, x : x + SIDE] / 0.5
                 for each in [window] if name in ("centre", "dense") else [window, window[:, ::-1]]:
@@ -70,7 +87,7 @@ def told(text: str) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("source", ["list.txt", "set", "set --extension imagenet --batch-size 7"])
-@pytest.mark.parametrize("name", ["centre", "alex10", "ccv30", "dense"])
+@pytest.mark.parametrize("name", ["centre", "alex10", "ccv10", "ccv30", "dense"])
 def test_views(name: str, source: str, files: Path, command: Command) -> None:
     done = command(*PREDICT, "--input", *source.split(), "--views", name, "--format", "csv")
     assert done.returncode == 0, done.stderr

@@ -368,6 +368,7 @@ OTHERS = [
     _case(Pad(0, 0, 0, 0), (2, 3, 4, 3), name="by nothing"),
     _case(Crop(1, 2, 3, 2), (2, 5, 6, 3)),
     _case(Crop(0, 0, 4, 4), (1, 4, 4, 3), name="of all"),
+    _case(Crop(0, 1, 2, 2, "float32"), (2, 3, 3, 2), name="in float32"),
     _case(CropMirror(4, 3, 0.5, 0.5, 2), (6, 7, 6, 3)),
     _case(CropMirror(5, 5, 0.5, 0.0, 2), (3, 5, 5, 2), name="of all"),
     _case(CropMirror(4, 3, 0.5, 0.5, 2), (2, 7, 6, 3), name="not training", training=False),

@@ -118,16 +118,31 @@ def normalised(x: np.ndarray, size: int, kappa: float, alpha: float, beta: float
 
 def predicted(pixels: np.ndarray, mean: np.ndarray, half: bool = False) -> np.ndarray:
     """Return the class probabilities of an image (13, 11, 3) of pixels 0 to 255 in float64."""
-    w = {
-        number: tuple(v.astype(np.float16 if half else np.float32).astype(float) for v in arrays)
+    return classified(features(pixels - mean.astype(float), half), half)
+
+
+def exact(half: bool) -> dict[int, tuple[np.ndarray, ...]]:
+    """Return the weights as float64 of what a file holds."""
+    stored = np.float16 if half else np.float32
+    return {
+        number: tuple(values.astype(stored).astype(float) for values in arrays)
         for number, arrays in weights().items()
     }
-    x = pixels - mean.astype(float)
+
+
+def features(x: np.ndarray, half: bool = False) -> np.ndarray:
+    """Return the map of the last convolution; (5, 3, 16) of an image (13, 11, 3) less its mean."""
+    w = exact(half)
     x = convolved(np.pad(x, ((1, 1), (1, 1), (0, 0))), *w[0], groups=1, stride=2)
     x = normalised(x, 3, 2.0, 0.1, 0.75, 2)
     x = np.pad(x, ((1, 1), (1, 1), (0, 0)), constant_values=-np.inf)
     x = windows(x, 3, 1).max(axis=(3, 4))
-    x = convolved(x, *w[3], groups=2, stride=1)
+    return convolved(x, *w[3], groups=2, stride=1)
+
+
+def classified(x: np.ndarray, half: bool = False) -> np.ndarray:
+    """Return the class probabilities of a window (5, 3, 16) of a map of the last convolution."""
+    w = exact(half)
     x = windows(x, 3, 2).mean(axis=(3, 4))
     x = np.maximum(w[5][0] @ x.ravel() + w[5][1], 0)
     x = w[6][0] @ x + w[6][1]

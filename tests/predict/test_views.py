@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from train.tiny import TinySet
 
-from denet.cli.predict_input import DENSE, VIEW_NAMES
+from denet.cli.predict_input import VIEW_NAMES
 from denet.dataset.loader import Normalise
 from denet.errors import DataError
 from denet.model.preprocessing import Preprocessing
@@ -31,8 +31,8 @@ def test_images_are_scaled_as_256_to_224_along_both_sides():
 
 
 def test_the_command_line_knows_the_names():
-    assert (*VIEWS, DENSE) == VIEW_NAMES
-    assert [views.count for views in VIEWS.values()] == [1, 10, 10, 10, 30]
+    assert tuple(VIEWS) == VIEW_NAMES
+    assert [views.count for views in VIEWS.values()] == [1, 10, 10, 2, 6, 1]
 
 
 def test_views_are_centre_corners_and_mirrored():
@@ -52,18 +52,15 @@ def test_windows_of_a_square():
     assert places("alex10", (256, 256), (256, 256), (224, 224))[0][:2] == [(16, 16), (0, 0)]
 
 
-def test_windows_along_a_photo():
-    """ccv: of 343x257, ten at the corners of all of it, thirty of three crops of 257x257."""
-    whole, found = places("ccv10", (343, 257))
-    assert whole == [(59, 16), (0, 0), (118, 0), (0, 32), (118, 32)]
-    assert [(each.right, each.down) for each in found] == [
-        *((0, 0), (-59, -16), (59, -16), (-59, 16), (59, 16))
-    ]
-    thirty, found = places("ccv30", (343, 257))
-    assert thirty == [(x + left, y) for left in (0, 43, 86) for x, y in FIVE]
-    within = [(x - 16, y - 16) for x, y in FIVE]
-    assert [(each.right, each.down) for each in found] == within * 3
-    assert places("ccv30", (257, 300))[0][10:12] == [(16, 59), (0, 43)]
+def test_crops_along_a_photo():
+    """ccv: of 343x257, three crops of 257x257, or all of it but what no cell reaches."""
+    crops, found = places("ccv30", (343, 257), view=SIZE)
+    assert crops == [(0, 0), (43, 0), (86, 0)]
+    assert {(each.right, each.down) for each in found} == {(0, 0)}  # each is its own middle
+    assert places("ccv30", (257, 300), view=SIZE)[0] == [(0, 0), (0, 22), (0, 43)]
+    for name in ("ccv10", "dense"):
+        whole, found = places(name, (343, 257), view=(337, 257))
+        assert whole == [(3, 0)] and {(each.right, each.down) for each in found} == {(0, 0)}
 
 
 @pytest.fixture
@@ -85,21 +82,29 @@ def test_pictures_of_files(photo):
     np.testing.assert_allclose(warp[5, 1:-1, 0], np.arange(1, 19) * 12 + 4, atol=1)
 
 
-def test_thirty_views_of_a_file(photo):
+def test_crops_of_a_file(photo):
     files = CoveringFiles([str(photo)], ["x"], (3, 20, 20))
     picture = Pictures(files, (20, 20), "whole", 3)
-    views = Views(files, (3, 16, 16), VIEWS["ccv30"], (20, 20), picture)
-    found = views.read(np.arange(30))
+    views = Views(files, (3, 20, 20), VIEWS["ccv30"], (20, 20), picture)
+    found = views.read(np.arange(6))
     whole = picture(0)
-    for crop, left in enumerate((0, 5, 10)):
-        for place, (x, y) in enumerate([(2, 2), (0, 0), (4, 0), (0, 4), (4, 4)]):
-            number, x = 5 * crop + place, x + left
-            assert (found[number] == whole[y : y + 16, x : x + 16]).all()
-            assert (found[number + 15] == found[number][:, ::-1]).all()
-    assert views.load(np.arange(30), np.zeros(30, np.uint64), False).targets.keys() == {"shift"}
+    for number, left in enumerate((0, 5, 10)):
+        assert (found[number] == whole[:, left : left + 20]).all()
+        assert (found[number + 3] == found[number][:, ::-1]).all()
+    assert views.load(np.arange(6), np.zeros(6, np.uint64), False).targets.keys() == {"shift"}
 
 
-@pytest.mark.parametrize("name", VIEWS)
+def test_views_of_any_size(photo):
+    files = CoveringFiles([str(photo)] * 2, ["x"], (3, 20, 20))
+    picture = Pictures(files, (20, 20), "whole", 3)
+    views = Views(
+        files, (3, 20, 20), VIEWS["ccv10"], (20, 20), picture, lambda size: (size[0] - 3, size[1])
+    )
+    found = views.read(np.arange(2, 4))
+    assert (found == [picture(1)[:, 2:29], picture(1)[:, 28:1:-1]]).all()
+
+
+@pytest.mark.parametrize("name", ["centre", "alex10", "caffe10"])
 def test_each_view_is_less_its_own_window_of_the_mean_image(name):
     """An image less itself is black, whatever is cut from it."""
     image = np.random.default_rng(4).integers(0, 256, (1, 20, 20, 3), np.uint8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,9 +21,11 @@ class Crop(Op):
     left: int
     height: int
     width: int
+    dtype: str = "real"  # of y; a float32 x gives a float32 y too
 
     def infer(self, *inputs: TensorType) -> Types:
-        return (crop_type("Crop", inputs[0], self.top, self.left, self.height, self.width),)
+        y = crop_type("Crop", inputs[0], self.top, self.left, self.height, self.width)
+        return (y if self.dtype == "real" else replace(y, dtype=self.dtype),)
 
     def saved(self, *inputs: TensorType) -> Types:
         return (SHAPE,)
