@@ -56,9 +56,8 @@ def classify(
         classifier = look.classifier(images, options.batch_size, backend, precision)
         work = images.view_num * classifier.model.graph(1).flops() / model.graph(1).flops()
         if work > SLOW:
-            log.warning(
-                "--views %s: each image takes as much work as %.0f do as a whole", views, work
-            )
+            text = "--views %s: each image takes the work of %.0f of the network's own size"
+            log.warning(text, views, work)
     else:
         classifier = Classifier(model, min(options.batch_size, len(images)), backend, precision)
     review = Review(len(model.class_labels))

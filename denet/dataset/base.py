@@ -155,6 +155,7 @@ class Dataset:
     mirrors       whether training mirrors half of the samples of itself
     classified    whether the samples have a class of their own, their label
     view_num      samples that are views of one image, one behind the other
+    any_size      whether images may be larger than ``shape``: only views of one load together
     epoch_limit   an epoch of training goes through at most so many samples, drawn anew each time
     own_colours   whether training shifts colours along the principal components of these images
     components    these, as soon as they are known
@@ -166,6 +167,7 @@ class Dataset:
     mirrors = False
     classified = True
     view_num = 1
+    any_size = False
     epoch_limit: int | None = None
     own_colours = False
     components: Components | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -46,8 +45,8 @@ class SizePlans:
     def _prepared(self, n: int, height: int, width: int) -> Plan:
         graph = self._at(width, height).graph(n)
         what = f"{width}x{height} pixels"
-        given = 4 * math.prod(graph.inputs["data"].shape)
-        with room(given, what, _MEND):
+        given = (*graph.inputs.values(), *graph.outputs.values())
+        with room(4 * sum(tensor.type.size for tensor in given), what, _MEND):
             plan = self._plans.make(graph, self._largest)
         if plan.arena_bytes <= self._largest.arena_bytes:
             plan.prepare()

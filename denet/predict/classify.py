@@ -16,7 +16,6 @@ from denet.errors import DataError, OutOfMemoryError
 from denet.evaluate.classifier import Classifier, check_fit
 from denet.evaluate.predictor import check_numbers
 from denet.evaluate.topk import TOP, top_classes
-from denet.predict.views import Views
 
 LABELLED = ("npy", "npz", "cifar", "svhn", "imagenet")  # kinds of data that hold the true classes
 
@@ -95,7 +94,7 @@ def _averaged(
         try:
             found = classifier.probabilities(batch.data)
         except OutOfMemoryError as error:
-            if not (isinstance(dataset, Views) and dataset.any_size):
+            if not dataset.any_size:
                 raise
             dataset.bad.append(BadSample(names[0], str(error)))  # this image is too large
             found = np.zeros((len(names), waiting.shape[1]), np.float32)

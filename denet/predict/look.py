@@ -53,7 +53,7 @@ class Look:
 
         Raises UsageError for a model that is no classifier, and OutOfMemoryError.
         """
-        any_size = isinstance(images, Views) and images.any_size
+        any_size = images.any_size
         number = images.view_num if any_size else min(batch_size, len(images))
         if not self._sliding:
             return Classifier(self.model, number, backend, precision)

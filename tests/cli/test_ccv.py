@@ -106,7 +106,10 @@ TRUTHS = {
 }
 
 
-MODES = ["--predict-mode single", "--predict-mode multicrop", "--views ccv30", "--views dense"]
+MODES = [
+    *("--predict-mode single", "--predict-mode multicrop"),
+    *("--views ccv10", "--views ccv30", "--views dense"),
+]
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -76,3 +76,19 @@ def test_a_batch_that_is_too_large(folder: Path, name: str) -> None:
     assert found, last
     done = run(folder, COMMANDS[name], int(found[1]))
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("views", ["dense", "ccv10"])
+def test_an_image_that_is_too_long_is_left_out(folder: Path, views: str) -> None:
+    names = [f"long/{number}.png" for number in range(4)]
+    (folder / "long").mkdir(exist_ok=True)
+    for name, width in zip(names, (4, 500, 12, 4), strict=True):  # the shorter side becomes 219
+        Image.new("RGB", (width, 4)).save(folder / name)
+    command = f"model-predict --model class.mdl --input long --views {views} --on-bad-data skip"
+    done = run(folder, command, 1)
+    assert done.returncode == 0, done.stderr
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()] == names[:1] + names[2:]
+    found = re.search(
+        r"cannot read the image: (\S+): (\d+x219) pixels: [\d.]+ GB of mem", done.stderr
+    )
+    assert found and found.groups() == (names[1], "27375x219"), done.stderr

@@ -49,6 +49,7 @@ def by_hand(files: Path, name: str) -> dict[str, float]:
         pixels = np.asarray(Image.open(files / "set" / file)) / 255
         height, width = pixels.shape[:2]
         spare = max(width, height) - SIZE
+        dense = name.startswith("dense")
         if name in ("ccv10", "dense"):
             planes = np.float32(mean).transpose(2, 0, 1).copy()
             planes = [Image.fromarray(each).resize((width, height), BICUBIC) for each in planes]
@@ -67,11 +68,11 @@ def by_hand(files: Path, name: str) -> dict[str, float]:
                 (down, 0),
                 (down, right),
             ]
-            if name == "dense":
+            if dense:
                 corners = list(np.ndindex(down + 1, right + 1))
             for y, x in corners[:1] if name == "centre" else corners:
                 window = crop[y : y + SIDE, x : x + SIDE] / 0.5
-                for each in [window] if name in ("centre", "dense") else [window, window[:, ::-1]]:
+                for each in [window] if dense or name == "centre" else [window, window[:, ::-1]]:
                     logits = np.exp((weight * each).sum(axis=(1, 2, 3)))
                     answers.append(logits[0] / logits.sum())
         found[f"set/{file}"] = float(np.mean(answers))
@@ -93,6 +94,15 @@ def test_views(name: str, source: str, files: Path, command: Command) -> None:
     assert done.returncode == 0, done.stderr
     assert told(done.stdout) == pytest.approx(by_hand(files, name), rel=1e-4)
     assert ("top-1 error" in done.stderr) == (source != "list.txt")
+
+
+def test_dense_takes_one_size_for_all_where_it_is_given(files: Path, command: Command) -> None:
+    words = f"--input set --views dense --extension image,crop={SIZE} --format csv".split()
+    done = command(*PREDICT, *words)
+    assert told(done.stdout) == pytest.approx(by_hand(files, "dense of a crop"), rel=1e-4)
+    assert "--views dense:" not in done.stderr
+    done = command(*PREDICT, *(word.replace(str(SIZE), "30") for word in words))
+    assert "--views dense: each image takes the work of 289 of the network's" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["caffe10", "ccv10"])
