@@ -12,7 +12,7 @@ from denet.dataset import Dataset, parse_extension
 from denet.dataset.base import BadSample, class_ids
 from denet.dataset.loader import Batch, Loader
 from denet.dataset.walk import directories_in
-from denet.errors import DataError, OutOfMemoryError
+from denet.errors import DataError, DescriptionError, OutOfMemoryError
 from denet.evaluate.classifier import Classifier, check_fit
 from denet.evaluate.predictor import check_numbers
 from denet.evaluate.topk import TOP, top_classes
@@ -93,7 +93,7 @@ def _averaged(
         names = [dataset.names[index] for index in batch.indices]
         try:
             found = classifier.probabilities(batch.data)
-        except OutOfMemoryError as error:
+        except (OutOfMemoryError, DescriptionError) as error:
             if not dataset.any_size:
                 raise
             dataset.bad.append(BadSample(names[0], str(error)))  # this image is too large

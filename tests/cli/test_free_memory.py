@@ -78,17 +78,24 @@ def test_a_batch_that_is_too_large(folder: Path, name: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("views", ["dense", "ccv10"])
-def test_an_image_that_is_too_long_is_left_out(folder: Path, views: str) -> None:
+NEEDED = r"\d+x219 pixels: [\d.]+ GB of memory needed, .* free: scale images to a smaller"
+LONG = {
+    ("ccv10", 500): NEEDED,
+    ("dense", 500): NEEDED,
+    # where oneDNN is at work: its own limit
+    ("dense", 1000): f"1.conv.conv: a map of one image, 219x54750x64 numbers, takes 3.|{NEEDED}",
+}
+
+
+@pytest.mark.parametrize(("views", "length"), LONG)
+def test_an_image_that_is_too_long_is_left_out(folder: Path, views: str, length: int) -> None:
     names = [f"long/{number}.png" for number in range(4)]
     (folder / "long").mkdir(exist_ok=True)
-    for name, width in zip(names, (4, 500, 12, 4), strict=True):  # the shorter side becomes 219
+    for name, width in zip(names, (4, length, 12, 4), strict=True):  # the shorter side becomes 219
         Image.new("RGB", (width, 4)).save(folder / name)
     command = f"model-predict --model class.mdl --input long --views {views} --on-bad-data skip"
     done = run(folder, command, 1)
     assert done.returncode == 0, done.stderr
     assert [line.partition(":")[0] for line in done.stdout.splitlines()] == names[:1] + names[2:]
-    found = re.search(
-        r"cannot read the image: (\S+): (\d+x219) pixels: [\d.]+ GB of mem", done.stderr
-    )
-    assert found and found.groups() == (names[1], "27375x219"), done.stderr
+    why = f"cannot read the image: {names[1]}: ({LONG[views, length]})"
+    assert re.search(why, done.stderr), done.stderr

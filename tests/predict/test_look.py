@@ -9,7 +9,7 @@ from PIL import Image
 from train.tiny import TinySet
 
 from denet.backend.numpy.backend import NumpyBackend
-from denet.backend.onednn.backend import OneDnnBackend
+from denet.backend.select import choose_backend
 from denet.errors import DescriptionError, UsageError
 from denet.evaluate.classifier import Classifier
 from denet.model.format import load_model
@@ -20,6 +20,7 @@ from denet.predict.image_files import CoveringFiles
 from denet.predict.look import Look
 from denet.predict.views import VIEWS, Pictures
 
+FASTEST = choose_backend()  # oneDNN where it runs
 OWN, SIZE = (11, 13), (15, 17)  # (width, height): of the network of files_of_ccv and its mean image
 # none is scaled: one side is that of SIZE, the other as long or longer
 SIZES = [(15, 17), (22, 17), (15, 24), (22, 17), (38, 17), (16, 17), (15, 17)]
@@ -105,8 +106,8 @@ def test_images_of_any_shape(name: str, paths: list[str]) -> None:
     expected = [BY_HAND[name](np.asarray(Image.open(path)).astype(float)) for path in paths]
     assert np.ptp(expected, axis=0).max() > 1e-2, "all images look the same"
     np.testing.assert_allclose(answers(paths, name), expected, rtol=2e-5)
-    np.testing.assert_allclose(answers(paths, name, OneDnnBackend()), expected, rtol=2e-5)
-    half = answers(paths, name, OneDnnBackend(), "bf16", 3)
+    np.testing.assert_allclose(answers(paths, name, FASTEST), expected, rtol=2e-5)
+    half = answers(paths, name, FASTEST, "bf16", 3)
     np.testing.assert_allclose(half, expected, atol=0.02)
 
 
@@ -158,7 +159,7 @@ def test_windows_of_the_map_are_windows_of_pixels(text: str) -> None:
     images = look.cut(TinySet(pixels, [0, 1], 3), (15, 15))
     found = []
     each = classify_images(
-        look.classifier(images, 5, OneDnnBackend()),
+        look.classifier(images, 5, FASTEST),
         images,
         each=lambda probabilities, _: found.extend(probabilities),
     )
