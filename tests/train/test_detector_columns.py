@@ -363,8 +363,8 @@ def test_what_was_good_and_is_damaged_now_keeps_its_place(
     _, row = resume(tmp_path, dataset).run()
     assert row["epoch"] == 2 and len(dataset) == 5
     assert dataset.usable_images.tolist() == [False, True, True, False, True]
-    pixels = 3 * 20 * 10  # of the images that are left
-    assert 4 * pixels <= dataset.kept_bytes <= 6 * pixels
+    pixels = 3 * 20 * 10  # of the images that are left, 3 bytes each, and a third more if smaller
+    assert 3 * pixels <= dataset.kept_bytes <= 4 * pixels
     photo.write_bytes(whole)
     resume(tmp_path, lenient(data))._lock.release()
     with (data / "JPEGImages/1.jpg").open("ab") as other:
