@@ -188,7 +188,7 @@ def test_momenta_of_layers_by_two_steps(tmp_path):
 def test_divergence_is_told_with_place_rate_and_costs(tmp_path):
     place = (
         r"epoch \d/3, iteration \d/8, learn rate 1e\+30, costs: 5\.regression\.\w+ \S+, "
-        r"first not finite: the \w+ of layer \d \"[CRAP].*\", batch of 1 images \(row \d, all in "
+        r"first not finite: the \w+ of layer \d \"[CRAP].*\", batch of 1 image \(row \d, all in "
     )
     with pytest.raises(DivergedError, match=place) as caught:
         trainer(tmp_path, learn_rate=1e30, batch_size=1).run()
