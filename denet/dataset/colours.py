@@ -23,7 +23,7 @@ class Components(NamedTuple):
 
 
 # those that Torch's recipes for ImageNet have
-IMAGENET = Components(
+IMAGENET_COMPONENTS = Components(
     np.array([0.2175, 0.0188, 0.0045]),
     np.array([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]]),
 )
@@ -79,7 +79,7 @@ def change_colours(
     photo: float,
     colour: float,
     rng: np.random.Generator,
-    components: Components = IMAGENET,
+    components: Components = IMAGENET_COMPONENTS,
 ) -> np.ndarray:
     """Return pixels (h, w, 3) in other light, float32 where 1 is white, not clipped.
 

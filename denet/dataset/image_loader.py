@@ -31,7 +31,7 @@ from denet.dataset.base import (
     repeated,
 )
 from denet.dataset.boxes import Boxes, View, fill_targets, network_boxes, seen
-from denet.dataset.colours import IMAGENET, ColourSums, change_colours
+from denet.dataset.colours import IMAGENET_COMPONENTS, ColourSums, change_colours
 from denet.dataset.decode import decode_stored, open_image, quiet_pillow, reason
 from denet.dataset.image_options import IMAGENET_MEAN, IMAGENET_STD, ImageOptions
 from denet.dataset.kept_images import KeptImages
@@ -365,7 +365,7 @@ class DetectionDataset(Dataset):
             self._note_damage(index, error, training=rng is not None)
             return NOWHERE, None
         if rng and (options.augment_photo or options.augment_color):
-            components = self.components if options.own_colours else IMAGENET
+            components = self.components if options.own_colours else IMAGENET_COMPONENTS
             assert components, "prepare_training comes first"
             strengths = options.augment_photo, options.augment_color
             pixels = change_colours(pixels, *strengths, rng, components)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from denet.dataset import BadDataError, open_dataset
 from denet.dataset.augment import generator
-from denet.dataset.colours import IMAGENET, ColourSums, change_colours
+from denet.dataset.colours import IMAGENET_COMPONENTS, ColourSums, change_colours
 from denet.dataset.image_loader import DetectionDataset
 from denet.dataset.loader import Loader
 from denet.dataset.mean_image import mean_image
@@ -34,7 +34,7 @@ def by_steps(x, key, photo, colour):
     if colour:
         weights = rng.normal(0, colour, 3) * [0.2175, 0.0188, 0.0045]
         for column, weight in enumerate(weights):
-            x = x + weight * IMAGENET.vectors[:, column]
+            x = x + weight * IMAGENET_COMPONENTS.vectors[:, column]
     return x
 
 
@@ -54,9 +54,11 @@ def test_colours_change_by_the_formulas(photo, colour):
 
 def test_principal_components():
     """The published vectors are orthogonal and of length 1; the first is the brightness."""
-    np.testing.assert_allclose(IMAGENET.vectors.T @ IMAGENET.vectors, np.eye(3), atol=2e-4)
-    assert np.sign(IMAGENET.vectors[:, 0]).tolist() == [-1, -1, -1]
-    assert IMAGENET.values.tolist() == sorted(IMAGENET.values, reverse=True)
+    np.testing.assert_allclose(
+        IMAGENET_COMPONENTS.vectors.T @ IMAGENET_COMPONENTS.vectors, np.eye(3), atol=2e-4
+    )
+    assert np.sign(IMAGENET_COMPONENTS.vectors[:, 0]).tolist() == [-1, -1, -1]
+    assert IMAGENET_COMPONENTS.values.tolist() == sorted(IMAGENET_COMPONENTS.values, reverse=True)
 
 
 def sums(*images):
