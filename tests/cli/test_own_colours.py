@@ -3,9 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 from conftest import Command
-from PIL import Image
 
 from denet.train.state import read_state
 
@@ -15,17 +13,6 @@ TRAIN = [
     *("model-train", "--backend", "numpy", "--precision", "f32", "--train", "train"),
     *("--model-desc", "R.T", "--learn-rate", "0.01", "--batch-size", "3"),
 ]
-
-
-@pytest.fixture
-def images(tmp_path: Path) -> np.ndarray:
-    """Lay out 6 pictures of noise, 10x10, in two classes; return them."""
-    pixels = np.random.default_rng(3).integers(0, 256, (6, 10, 10, 3), np.uint8)
-    for number, each in enumerate(pixels):
-        path = tmp_path / "train" / "ab"[number % 2] / f"{number}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(each).save(path)
-    return pixels / 255
 
 
 def test_resume_ends_with_the_same_bytes(
