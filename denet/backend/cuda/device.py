@@ -1,0 +1,55 @@
+"""What the CUDA backend needs of a device: memory, copies and launches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from denet.backend.cuda.source import Source
+from denet.graph.kernel import Call
+
+Grid = tuple[int, int, int]
+
+
+class Device(Protocol):
+    """A GPU, or what runs the kernels in its place.
+
+    Memory comes as arrays that slice, ``view`` and ``reshape`` as NumPy's do (CuPy's do).
+    """
+
+    capability: int  # compute capability: 90 for 9.0
+    processors: int  # multiprocessors
+
+    def allocate(self, nbytes: int) -> Any:
+        """Return ``nbytes`` of zeroed memory, 256-byte aligned, as a uint8 array. MemoryError."""
+        ...
+
+    def write(self, host: np.ndarray, memory: Any) -> None:
+        """Copy a host array to memory of its shape and type, before whatever is launched later."""
+        ...
+
+    def read(self, memory: Any) -> np.ndarray:
+        """Return a host array with what memory holds once all that was launched has run."""
+        ...
+
+    def address(self, memory: Any) -> int:
+        """Return where an array begins in the device's memory."""
+        ...
+
+    def launch(
+        self,
+        source: Source,
+        grid: Grid,
+        threads: int,
+        arguments: Sequence[Any],
+        shared: int = 0,
+    ) -> Call:
+        """Compile and bind a kernel; return the call that runs it.
+
+        ``arguments`` are arrays (the function gets their address), NumPy scalars, whose type is
+        that of the parameter (np.int32 int, np.int64 long long, np.uint64, np.float32), and None
+        (a null pointer). ``shared`` counts bytes of dynamic shared memory.
+        """
+        ...

@@ -1,0 +1,77 @@
+"""The reference of an op on the processor, for nodes that have no kernel for the device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from denet.backend.cuda.device import Device
+from denet.backend.numpy.kernel import ReferenceKernel
+from denet.graph.graph import Node, Tensor
+from denet.graph.kernel import Call, Layout
+from denet.graph.op.base import Run
+
+
+class HostKernel(ReferenceKernel):
+    """Reads what it needs from the device, computes, and writes the results back."""
+
+    name = "numpy on the processor"
+
+    def __init__(
+        self,
+        device: Device,
+        node: Node,
+        training: bool,
+        precision: str,
+        run: Run,
+        wanted: tuple[int, ...],
+        layouts: Mapping[Tensor, Layout],
+    ):
+        super().__init__(node, training, precision, run, wanted, layouts)
+        self._device = device
+
+    def forward(
+        self,
+        inputs: list[Any],
+        outputs: list[Any],
+        saved: list[Any],
+        scratch: np.ndarray | None,
+    ) -> Call:
+        def call() -> None:
+            copies = _like(outputs), _like(saved)
+            super(HostKernel, self).forward(self._read_all(inputs), *copies, None)()
+            self._write_all(copies[0], outputs)
+            self._write_all(copies[1], saved)
+
+        return call
+
+    def backward(
+        self,
+        inputs: list[Any],
+        outputs: list[Any],
+        saved: list[Any],
+        output_gradients: list[Any],
+        input_gradients: list[Any],
+        scratch: np.ndarray | None,
+    ) -> Call:
+        def call() -> None:
+            read = [self._read_all(each) for each in (inputs, outputs, saved, output_gradients)]
+            copies = _like(input_gradients)
+            super(HostKernel, self).backward(*read, copies, None)()
+            self._write_all(copies, input_gradients)
+
+        return call
+
+    def _read_all(self, arrays: list[Any]) -> list[Any]:
+        return [None if array is None else self._device.read(array) for array in arrays]
+
+    def _write_all(self, arrays: list[Any], places: list[Any]) -> None:
+        for array, place in zip(arrays, places, strict=True):
+            if place is not None:
+                self._device.write(array, place)
+
+
+def _like(arrays: list[Any]) -> list[Any]:
+    return [None if array is None else np.empty(array.shape, array.dtype) for array in arrays]
