@@ -6,8 +6,6 @@ import logging
 from collections.abc import Mapping
 from typing import ClassVar
 
-import numpy as np
-
 from denet.graph.graph import Node, Tensor
 from denet.graph.kernel import Backend, Kernel, Layout
 from denet.graph.op.base import Run
@@ -22,6 +20,7 @@ def logged(backend: Backend) -> Backend:
     class Logged:
         name: ClassVar[str] = backend.name
         working_share: ClassVar[float] = backend.working_share
+        memory = backend.memory
 
         def kernel(
             self,
@@ -41,9 +40,6 @@ def logged(backend: Backend) -> Backend:
                     "kernel: %s: %s: %s: %s", mode, node.name, type(node.op).__name__, kernel.name
                 )
             return kernel
-
-        def allocate(self, nbytes: int) -> np.ndarray:
-            return backend.allocate(nbytes)
 
         def auto_precision(self) -> str:
             return backend.auto_precision()

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-import numpy as np
-
 from denet.backend.numpy.kernel import ReferenceKernel
+from denet.backend.numpy.memory import HostMemory
 from denet.graph.graph import Node, Tensor
-from denet.graph.kernel import Kernel, Layout
+from denet.graph.kernel import Kernel, Layout, Memory
 from denet.graph.op.base import Run
 
 
@@ -18,6 +17,9 @@ class NumpyBackend:
 
     name: ClassVar[str] = "numpy"
     working_share: ClassVar[float] = 0.5
+
+    def __init__(self) -> None:
+        self.memory: Memory = HostMemory()
 
     def kernel(
         self,
@@ -31,17 +33,6 @@ class NumpyBackend:
         """Return the reference kernel of ``node``."""
         return ReferenceKernel(node, training, precision, run, wanted, layouts)
 
-    def allocate(self, nbytes: int) -> np.ndarray:
-        """Return ``nbytes`` of 64-byte aligned zeroed memory as a uint8 array."""
-        return aligned_zeros(nbytes)
-
     def auto_precision(self) -> str:
         """Return the precision that is fastest here."""
         return "f32"
-
-
-def aligned_zeros(nbytes: int) -> np.ndarray:
-    """Return a zeroed uint8 array whose first byte lies on a 64-byte boundary."""
-    memory = np.zeros(nbytes + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    return memory[start : start + nbytes]
