@@ -1,0 +1,474 @@
+// Runs the text of CUDA kernels on the processor: one fiber per CUDA thread, block after block.
+// A fiber runs until it waits for others; who runs next is the schedule's choice. So a barrier
+// that is missing shows as results that differ between schedules, one too many as a deadlock.
+#pragma once
+#include "shim_language.hpp"
+
+extern "C" int snprintf(char*, size_t, const char*, ...) noexcept;
+extern "C" void shim_switch(void** from, void* to) __attribute__((visibility("hidden")));
+asm(R"(
+    .text
+    .type shim_switch, @function
+shim_switch:
+    pushq %rbp
+    pushq %rbx
+    pushq %r12
+    pushq %r13
+    pushq %r14
+    pushq %r15
+    movq %rsp, (%rdi)
+    movq %rsi, %rsp
+    popq %r15
+    popq %r14
+    popq %r13
+    popq %r12
+    popq %rbx
+    popq %rbp
+    ret
+)");
+
+namespace shim {
+
+constexpr int MOST_THREADS = 1024, LANES = 32;
+constexpr size_t STACK = 1 << 17;          // bytes of a thread; host_device.py allocates as much
+constexpr size_t STATIC_SHARED = 48 << 10;  // bytes that a block may have
+constexpr size_t DYNAMIC_SHARED = 227 << 10;
+constexpr int MOST_ARRAYS = 64;
+constexpr size_t RED = 256;  // bytes of red zone around each array in shared memory
+constexpr unsigned char RED_MARK = 0xA5;
+constexpr unsigned char UNWRITTEN = 0xFF;  // NaN in every type of float
+constexpr unsigned long long STACK_MARK = 0x5AFE57AC5AFE57ACull;
+
+struct Launch {  // host_device.py holds the same
+    unsigned grid[3];
+    int threads;
+    int shared;    // bytes of dynamic shared memory
+    int schedule;  // 0 forward, 1 reverse, 2 random
+    unsigned seed;
+    int arguments_count;
+    void** arguments;   // where each value lies
+    const char* kinds;  // two letters for each: P8, i4, f4 ...
+    char* stacks;
+    int line;  // in the kernel's text, 0 where there is none
+    char message[512];
+};
+
+struct Group {  // threads that meet: a block or a warp
+    int alive, arrived;
+    unsigned meeting;  // how many there have been
+    const char* what;  // where those that have arrived wait
+    int line;
+};
+
+struct Warp : Group {
+    unsigned char slots[2][LANES][64];  // what each lane brought to this meeting and to the last
+    bool done[2];                       // somebody computed the result of all lanes
+};
+
+struct Thread {
+    uint3 index;
+    int number;
+    void* stack_pointer;
+    const char* what;  // where it waits
+    int line;
+};
+
+struct Site {  // one array in shared memory
+    unsigned long long block;  // that has it now
+    void* memory;
+};
+
+inline Launch* current;
+inline void (*body)();  // the kernel with its arguments
+inline Thread threads[MOST_THREADS];
+inline Thread* self;
+inline Warp warps[MOST_THREADS / LANES];
+inline Group block;
+inline void* main_stack;
+inline unsigned long long ready[MOST_THREADS / 64];  // a bit per thread that can run
+inline uint3 block_index;
+inline unsigned long long blocks_begun;
+inline unsigned long long random_state;
+inline bool failed;
+
+
+struct Zone {  // an array in shared memory, a red zone on each side
+    unsigned char* begin;
+    size_t bytes;
+    int line;
+};
+inline Zone zones[MOST_ARRAYS];
+inline int zones_count;
+inline size_t shared_bytes, static_end;  // of arrays of fixed size
+inline __align__(1024) unsigned char static_memory[STATIC_SHARED + MOST_ARRAYS * 3 * RED];
+inline __align__(1024) unsigned char dynamic_memory[1024 + DYNAMIC_SHARED + RED];
+
+inline unsigned long long next_random() {  // xorshift64*
+    random_state ^= random_state >> 12;
+    random_state ^= random_state << 25;
+    random_state ^= random_state >> 27;
+    return random_state * 0x2545F4914F6CDD1Dull;
+}
+
+// ------------------------------------------------------------------------------------ fibers
+
+// the first that can run from `start` on, upwards and around; -1 where there is none
+inline int ready_from(int start) {
+    const int words = (current->threads + 63) / 64;
+    for (int step = 0; step <= words; step++) {
+        const int word = (start / 64 + step) % words;
+        unsigned long long bits = ready[word];
+        if (step == 0) bits &= ~0ull << start % 64;
+        if (bits) return word * 64 + __builtin_ctzll(bits);
+    }
+    return -1;
+}
+
+// the same downwards
+inline int ready_before(int start) {
+    const int words = (current->threads + 63) / 64;
+    for (int step = 0; step <= words; step++) {
+        const int word = (start / 64 - step + words) % words;
+        unsigned long long bits = ready[word];
+        if (step == 0) bits &= ~0ull >> (63 - start % 64);
+        if (bits) return word * 64 + 63 - __builtin_clzll(bits);
+    }
+    return -1;
+}
+
+inline int next_thread(int after) {
+    const int count = current->threads;
+    if (current->schedule == 0) return ready_from((after + 1) % count);
+    if (current->schedule == 1) return ready_before((after + count - 1) % count);
+    return ready_from(next_random() % count);
+}
+
+inline void to_main() {
+    void*& from = self->stack_pointer;
+    self = nullptr;
+    shim_switch(&from, main_stack);
+}
+
+inline void run_another() {
+    Thread* const before = self;
+    const int next = next_thread(before->number);
+    if (next < 0) return to_main();
+    if (next == before->number) return;
+    self = threads + next;
+    shim_switch(&before->stack_pointer, self->stack_pointer);
+}
+
+inline void set_ready(int number, bool can_run) {
+    const unsigned long long bit = 1ull << number % 64;
+    ready[number / 64] = can_run ? ready[number / 64] | bit : ready[number / 64] & ~bit;
+}
+
+// ends the launch: the fibers are left where they stand
+template <class... Values>
+inline void fail(int line, const char* format, Values... values) {
+    failed = true;
+    current->line = line;
+    const uint3 b = block_index;
+    int used = snprintf(current->message, sizeof current->message, "block (%u, %u, %u)", b.x, b.y, b.z);
+    if (self)
+        used += snprintf(
+            current->message + used, sizeof current->message - used, ", thread %d", self->number);
+    used += snprintf(current->message + used, sizeof current->message - used, ": ");
+    snprintf(current->message + used, sizeof current->message - used, format, values...);
+    if (self) to_main();
+}
+
+// ---------------------------------------------------------------------------------- meetings
+
+inline void release(Group& group, int first, int count) {
+    group.arrived = 0;
+    group.meeting++;
+    for (int i = first; i < first + count; i++)
+        if (threads[i].what && threads[i].what == group.what) {
+            threads[i].what = nullptr;
+            set_ready(i, true);
+        }
+    group.what = nullptr;
+}
+
+// returns once all threads of the group that have not ended are here
+inline void meet(Group& group, int first, int count, const char* what, int line) {
+    if (group.arrived && (group.what != what || group.line != line))
+        fail(line, "at %s, while others wait at %s of line %d", what, group.what, group.line);
+    group.what = self->what = what;
+    group.line = self->line = line;
+    set_ready(self->number, false);
+    if (++group.arrived == group.alive) {
+        release(group, first, count);
+        if (current->schedule != 2) return;  // the last to arrive goes on
+    }
+    run_another();
+}
+
+inline Warp& warp() { return warps[self->number / LANES]; }
+inline int lane() { return self->number % LANES; }
+
+inline void meet_block(int line, const char* what) { meet(block, 0, current->threads, what, line); }
+
+// brings `value` to the meeting of the warp; returns what all lanes brought
+template <class T>
+inline unsigned char (*meet_warp(int line, const char* what, unsigned mask, const T& value))[64] {
+    static_assert(sizeof(T) <= 64, "a lane brings at most 64 bytes");
+    if (mask != ~0u) fail(line, "%s: the mask must name all lanes", what);
+    Warp& mine = warp();
+    const unsigned parity = mine.meeting & 1u;
+    __builtin_memcpy(mine.slots[parity][lane()], &value, sizeof value);
+    mine.done[parity] = false;
+    meet(mine, self->number / LANES * LANES, LANES, what, line);
+    return mine.slots[parity];
+}
+
+inline void leave(Group& group, int first, int count) {
+    group.alive--;
+    if (group.arrived && group.arrived == group.alive) release(group, first, count);
+}
+
+inline void thread_main() {
+    body();
+    const int number = self->number;
+    for (auto& slots : warp().slots) __builtin_memset(slots[lane()], UNWRITTEN, sizeof slots[0]);
+    set_ready(number, false);
+    leave(warp(), number / LANES * LANES, LANES);
+    leave(block, 0, current->threads);
+    run_another();
+    __builtin_unreachable();
+}
+
+// ----------------------------------------------------------------------------- shared memory
+
+inline void place(unsigned char* begin, size_t bytes, int line) {
+    __builtin_memset(begin - RED, RED_MARK, RED);
+    __builtin_memset(begin, UNWRITTEN, bytes);
+    __builtin_memset(begin + bytes, RED_MARK, RED);
+    zones[zones_count++] = {begin, bytes, line};
+}
+
+// an array of the block, on a boundary of 16 bytes and no more: all that a kernel may count on
+inline void* shared(Site& site, size_t bytes, int line) {
+    if (site.block == blocks_begun) return site.memory;
+    shared_bytes += bytes;
+    if (shared_bytes > STATIC_SHARED || zones_count == MOST_ARRAYS)
+        fail(line, "%zu bytes of shared memory are more than a block has", shared_bytes);
+    // an odd multiple of 16 behind the red zones of the arrays that are there
+    unsigned char* const begin = static_memory + (static_end + 2 * RED) / 32 * 32 + 16;
+    static_end = begin + bytes - static_memory;
+    place(begin, bytes, line);
+    site = {blocks_begun, begin};
+    return begin;
+}
+
+inline void check_zones() {
+    for (int i = 0; i < zones_count && !failed; i++)
+        for (size_t at = 0; at < RED; at++) {
+            const Zone& zone = zones[i];
+            if (zone.begin[zone.bytes + at] != RED_MARK)
+                return fail(
+                    zone.line, "written %zu bytes behind an array of %zu bytes in shared memory",
+                    at + 1, zone.bytes);
+            if (zone.begin[-1 - (long long)at] != RED_MARK)
+                return fail(
+                    zone.line, "written %zu bytes before an array of %zu bytes in shared memory",
+                    at + 1, zone.bytes);
+        }
+}
+
+// -------------------------------------------------------------------------------- a launch
+
+inline void begin_block(unsigned long long number) {
+    const unsigned* grid = current->grid;
+    block_index = {
+        (unsigned)(number % grid[0]), (unsigned)(number / grid[0] % grid[1]),
+        (unsigned)(number / grid[0] / grid[1])};
+    blocks_begun++;
+    zones_count = 0;
+    shared_bytes = static_end = 0;
+    if (current->shared) place(dynamic_memory + 1024, current->shared, 0);
+    const int count = current->threads;
+    block = {count, 0, 0, nullptr, 0};
+    for (int w = 0; w * LANES < count; w++) {
+        const int lanes = count - w * LANES < LANES ? count - w * LANES : LANES;
+        __builtin_memset(&warps[w], 0, sizeof(Group));
+        warps[w].alive = lanes;
+        __builtin_memset(warps[w].slots, UNWRITTEN, sizeof warps[w].slots);
+    }
+    for (int i = 0; i < count; i++) {
+        auto* stack = reinterpret_cast<unsigned long long*>(current->stacks + i * STACK);
+        stack[0] = STACK_MARK;
+        void** top = reinterpret_cast<void**>(current->stacks + (i + 1) * STACK - 64);
+        top[0] = reinterpret_cast<void*>(&thread_main);  // where the first switch returns to
+        top[1] = nullptr;
+        threads[i] = {{(unsigned)i, 0, 0}, i, top - 6, nullptr, 0};
+        set_ready(i, true);
+    }
+}
+
+inline void run_block(unsigned long long number) {
+    begin_block(number);
+    const int count = current->threads;
+    const int first = next_thread(current->schedule == 1 ? 0 : count - 1);
+    self = threads + first;
+    shim_switch(&main_stack, self->stack_pointer);
+    if (failed) return;
+    for (int i = 0; i < count; i++)
+        if (threads[i].what)
+            for (int j = i + 1; j <= count; j++)
+                if (j == count)
+                    return fail(
+                        threads[i].line, "thread %d waits at %s for ever", i, threads[i].what);
+                else if (threads[j].what && threads[j].line != threads[i].line)
+                    return fail(
+                        threads[i].line, "thread %d waits at %s, thread %d at %s of line %d", i,
+                        threads[i].what, j, threads[j].what, threads[j].line);
+    for (int i = 0; i < count; i++)
+        if (*reinterpret_cast<unsigned long long*>(current->stacks + i * STACK) != STACK_MARK)
+            return fail(0, "thread %d has more on its stack than %zu bytes", i, STACK);
+    check_zones();
+}
+
+inline bool run(Launch& launch) {
+    current = &launch;
+    failed = false;
+    random_state = (launch.seed + 1ull) * 0x9E3779B97F4A7C15ull;
+    self = nullptr;
+    __builtin_memset(ready, 0, sizeof ready);
+    const unsigned long long count = (unsigned long long)launch.grid[0] * launch.grid[1] * launch.grid[2];
+    const unsigned long long start = launch.schedule == 2 ? next_random() % count : 0;
+    for (unsigned long long i = 0; i < count && !failed; i++)
+        run_block(launch.schedule == 1 ? count - 1 - i : (start + i) % count);
+    return !failed;
+}
+
+template <class T>
+struct Kind {
+    static constexpr bool real = T(1) / 2 != T(0), negative = T(-1) < T(0);
+    static constexpr char letters[2] = {real ? 'f' : negative ? 'i' : 'u', char('0' + sizeof(T))};
+};
+template <class T>
+struct Kind<T*> {
+    static constexpr char letters[2] = {'P', '8'};
+};
+
+template <size_t... numbers>
+struct Numbers {};
+
+template <class... Parameters>
+struct Kernel {
+    static inline void (*function)(Parameters...);
+
+    template <size_t... numbers>
+    static void call(Numbers<numbers...>) {
+        function(*static_cast<Parameters*>(current->arguments[numbers])...);
+    }
+    static void call() { call(Numbers<__integer_pack(sizeof...(Parameters))...>()); }
+};
+
+template <class... Parameters>
+bool launch(Launch& launch, void (*function)(Parameters...)) {
+    constexpr int count = sizeof...(Parameters);
+    const char* const wanted[] = {Kind<Parameters>::letters..., nullptr};
+    launch.line = 0;
+    if (launch.arguments_count != count) {
+        snprintf(launch.message, sizeof launch.message, "takes %d arguments, got %d", count,
+                 launch.arguments_count);
+        return false;
+    }
+    for (int i = 0; i < count; i++)
+        if (__builtin_memcmp(wanted[i], launch.kinds + 2 * i, 2)) {
+            snprintf(launch.message, sizeof launch.message, "argument %d is %.2s, got %.2s", i,
+                     wanted[i], launch.kinds + 2 * i);
+            return false;
+        }
+    Kernel<Parameters...>::function = function;
+    body = &Kernel<Parameters...>::call;
+    return run(launch);
+}
+
+// --------------------------------------------------------------------------- warp intrinsics
+
+template <class T>
+inline T shuffle(int line, const char* what, unsigned mask, T value, int source) {
+    T result;
+    __builtin_memcpy(&result, meet_warp(line, what, mask, value)[source], sizeof result);
+    return result;
+}
+template <class T>
+inline T shuffle_to(int line, unsigned mask, T value, int source, int width = LANES) {
+    const int first = lane() & ~(width - 1);
+    return shuffle(line, "__shfl_sync", mask, value, first | (source & (width - 1)));
+}
+template <class T>
+inline T shuffle_up(int line, unsigned mask, T value, unsigned by, int width = LANES) {
+    const int source = lane() - (int)by;
+    const bool inside = source >= (lane() & ~(width - 1));
+    return shuffle(line, "__shfl_up_sync", mask, value, inside ? source : lane());
+}
+template <class T>
+inline T shuffle_down(int line, unsigned mask, T value, unsigned by, int width = LANES) {
+    const int source = lane() + (int)by;
+    const bool inside = source <= (lane() | (width - 1));
+    return shuffle(line, "__shfl_down_sync", mask, value, inside ? source : lane());
+}
+template <class T>
+inline T shuffle_xor(int line, unsigned mask, T value, int with, int width = LANES) {
+    const int source = lane() ^ with;
+    const bool inside = source <= (lane() | (width - 1));
+    return shuffle(line, "__shfl_xor_sync", mask, value, inside ? source : lane());
+}
+inline unsigned ballot(int line, const char* what, unsigned mask, int predicate) {
+    const auto slots = meet_warp(line, what, mask, (unsigned char)(predicate ? 1 : 0));
+    unsigned bits = 0;
+    for (int i = 0; i < LANES; i++) bits |= (slots[i][0] == 1 ? 1u : 0u) << i;
+    return bits;
+}
+inline bool all(int line, unsigned mask, int predicate) {
+    return ballot(line, "__all_sync", mask, !predicate) == 0;
+}
+inline void meet_lanes(int line, unsigned mask = ~0u) { meet_warp(line, "__syncwarp", mask, 0); }
+
+// __syncthreads_count and its kin: every thread votes, then all read, then the votes are free
+inline int votes[2];
+inline int vote(int line, const char* what, int predicate) {
+    const unsigned parity = block.meeting & 1u;
+    if (!block.arrived) votes[parity] = 0;
+    votes[parity] += predicate ? 1 : 0;
+    meet_block(line, what);
+    return votes[parity];
+}
+
+}  // namespace shim
+
+#define threadIdx (shim::self->index)
+#define blockIdx (shim::block_index)
+#define blockDim (uint3{(unsigned)shim::current->threads, 1, 1})
+#define gridDim (uint3{shim::current->grid[0], shim::current->grid[1], shim::current->grid[2]})
+
+#define __syncthreads() shim::meet_block(__LINE__, "__syncthreads")
+#define __syncthreads_count(x) shim::vote(__LINE__, "__syncthreads_count", x)
+#define __syncthreads_or(x) (shim::vote(__LINE__, "__syncthreads_or", x) != 0)
+#define __syncthreads_and(x) (shim::vote(__LINE__, "__syncthreads_and", !(x)) == 0)
+#define __syncwarp(...) shim::meet_lanes(__LINE__, ##__VA_ARGS__)
+#define __shfl_sync(...) shim::shuffle_to(__LINE__, __VA_ARGS__)
+#define __shfl_up_sync(...) shim::shuffle_up(__LINE__, __VA_ARGS__)
+#define __shfl_down_sync(...) shim::shuffle_down(__LINE__, __VA_ARGS__)
+#define __shfl_xor_sync(...) shim::shuffle_xor(__LINE__, __VA_ARGS__)
+#define __ballot_sync(mask, x) shim::ballot(__LINE__, "__ballot_sync", mask, x)
+#define __any_sync(mask, x) (shim::ballot(__LINE__, "__any_sync", mask, x) != 0)
+#define __all_sync(mask, x) shim::all(__LINE__, mask, x)
+#define __trap() shim::fail(__LINE__, "__trap")
+
+#define SHARED(type, name, count)     \
+    static shim::Site name##_site;    \
+    type(&name)[count] = *static_cast<type(*)[count]>( \
+        shim::shared(name##_site, sizeof(type) * (count), __LINE__))
+#define DYNAMIC_SHARED(name) unsigned char* const name = shim::dynamic_memory + 1024
+
+// behind the text, one for each of its kernels: what host_device.py calls
+#define SHIM_ENTRY(name)                                                                        \
+    extern "C" __attribute__((visibility("default"))) int launch_##name(shim::Launch& launch) { \
+        return shim::launch(launch, name);                                                      \
+    }

@@ -1,0 +1,44 @@
+"""Every CUDA kernel, run on the processor, against the float64 reference of its op."""
+
+import pytest
+from backend.cuda.host_device import HostDevice, unavailable
+from backend.guarded import GuardedBackend
+from backend.kernel_run import KernelRun, reference
+from graph.cases import CASES
+from tolerance import assert_close
+
+from denet.backend.cuda.backend import KERNELS, CudaBackend
+
+if reason := unavailable():
+    pytest.skip(reason, allow_module_level=True)
+
+BACKEND = CudaBackend(HostDevice())
+SERVED = [case for case in CASES if type(case.op) in KERNELS]
+
+each_case = pytest.mark.parametrize("case", SERVED, ids=lambda case: case.name)
+each_precision = pytest.mark.parametrize("precision", ["f32", "bf16"])
+
+
+def assert_like_reference(run):
+    assert run.kernel.name.startswith("cuda")
+    outputs, gradients = reference(run.case)
+    for actual, expected in zip(run.forward(), outputs, strict=True):
+        assert_close(actual, expected, run.precision)
+    if gradients:
+        for index, gradient in enumerate(run.backward()):
+            if index in run.wanted:
+                assert_close(gradient, gradients[index], run.precision)
+
+
+@each_precision
+@each_case
+def test_kernel_equals_reference(case, precision):
+    guarded = GuardedBackend(BACKEND)
+    assert_like_reference(KernelRun(guarded, case, precision))
+    assert not guarded.overruns()
+
+
+@each_precision
+@each_case
+def test_kernel_in_place_equals_reference(case, precision):
+    assert_like_reference(KernelRun(BACKEND, case, precision, in_place=True))
