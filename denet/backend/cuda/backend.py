@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from denet.backend.cuda.add import AddKernel
 from denet.backend.cuda.device import Device
 from denet.backend.cuda.host_kernel import HostKernel
+from denet.backend.cuda.memory import DeviceMemory
 from denet.backend.cuda.request import Request, Unserved
 from denet.graph.graph import Node, Tensor
-from denet.graph.kernel import Kernel, Layout
+from denet.graph.kernel import Kernel, Layout, Memory
 from denet.graph.op.add import Add
 from denet.graph.op.base import Op, Run
 
@@ -30,6 +31,7 @@ class CudaBackend:
 
     def __init__(self, device: Device):
         self._device = device
+        self.memory: Memory = DeviceMemory(device)
         self._told: set[str] = set()
 
     def kernel(
@@ -51,10 +53,6 @@ class CudaBackend:
                 why = str(reason)
         self._tell(f"{type(node.op).__name__}: {why}: runs on the processor by the reference")
         return HostKernel(self._device, node, training, precision, run, wanted, layouts)
-
-    def allocate(self, nbytes: int) -> Any:
-        """Return ``nbytes`` of 64-byte aligned zeroed memory as a uint8 array."""
-        return self._device.allocate(nbytes)
 
     def auto_precision(self) -> str:
         """Return bf16 where the device multiplies it on tensor cores."""

@@ -29,8 +29,8 @@ class HostKernel(ReferenceKernel):
         wanted: tuple[int, ...],
         layouts: Mapping[Tensor, Layout],
     ):
-        super().__init__(node, training, precision, run, wanted, layouts)
-        self._device = device
+        self._device, self._keys, self._host = device, run, Run(training)
+        super().__init__(node, training, precision, self._host, wanted, layouts)
 
     def forward(
         self,
@@ -41,6 +41,7 @@ class HostKernel(ReferenceKernel):
     ) -> Call:
         def call() -> None:
             copies = _like(outputs), _like(saved)
+            self._host.sample_keys = self._device.read(self._keys.sample_keys)
             super(HostKernel, self).forward(self._read_all(inputs), *copies, None)()
             self._write_all(copies[0], outputs)
             self._write_all(copies[1], saved)
@@ -57,9 +58,18 @@ class HostKernel(ReferenceKernel):
         scratch: np.ndarray | None,
     ) -> Call:
         def call() -> None:
-            read = [self._read_all(each) for each in (inputs, outputs, saved, output_gradients)]
+            read = self._read_all
             copies = _like(input_gradients)
-            super(HostKernel, self).backward(*read, copies, None)()
+            self._host.sample_keys = self._device.read(self._keys.sample_keys)
+            compute = super(HostKernel, self).backward(
+                read(inputs),
+                read(outputs),
+                read(saved),
+                read(output_gradients),
+                copies,
+                None,
+            )
+            compute()
             self._write_all(copies, input_gradients)
 
         return call
