@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from denet.graph.graph import Node, Tensor
-from denet.graph.kernel import Backend, Kernel, Layout
+from denet.graph.kernel import Backend, Call, Kernel, Layout
 from denet.graph.op.base import Run
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,9 @@ def logged(backend: Backend) -> Backend:
                     "kernel: %s: %s: %s: %s", mode, node.name, type(node.op).__name__, kernel.name
                 )
             return kernel
+
+        def sequence(self, calls: Sequence[Call]) -> Call:
+            return backend.sequence(calls)
 
         def auto_precision(self) -> str:
             return backend.auto_precision()

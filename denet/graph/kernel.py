@@ -101,6 +101,16 @@ class Kernel:
         raise AssertionError("abstract")
 
 
+def in_order(calls: Sequence[Call]) -> Call:
+    """Return a call that makes these, one behind the other."""
+
+    def call() -> None:
+        for each in calls:
+            each()
+
+    return call
+
+
 class Updater(Protocol):
     """An update rule at work on flat float32 arrays of a backend's memory."""
 
@@ -139,6 +149,10 @@ class Memory(Protocol):
 
     def read(self, memory: Any) -> np.ndarray:
         """Return what memory holds as a host array; it may be the memory itself."""
+        ...
+
+    def wait(self) -> None:
+        """Return when all that was begun on it is done."""
         ...
 
     def running_average(self, states: Any, values: Any, keep: Any, take: Any) -> None:
@@ -188,6 +202,10 @@ class Backend(Protocol):
         ``layouts`` holds the layouts of parameters already laid out (they must be used as they
         are). ``wanted`` lists the inputs whose gradient is asked for (empty for prediction).
         """
+        ...
+
+    def sequence(self, calls: Sequence[Call]) -> Call:
+        """Return a call that makes these, one behind the other, whenever it is made."""
         ...
 
     def auto_precision(self) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 
 from denet.graph import fuse
 from denet.graph.graph import Graph, Node, Tensor
-from denet.graph.kernel import Backend, Call, Kernel, Layout
+from denet.graph.kernel import Backend, Call, Kernel, Layout, in_order
 from denet.graph.lower import Lowering
 from denet.graph.memory import ELEMENT_TYPES, Step, Value, plan_memory
 from denet.graph.op.base import Run
@@ -74,6 +74,7 @@ class Plan:
         self._arena_bytes = plan_memory(self._steps)
         self._arena: Any = None
         self._calls: list[Call] = []
+        self._step: Call = in_order(self._calls)
         self._kinds: list[str] = []
 
     def load(self, values: Mapping[str, np.ndarray]) -> None:
@@ -154,6 +155,7 @@ class Plan:
         if self._graph.updates:
             self._calls.append(self._averages.step)
             self._kinds.append("running averages")
+        self._step = self._backend.sequence(self._calls)
 
     def run(
         self, batch: Mapping[str, np.ndarray], sample_keys: np.ndarray | None = None
@@ -164,8 +166,7 @@ class Plan:
         """
         self.prepare()
         self._take(batch, sample_keys)
-        for call in self._calls:
-            call()
+        self._step()
         return {name: self.memory.read(array) for name, array in self.outputs.items()}
 
     def first_not_finite(self) -> tuple[str, str] | None:
@@ -193,6 +194,7 @@ class Plan:
         for kind, call in zip(self._kinds, self._calls, strict=True):
             start = time.perf_counter()
             call()
+            self.memory.wait()
             seconds[kind] += time.perf_counter() - start
         return dict(seconds)
 

@@ -23,14 +23,11 @@ def backends() -> dict[str, Backend | str]:
     return found
 
 
+def _parameter(name: str, found: Backend | str) -> object:
+    missing = isinstance(found, str)
+    return pytest.param(found, id=name, marks=pytest.mark.skipif(missing, reason=str(found)))
+
+
 each_backend = pytest.mark.parametrize(
-    "backend",
-    [
-        pytest.param(
-            backend,
-            id=name,
-            marks=pytest.mark.skipif(isinstance(backend, str), reason=str(backend)),
-        )
-        for name, backend in backends().items()
-    ],
+    "backend", [_parameter(name, found) for name, found in backends().items()]
 )

@@ -6,12 +6,13 @@ changes a result.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from denet.backend.numpy.memory import HostMemory
-from denet.graph.kernel import Backend, Kernel
+from denet.graph.kernel import Backend, Call, Kernel
 
 GUARD = 1 << 19  # bytes on each side
 MARK = 0xA5
@@ -56,6 +57,9 @@ class GuardedBackend:
 
     def kernel(self, *arguments: Any) -> Kernel:
         return self._backend.kernel(*arguments)
+
+    def sequence(self, calls: Sequence[Call]) -> Call:
+        return self._backend.sequence(calls)
 
     def auto_precision(self) -> str:
         return self._backend.auto_precision()

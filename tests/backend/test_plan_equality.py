@@ -1,4 +1,4 @@
-"""Whole plans on fast backends against the same plans on NumPy, whose results test_plan.py proves."""
+"""Whole plans on fast backends against those on NumPy, whose results test_plan.py proves."""
 
 import numpy as np
 import pytest

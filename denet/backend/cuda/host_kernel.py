@@ -14,6 +14,16 @@ from denet.graph.kernel import Call, Layout
 from denet.graph.op.base import Run
 
 
+class HostCall:
+    """A call that runs on the processor, and so cannot be part of what a device captures."""
+
+    def __init__(self, call: Call):
+        self._call = call
+
+    def __call__(self) -> None:
+        self._call()
+
+
 class HostKernel(ReferenceKernel):
     """Reads what it needs from the device, computes, and writes the results back."""
 
@@ -46,7 +56,7 @@ class HostKernel(ReferenceKernel):
             self._write_all(copies[0], outputs)
             self._write_all(copies[1], saved)
 
-        return call
+        return HostCall(call)
 
     def backward(
         self,
@@ -72,7 +82,7 @@ class HostKernel(ReferenceKernel):
             compute()
             self._write_all(copies, input_gradients)
 
-        return call
+        return HostCall(call)
 
     def _read_all(self, arrays: list[Any]) -> list[Any]:
         return [None if array is None else self._device.read(array) for array in arrays]

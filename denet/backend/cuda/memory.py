@@ -52,6 +52,10 @@ class DeviceMemory:
         """Return a host array with what memory holds."""
         return self._device.read(memory)
 
+    def wait(self) -> None:
+        """Return when all that was launched has run."""
+        self._device.wait()
+
     def running_average(self, states: Any, values: Any, keep: Any, take: Any) -> None:
         """states = keep * states + take * values, in place."""
         self._run("running_average", [states, values, keep, take], states.size)

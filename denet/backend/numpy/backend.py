@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from denet.backend.numpy.kernel import ReferenceKernel
 from denet.backend.numpy.memory import HostMemory
 from denet.graph.graph import Node, Tensor
-from denet.graph.kernel import Kernel, Layout, Memory
+from denet.graph.kernel import Call, Kernel, Layout, Memory, in_order
 from denet.graph.op.base import Run
 
 
@@ -32,6 +32,10 @@ class NumpyBackend:
     ) -> Kernel:
         """Return the reference kernel of ``node``."""
         return ReferenceKernel(node, training, precision, run, wanted, layouts)
+
+    def sequence(self, calls: Sequence[Call]) -> Call:
+        """Return a call that makes these, one behind the other."""
+        return in_order(calls)
 
     def auto_precision(self) -> str:
         """Return the precision that is fastest here."""

@@ -39,6 +39,9 @@ class HostMemory:
         """Return the memory itself."""
         return memory
 
+    def wait(self) -> None:
+        """Nothing is ever pending."""
+
     def running_average(
         self, states: np.ndarray, values: np.ndarray, keep: np.ndarray, take: np.ndarray
     ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 from denet.backend.numpy.kernel import ReferenceKernel
@@ -25,7 +25,7 @@ from denet.backend.onednn.primitive import Unserved
 from denet.backend.onednn.request import Request
 from denet.backend.onednn.sparse_sample import SparseSampleKernel
 from denet.graph.graph import Node, Tensor
-from denet.graph.kernel import Kernel, Layout, Memory
+from denet.graph.kernel import Call, Kernel, Layout, Memory, in_order
 from denet.graph.op.activation import Activation
 from denet.graph.op.add import Add
 from denet.graph.op.base import Op, Run
@@ -90,6 +90,10 @@ class OneDnnBackend:
             except Unserved as reason:
                 self._tell(f"{type(node.op).__name__}: {reason}: runs on the NumPy reference")
         return ReferenceKernel(node, training, precision, run, wanted, layouts)
+
+    def sequence(self, calls: Sequence[Call]) -> Call:
+        """Return a call that makes these, one behind the other."""
+        return in_order(calls)
 
     def auto_precision(self) -> str:
         """Return bf16 where products run on matrix tiles; elsewhere it gains too little."""
