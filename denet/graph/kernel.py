@@ -151,6 +151,10 @@ class Memory(Protocol):
         """Return what memory holds as a host array; it may be the memory itself."""
         ...
 
+    def free_bytes(self) -> int | None:
+        """Return how many bytes a device has left; None where the memory is the host's."""
+        ...
+
     def wait(self) -> None:
         """Return when all that was begun on it is done."""
         ...

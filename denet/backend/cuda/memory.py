@@ -52,6 +52,10 @@ class DeviceMemory:
         """Return a host array with what memory holds."""
         return self._device.read(memory)
 
+    def free_bytes(self) -> int | None:
+        """Return how many bytes the device has left."""
+        return self._device.free_bytes()
+
     def wait(self) -> None:
         """Return when all that was launched has run."""
         self._device.wait()

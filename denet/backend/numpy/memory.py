@@ -39,6 +39,10 @@ class HostMemory:
         """Return the memory itself."""
         return memory
 
+    def free_bytes(self) -> int | None:
+        """None: it is the host's memory."""
+        return None
+
     def wait(self) -> None:
         """Nothing is ever pending."""
 
