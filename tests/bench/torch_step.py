@@ -1,4 +1,4 @@
-"""Time PyTorch (eager unless --compile, channels_last) on one of our networks; print what model-bench prints.
+"""Time PyTorch (channels_last) on one of our networks; print what model-bench prints.
 
 One JSON object on stdout: images_per_second (median, and its best and worst step), ms_per_step,
 build_seconds, peak_memory_mb (the process's largest resident set) and parameters.
