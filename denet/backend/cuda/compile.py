@@ -10,6 +10,7 @@ from pathlib import Path
 
 from denet.backend.cuda.nvrtc import OPTIONS, Nvrtc
 from denet.backend.cuda.source import Source
+from denet.cores import core_count
 from denet.errors import DataError
 from denet.files import atomic_write
 
@@ -28,7 +29,7 @@ class Compiler:
         self._nvrtc = nvrtc
         self._architecture = architecture
         self._folder = cache_folder()
-        self._pool = ThreadPoolExecutor(os.cpu_count(), "compile")
+        self._pool = ThreadPoolExecutor(core_count(), "compile")
 
     def submit(self, source: Source) -> Future[bytes]:
         """Begin to compile; the result is a cubin, the error a CompileError."""

@@ -17,7 +17,7 @@ from denet.backend.cuda.device import Grid
 from denet.backend.cuda.found import LEAST_CAPABILITY, cuda_version, gpus, open_cupy
 from denet.backend.cuda.source import Source
 from denet.errors import OutOfMemoryError, UsageError
-from denet.graph.kernel import Call
+from denet.graph.kernel import Call, in_order
 from denet.memory import bytes_text
 
 OUT_OF_MEMORY = 2  # cudaErrorMemoryAllocation
@@ -100,6 +100,36 @@ class CupyDevice:
         """Return where an array begins in the device's memory."""
         return memory.data.ptr
 
+    def free_bytes(self) -> int:
+        """Return how many bytes of memory no program has taken."""
+        return self._cupy.cuda.runtime.memGetInfo()[0]
+
+    def wait(self) -> None:
+        """Return when all that was launched has run."""
+        self._stream.synchronize()
+
+    def capture(self, calls: Sequence[Call]) -> Call:
+        """Return a call that launches what these launch, every time the same, as one CUDA graph.
+
+        The first time the calls are made one by one: what loads a kernel cannot be captured.
+        """
+        run, stream, loaded, graph = in_order(calls), self._stream, False, None
+
+        def call() -> None:
+            nonlocal loaded, graph
+            if graph is not None:
+                graph.launch(stream)
+            elif loaded:
+                stream.begin_capture()
+                run()
+                graph = stream.end_capture()
+                graph.launch(stream)
+            else:
+                run()
+                loaded = True
+
+        return call
+
     def launch(
         self,
         source: Source,
@@ -146,7 +176,8 @@ class _Module:
 
     def __init__(self, cuda: Any, cubin: Future[bytes]):
         self._cuda, self._cubin = cuda, cubin
-        self._allowed: dict[str, int] = {}
+        self._functions: dict[str, Any] = {}
+        self._shared: dict[str, int] = {}
 
     @cached_property
     def _loaded(self) -> Any:
@@ -156,9 +187,11 @@ class _Module:
 
     def function(self, name: str, shared: int) -> Any:
         """Return a function that may be called with ``shared`` bytes of dynamic shared memory."""
-        function, driver = self._loaded.get_function(name), self._cuda.driver
-        if shared > self._allowed.get(name, 0):
+        if name not in self._functions:
+            self._functions[name] = self._loaded.get_function(name)
+        function, driver = self._functions[name], self._cuda.driver
+        if shared > self._shared.get(name, 0):
             attribute = driver.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
             driver.funcSetAttribute(function.ptr, attribute, shared)
-            self._allowed[name] = shared
+            self._shared[name] = shared
         return function

@@ -13,12 +13,13 @@ from graph.cases import CASES
 from denet.backend.cuda.backend import KERNELS, CudaBackend
 from denet.backend.cuda.device import Grid
 from denet.backend.cuda.source import Source
-from denet.backend.numpy.backend import aligned_zeros
+from denet.backend.numpy.memory import aligned_zeros
 from denet.graph.graph import Graph
-from denet.graph.kernel import Call
+from denet.graph.kernel import Call, Memory, in_order
 from denet.graph.plan import Plan
 from denet.layer.options import LayerOptions
 from denet.model.model import Model
+from denet.train.solver import SOLVERS, make_solver
 
 # input, classes, layers: DeNet-34 with skip layers, a classifier with wide residual blocks
 NETWORKS = (
@@ -62,6 +63,17 @@ class RecordingDevice:
         """Return where an array begins."""
         return memory.ctypes.data
 
+    def free_bytes(self) -> int:
+        """Return what is enough for anything."""
+        return 1 << 50
+
+    def wait(self) -> None:
+        """Nothing runs."""
+
+    def capture(self, calls: Sequence[Call]) -> Call:
+        """Return a call that does nothing."""
+        return in_order([])
+
     def launch(
         self,
         source: Source,
@@ -72,24 +84,43 @@ class RecordingDevice:
     ) -> Call:
         """Keep what was asked for; the call does nothing."""
         self.launched[source] = max(shared, self.launched.get(source, 0))
-        return lambda: None
+        return in_order([])
 
 
 def launched(capability: int) -> dict[Source, int]:
-    """Return what the whole case table and whole networks launch, in each precision and mode."""
+    """Return the kernels of the case table, of whole networks and of update rules.
+
+    In each mode and precision of a device of this capability; each with its ``launched`` bytes.
+    """
     device = RecordingDevice(capability)
     backend = CudaBackend(device)
     for precision in ("f32", "bf16") if capability >= 80 else ("f32",):
         for case in CASES:
             if type(case.op) in KERNELS:
-                run = KernelRun(backend, case, precision)
-                run.forward()
-                if run.wanted:
-                    run.backward()
+                _run(KernelRun(backend, case, precision))
         for graph in graphs():
             for mode in ("train", "predict"):
                 Plan(graph, backend, mode, precision).prepare()
+    _compute(backend.memory)
     return device.launched
+
+
+def _run(run: KernelRun) -> None:
+    run.forward()
+    if run.wanted:
+        run.backward()
+
+
+def _compute(memory: Memory) -> None:
+    """Do all that is done with whole arrays."""
+    flat = memory.allocate(4 * 100).view(np.float32)
+    for name in SOLVERS:
+        solver = make_solver(name, 100, 50, [0.9, 0.99], 0.1, memory, clip=1.0, average=True)
+        solver.update(flat, flat, 0.1)
+    memory.running_average(flat, flat, flat, flat)
+    memory.add(flat, flat, 1.0)
+    memory.blend(flat, flat, 1.0)
+    memory.is_finite(flat)
 
 
 @cache
