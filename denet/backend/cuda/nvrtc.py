@@ -21,8 +21,11 @@ from denet.backend.cuda.source import Source
 from denet.errors import DenetError, UsageError
 
 VERSIONS = (13, 12)  # of CUDA, the best first
-# -v makes the log tell registers, spills and shared memory
-OPTIONS = ("-std=c++17", "--ptxas-options=-v")
+OPTIONS = (
+    "-std=c++17",
+    "--ptxas-options=-v",  # the log tells registers, spills and shared memory
+    "--diag-suppress=177",  # a header's constant that not every kernel uses
+)
 PROTOTYPES: dict[str, list[Any]] = {
     "Version": [POINTER(c_int), POINTER(c_int)],
     "GetNumSupportedArchs": [POINTER(c_int)],

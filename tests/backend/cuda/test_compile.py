@@ -70,7 +70,7 @@ def faults(kernel: Source, dynamic: int, compiled: Compiled, shared_limit: int) 
         found.append(f"{own.registers} registers, {registers} are enough")
     if own.spills:
         found.append(f"{own.spills} bytes of registers spilled")
-    if own.stack:
+    elif own.stack:
         found.append(f"{own.stack} bytes of stack: an array that is indexed at run time")
     if own.shared > 48 * 1024 or own.shared + dynamic > shared_limit:
         found.append(f"{own.shared} + {dynamic} bytes of shared memory, {shared_limit} are there")
