@@ -21,7 +21,8 @@ import numpy as np
 
 from denet.backend.cuda.device import Grid
 from denet.backend.cuda.source import Source
-from denet.graph.kernel import Call
+from denet.graph.kernel import Call, in_order
+from denet.memory import available_bytes
 
 FOLDER = Path(__file__).parent
 FLAGS = (  # -O2 runs arithmetic twice as fast, and takes 1.6 times as long to compile
@@ -99,6 +100,17 @@ class HostDevice:
     def address(self, memory: np.ndarray) -> int:
         """Return where an array begins."""
         return memory.ctypes.data
+
+    def free_bytes(self) -> int:
+        """Return what the host has left."""
+        return available_bytes() or 0
+
+    def wait(self) -> None:
+        """Every launch has run when it returns."""
+
+    def capture(self, calls: Sequence[Call]) -> Call:
+        """Return a call that makes these."""
+        return in_order(calls)
 
     def launch(
         self,
