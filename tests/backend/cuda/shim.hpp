@@ -431,6 +431,7 @@ SHIM_CHECK(divrem_overflow, "divided by zero")
 
 #include "shim_warp.hpp"
 #include "shim_ptx.hpp"
+#include "shim_wgmma.hpp"
 
 #define threadIdx (shim::self->index)
 #define blockIdx (shim::block_index)
