@@ -87,6 +87,21 @@ def test_a_missing_barrier_of_a_warp_shows():
     assert not any(result("", schedule) for schedule in SCHEDULES)
 
 
+@each_schedule
+def test_every_block_of_a_grid_runs_once(schedule):
+    y = np.zeros(61, np.int32)  # for each of 30 blocks: its threads, its turn; then the turns
+    body = """
+    int* mine = y + 2 * ((blockIdx.z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x);
+    atomicAdd(mine, 1);
+    if (threadIdx.x == 0) mine[1] = atomicAdd(&y[60], 1);
+    """
+    run(kernel(body, "int* y"), [y], device=HostDevice(schedule), blocks=(5, 3, 2))
+    counts, order = y[:-1].reshape(30, 2).T
+    assert (counts == 32).all() and y[-1] == 30
+    assert sorted(order) == list(range(30))
+    assert (order == range(30)).all() == (schedule == "forward")
+
+
 def test_a_random_schedule_differs_by_its_seed():
     text = kernel("y[threadIdx.x] = atomicAdd(&y[64], 1);", "int* y")
     orders = set()
