@@ -26,7 +26,7 @@ from denet.memory import available_bytes
 
 FOLDER = Path(__file__).parent
 FLAGS = (  # -O2 runs arithmetic twice as fast, and takes 1.6 times as long to compile
-    *("-std=c++17", "-O1", "-march=x86-64-v3", "-ffp-contract=off", "-fno-strict-aliasing", "-w"),
+    *("-std=c++17", "-O1", "-ffp-contract=off", "-fno-strict-aliasing", "-w"),
     *("-fsanitize=alignment,bounds,shift-exponent,integer-divide-by-zero", "-fno-sanitize-recover"),
     *("-fPIC", "-fvisibility=hidden"),
 )
@@ -211,6 +211,8 @@ def _cache() -> Path:
     root = os.environ.get("XDG_CACHE_HOME") or f"{tempfile.gettempdir()}/cache-{os.getuid()}"
     folder = Path(root) / "denet-host-kernels"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise KernelError(f"{folder}: belongs to another user: set XDG_CACHE_HOME")
     return folder
 
 
