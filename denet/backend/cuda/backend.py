@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from denet.backend.cuda.add import AddKernel
+from denet.backend.cuda.conv import ConvKernel
+from denet.backend.cuda.deconv import DeconvKernel
 from denet.backend.cuda.device import Device
 from denet.backend.cuda.host_kernel import HostKernel
 from denet.backend.cuda.request import Request, Unserved
@@ -14,11 +16,15 @@ from denet.graph.graph import Node, Tensor
 from denet.graph.kernel import Kernel, Layout
 from denet.graph.op.add import Add
 from denet.graph.op.base import Op, Run
+from denet.graph.op.conv import Conv
+from denet.graph.op.deconv import Deconv
 
 log = logging.getLogger(__name__)
 
 KERNELS: dict[type[Op], Callable[[Request], Kernel]] = {
     Add: AddKernel,
+    Conv: ConvKernel,
+    Deconv: DeconvKernel,
 }
 
 
