@@ -9,6 +9,7 @@ import numpy as np
 from denet.backend.cuda.conv_exact import ExactProducts
 from denet.backend.cuda.conv_geometry import Geometry
 from denet.backend.cuda.conv_parts import ChannelSum
+from denet.backend.cuda.conv_tensor import TensorProducts, on_tensor_cores
 from denet.backend.cuda.request import Request, Unserved
 from denet.backend.cuda.scratch import Scratch
 from denet.backend.cuda.weight import CONV, WeightLayout
@@ -26,19 +27,22 @@ class ConvKernel(Kernel):
     def __init__(self, request: Request):
         op: Any = request.node.op
         inputs, y = request.node.inputs, request.node.outputs[0]
-        self._layout = self._choose_layout(request)
+        geometry = Geometry.of(request.node)
+        tensor_cores = on_tensor_cores(request, geometry)
+        make = TensorProducts if tensor_cores else ExactProducts
+        self._layout = self._choose_layout(request, tensor_cores)
         self._bias = 2 if op.bias else None
         self._residual = len(inputs) - 1 if getattr(op, "residual", False) else None
         self._rectified = bool(getattr(op, "activation", None))
-        geometry = Geometry.of(request.node)
         types = request.element(inputs[0].type), request.element(y.type)
         elements = dict(zip(self.maps, types, strict=True))
+        elements["weight"] = "bf16" if self._layout.half else "float"
         forward, backward = Scratch(), Scratch()
-        self._forward = ExactProducts(request, geometry, elements, [self.products[0]], forward)
+        self._forward = make(request, geometry, elements, [self.products[0]], forward)
         self._wanted = request.wanted
         gradients = (self.products[1], "by_weight")
         products = [gradients[index] for index in (0, 1) if index in self._wanted]
-        self._backward = ExactProducts(request, geometry, elements, products, backward)
+        self._backward = make(request, geometry, elements, products, backward)
         if 2 in self._wanted:
             self._by_bias = ChannelSum(request, backward, y.shape, types[1])
         self.forward_scratch, self.backward_scratch = forward.nbytes, backward.nbytes
@@ -89,10 +93,12 @@ class ConvKernel(Kernel):
             calls += self._by_bias.bind(gy, input_gradients[2], scratch)
         return in_order(calls)
 
-    def _choose_layout(self, request: Request) -> WeightLayout:
+    def _choose_layout(self, request: Request, tensor_cores: bool) -> WeightLayout:
+        """Return the layout given, or float32; bf16 for prediction, where no weight changes."""
         weight = request.node.inputs[1]
-        layout = request.layouts.get(weight) or WeightLayout(weight.shape, self.axes)
-        if not isinstance(layout, WeightLayout):
+        half = tensor_cores and not request.training
+        layout = request.layouts.get(weight) or WeightLayout(weight.shape, self.axes, half)
+        if not isinstance(layout, WeightLayout) or layout.half and not tensor_cores:
             raise Unserved("another kernel has laid out the weights")
         return layout
 

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from denet.backend.cuda.request import Unserved
+from denet.backend.cuda.weight import filled
 from denet.graph.graph import Node
 from denet.graph.op.deconv import Deconv
 
+MOST_LAYERS = 65535  # of a grid of blocks
 LARGEST = (1 << 31) - (1 << 16)  # what the kernels count in an int, a tile beyond the end included
 
 
@@ -47,12 +49,15 @@ class Geometry:
         groups = getattr(op, "groups", 1)
         (n, height, width, channels), (_, rows, columns, filters) = large, small
         (top, _), (left, _) = op.padding
-        _, _, *window = node.inputs[1].shape
-        steps = window[0], window[1], *op.stride, top, left
-        sizes = n, height, width, channels // groups, rows, columns, filters // groups
-        geometry = cls(*sizes, *steps, groups)
-        if max(math.prod(each[:3]) for each in maps) > LARGEST or geometry.weights > LARGEST:
+        sizes = [n, height, width, channels // groups, rows, columns, filters // groups]
+        window = [*node.inputs[1].shape[2:], *op.stride, top, left]
+        geometry = cls(*[*sizes, *window, groups])
+        pixels = max(math.prod(each[:3]) for each in maps)
+        lines = geometry.weights // geometry.large_channels
+        if max(pixels, lines * filled(geometry.large_channels)) > LARGEST:
             raise Unserved("more than 2^31 pixels or weights")
+        if geometry.target(True)[0] * groups > MOST_LAYERS:
+            raise Unserved("more phases and groups than a grid has layers")
         return geometry
 
     @property
@@ -69,6 +74,11 @@ class Geometry:
     def weights(self) -> int:
         """Elements of the weights."""
         return self.groups * self.small_channels * self.window * self.large_channels
+
+    @property
+    def large_pixels(self) -> int:
+        """Pixels of the large map in all images."""
+        return self.images * self.large_height * self.large_width
 
     @property
     def small_pixels(self) -> int:

@@ -10,6 +10,7 @@ from graph.cases import Case
 from tolerance import assert_close
 
 from denet.backend.cuda.backend import CudaBackend
+from denet.backend.cuda.conv_tensor import TILES, best_tile
 from denet.graph.graph import Node, Tensor, TensorType
 from denet.graph.op.conv import Conv
 from denet.graph.op.deconv import Deconv
@@ -53,7 +54,7 @@ def grouped(x, filters, groups):
 
 
 MORE = [
-    grouped((2, 9, 8, 40), 80, 2),  # channels of a group that fill vectors
+    grouped((2, 9, 8, 48), 80, 2),  # channels of a group that fill vectors
     grouped((2, 9, 8, 48), 16, 2),
     grouped((1, 9, 8, 42), 15, 3),
     convolution((3, 30, 11, 8), 16, (3, 3), 1, ONE),  # enough pixels for parts
@@ -127,6 +128,66 @@ def test_nan_passes_the_relu(precision):
     expected = np.zeros((1, 5, 6, 8), bool)
     expected[:, 1:4, 2:5] = True
     assert (found == expected).all()
+
+
+def test_tensor_cores_serve_bf16_but_where_groups_fill_no_chunks():
+    def way(case, precision="bf16", capability=90):
+        backend = CudaBackend(HostDevice(capability=capability))
+        return KernelRun(backend, case, precision).kernel.name.rpartition(", ")[2]
+
+    assert way(WIDE[0]) == way(MORE[0]) == way(MORE[4]) == "tensor cores"
+    assert way(WIDE[0], "f32") == way(MORE[2]) == way(WIDE[0], capability=75) == "exact"
+
+
+TILED = [
+    convolution((2, 11, 9, 24), 72, (3, 3), 1, ONE),
+    convolution((2, 5, 6, 40), 24, (4, 4), 2, ONE, Deconv),
+    fused((2, 9, 9, 72)),
+]
+
+
+@each_case(TILED)
+@pytest.mark.parametrize("tile", TILES, ids=lambda tile: f"{tile.rows}x{tile.columns}")
+def test_every_tile_equals_reference(tile, case, monkeypatch):
+    monkeypatch.setattr("denet.backend.cuda.conv_tensor.TILES", [tile])
+    guarded = GuardedBackend(BACKEND)
+    assert_like_reference(KernelRun(guarded, case, "bf16"))
+    assert not guarded.overruns()
+
+
+def test_tiles_are_large_where_they_fill_the_device():
+    def size(*matrices):
+        tile = best_tile(*matrices, processors=132)
+        return tile.rows, tile.columns
+
+    assert size(32 * 128 * 128, 64, 1) == (128, 64)
+    assert size(32 * 64 * 64, 128, 1) == (128, 128)
+    assert size(64, 9 * 64, 1) == (32, 32)
+    assert size(64, 3 * 64, 1024) == (64, 64)
+
+
+@pytest.mark.parametrize("op", [Conv, Deconv])
+def test_weights_for_prediction_are_stored_as_tensor_cores_read_them(op):
+    row = convolution((2, 6, 5, 7), 9, (3, 4), 2, ONE, op)
+    case = Case(row.name, op((2, 2), ONE, True), row.types, training=False)
+    run = KernelRun(BACKEND, case, "bf16")
+    layout = run.layout(1)
+    assert layout.element_type == np.uint16
+    plain = case.inputs(dtype=np.float32)[1]
+    stored = np.empty(layout.size, layout.element_type)
+    layout.pack(plain, stored)
+    assert (layout.unpack(stored) == plain).all()  # bf16 holds them
+    assert np.count_nonzero(stored) == plain.size
+    assert_like_reference(run)
+
+
+def test_what_an_int_cannot_count_is_left_to_the_reference():
+    types = TensorType((1, 1 << 16, 1 << 15, 1)), TensorType((1, 1, 1, 1), "float32")
+    for op, x in (Conv(), types[0]), (Conv((300, 300)), TensorType((1, 2, 2, 1))):
+        node = Node(op, [Tensor(x, "x"), Tensor(types[1], "w", "parameter")], [], "large")
+        node.outputs = [Tensor(op.infer(x, types[1])[0], "y")]
+        kernel = BACKEND.kernel(node, False, "bf16", None, {}, ())
+        assert kernel.name == "numpy on the processor"
 
 
 @pytest.mark.parametrize("wanted", [(), (0, 1, 2)], ids=["frozen", "trained"])

@@ -5,7 +5,8 @@
 //
 // meet in weight[s, a, b, l]. Three products follow, each a product of matrices whose rows are
 // gathered pixels: correlate (small from large), its adjoint (large from small), and by weight.
-// A convolution goes forward by the first, a transposed one by the second.
+// A convolution goes forward by the first, a transposed one by the second. An int counts pixels
+// and weights (conv_geometry.py refuses more); elements of maps take a long long.
 
 struct Geometry {
     int images;
@@ -111,8 +112,7 @@ __device__ inline Gather gather(const Geometry& at) {
 
 // A target pixel as the source sees it: its image, and the cell that tap (0, 0) reads.
 struct Origin {
-    long long image;
-    int row, column;
+    int image, row, column;
 };
 
 constexpr int NOWHERE = -(1 << 29);  // a row that no tap brings back onto the map
@@ -125,7 +125,7 @@ __device__ inline Origin origin(const Gather& the, int pixel) {
 }
 
 // The index of the source pixel that a tap reads, -1 where that is padding.
-__device__ inline long long source_pixel(const Gather& the, const Origin& from, const Digits& tap) {
+__device__ inline int source_pixel(const Gather& the, const Origin& from, const Digits& tap) {
     const int row = from.row + tap.high * the.rows.direction;
     const int column = from.column + tap.middle * the.columns.direction;
     if (static_cast<unsigned>(row) >= static_cast<unsigned>(the.rows.limit) ||
@@ -142,21 +142,21 @@ __device__ inline int window_cell(const Geometry& at, const Gather& the, const D
 
 // The index of a target pixel in its whole map.
 template <bool ADJOINT>
-__device__ inline long long target_pixel(const Geometry& at, const Gather& the, int pixel) {
+__device__ inline int target_pixel(const Geometry& at, const Gather& the, int pixel) {
     if (!ADJOINT) return pixel;
     const Digits cell = digits(pixel, the.rows.count, the.columns.count);
     const int row = the.rows.first + cell.middle * the.rows.step;
     const int column = the.columns.first + cell.low * the.columns.step;
-    return (static_cast<long long>(cell.high) * at.large_height + row) * at.large_width + column;
+    return (cell.high * at.large_height + row) * at.large_width + column;
 }
 
 // The large pixel that meets a small one (image, row, column) in a cell of the window; -1: padding.
-__device__ inline long long met_pixel(
+__device__ inline int met_pixel(
     const Geometry& at, const Digits& small, int window_row, int window_column) {
     const int row = small.middle * at.stride_height + window_row - at.padding_top;
     const int column = small.low * at.stride_width + window_column - at.padding_left;
     if (static_cast<unsigned>(row) >= static_cast<unsigned>(at.large_height) ||
         static_cast<unsigned>(column) >= static_cast<unsigned>(at.large_width))
         return -1;
-    return (static_cast<long long>(small.high) * at.large_height + row) * at.large_width + column;
+    return (small.high * at.large_height + row) * at.large_width + column;
 }

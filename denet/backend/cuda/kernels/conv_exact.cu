@@ -92,9 +92,10 @@ struct GatherSource {
         const int window = at.window_height * at.window_width;
 #pragma unroll
         for (int i = 0; i < EACH; i++) {
-            const long long pixel = inside ? source_pixel(the, origins[i], depth) : -1;
+            const int pixel = inside ? source_pixel(the, origins[i], depth) : -1;
             const long long element =
-                (pixel * at.groups + the.group) * the.source_channels + depth.low;
+                (static_cast<long long>(pixel) * at.groups + the.group) * the.source_channels +
+                depth.low;
             tile.left[i] = pixel < 0 ? 0.f : load(from + element);
             tile.right[i] = ADJOINT ? adjoint_weight(i, window)
                                     : correlate_weight(i, window, inside, cell);
@@ -105,7 +106,7 @@ struct GatherSource {
     __device__ float correlate_weight(int i, int window, bool inside, int cell) const {
         const int filter = first_channel + threadIdx.x / SLICE + SLICE * i;
         if (!inside || filter >= the.target_channels) return 0.f;
-        const long long s = static_cast<long long>(the.group) * the.target_channels + filter;
+        const int s = the.group * the.target_channels + filter;
         return weight[(s * window + cell) * the.source_channels + depth.low];
     }
 
@@ -114,7 +115,7 @@ struct GatherSource {
         row_depth[i] += SLICE;
         if (k >= the.depth || channel >= the.target_channels) return 0.f;
         const Digits tap = digits(k, the.columns.taps, the.source_channels);
-        const long long s = static_cast<long long>(the.group) * the.source_channels + tap.low;
+        const int s = the.group * the.source_channels + tap.low;
         return weight[(s * window + window_cell(at, the, tap)) * the.target_channels + channel];
     }
 };
@@ -134,7 +135,8 @@ __device__ inline void gathered(const Geometry& at, const From* from, const floa
     for (int i = 0; i < EACH; i++) {
         const int pixel = first_pixel + threadIdx.x / SLICE * EACH + i;
         if (pixel >= the.pixels) break;
-        const long long row = target_pixel<ADJOINT>(at, the, pixel) * at.groups + the.group;
+        const long long row =
+            static_cast<long long>(target_pixel<ADJOINT>(at, the, pixel)) * at.groups + the.group;
         for (int j = 0; j < EACH; j++) {
             const int channel = first_channel + threadIdx.x % SLICE * EACH + j;
             if (channel >= the.target_channels) break;
