@@ -14,6 +14,7 @@ from denet.graph.kernel import Call
 
 FILE = "conv_exact.cu"
 TILE = 64  # rows and columns of a block
+RESIDENT = 2  # blocks that a processor holds
 
 
 class ExactProducts:
@@ -41,7 +42,7 @@ class ExactProducts:
         if "by_weight" in products:
             work = tiles * geometry.groups
             pixels = geometry.small_pixels
-            self._parts = Parts(request, scratch, geometry.weights, pixels, work)
+            self._parts = Parts(request, scratch, geometry.weights, pixels, work, RESIDENT)
         self._tiles = tiles
 
     def prepare(self, arrays: dict[str, Any], scratch: Any) -> tuple[dict[str, Any], list[Call]]:

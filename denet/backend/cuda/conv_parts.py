@@ -12,20 +12,28 @@ from denet.graph.kernel import Call
 
 SMALLEST = 128  # pixels of a part
 MOST_BYTES = 1 << 26  # of all parts
-BLOCKS = 2  # per multiprocessor
+RESIDENT = 8  # blocks of sum_channels that a processor holds
 LANES = 32  # channels of a block of sum_channels
 
 
 class Parts:
     """``elements`` float32 sums over ``pixels``, where one part alone is work for ``work`` blocks.
 
-    As many parts as fill the device, within bounds of size and memory: the result is the same on
-    every run.
+    As many parts as fill the device, a processor of which holds ``resident`` blocks, within bounds
+    of size and memory. Nothing else decides, so that every run has the same result.
     """
 
-    def __init__(self, request: Request, scratch: Scratch, elements: int, pixels: int, work: int):
+    def __init__(
+        self,
+        request: Request,
+        scratch: Scratch,
+        elements: int,
+        pixels: int,
+        work: int,
+        resident: int,
+    ):
         self._request, self._elements = request, elements
-        fill = blocks(BLOCKS * request.device.processors, work)
+        fill = blocks(resident * request.device.processors, work)
         most = min(blocks(pixels, SMALLEST), MOST_BYTES // (4 * elements))
         self.pixels = blocks(pixels, max(1, min(fill, most)))
         self.count = blocks(pixels, self.pixels)
@@ -52,7 +60,8 @@ class ChannelSum:
         self._request, self._element, self._channels = request, element, shape[3]
         self._count = int(np.prod(shape[:3], dtype=np.int64))
         self._columns = blocks(self._channels, LANES)
-        self._parts = Parts(request, scratch, self._channels, self._count, self._columns)
+        sizes = self._channels, self._count, self._columns
+        self._parts = Parts(request, scratch, *sizes, RESIDENT)
 
     def bind(self, x: Any, result: Any, scratch: Any) -> list[Call]:
         """Bind the sum of ``x``."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from denet.backend.cuda.conv_geometry import Geometry
-from denet.backend.cuda.conv_parts import Parts
+from denet.backend.cuda.conv_parts import SMALLEST, Parts
 from denet.backend.cuda.request import Request, blocks
 from denet.backend.cuda.scratch import Scratch
 from denet.backend.cuda.weight import CHUNK, filled
@@ -35,6 +35,11 @@ class Tile:
     def threads(self) -> int:
         """Threads of a block."""
         return 32 * (self.rows // self.warp_rows) * (self.columns // self.warp_columns)
+
+    @property
+    def resident(self) -> int:
+        """Blocks that a processor holds: RESIDENT in conv_tensor.cuh."""
+        return 512 // self.threads
 
     @property
     def defines(self) -> dict[str, int | str]:
@@ -107,11 +112,12 @@ class TensorProducts:
             self._copies.pop("weight", None)
         if "by_weight" in products:
             sizes = geometry.small_channels, geometry.window * filled(geometry.large_channels)
-            processors = request.device.processors
-            self._tile = best_tile(*sizes, geometry.groups, processors)
+            pixels, groups = geometry.small_pixels, geometry.groups
+            times = groups * blocks(pixels, SMALLEST)  # what parts can be had
+            self._tile = best_tile(*sizes, times, request.device.processors)
             self._tiles = self._tile.count(*sizes)
-            pixels, work = geometry.small_pixels, self._tiles * geometry.groups
-            self._parts = Parts(request, scratch, geometry.weights, pixels, work)
+            work = self._tiles * groups, self._tile.resident
+            self._parts = Parts(request, scratch, geometry.weights, pixels, *work)
 
     def prepare(self, arrays: dict[str, Any], scratch: Any) -> tuple[dict[str, Any], list[Call]]:
         """Return the arrays ("large", "small", "weight") as the products read them."""

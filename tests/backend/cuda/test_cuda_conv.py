@@ -107,6 +107,16 @@ def test_only_wanted_gradients_are_computed(op, wanted, precision):
     assert_like_reference(KernelRun(BACKEND, case, precision, wanted=wanted))
 
 
+@each_case([WIDE[5], MORE[0], MORE[3], WIDE[-2]])
+def test_float32_results_of_bf16_inputs_keep_their_digits(case):
+    run = KernelRun(BACKEND, case, "bf16")
+    assert run.kernel.name.endswith("tensor cores")
+    _, gradients = reference(case)
+    run.forward()
+    for found, expected in zip(run.backward()[1:], gradients[1:], strict=True):
+        assert_close(found, expected, "f32")
+
+
 def test_float32_input_keeps_its_digits_in_bf16():
     types = TensorType((2, 5, 6, 8), "float32"), TensorType((16, 8, 3, 3), "float32")
     case = Case("float32", Conv((1, 1), ONE), types)

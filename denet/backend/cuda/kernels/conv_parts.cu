@@ -15,6 +15,7 @@ sum_channels(const real* x, long long pixels, int channels, long long part_pixel
     const long long end = first + part_pixels < pixels ? first + part_pixels : pixels;
     float sum = 0.f;
     if (channel < channels)
+#pragma unroll 4
         for (long long pixel = first + row; pixel < end; pixel += ROWS)
             sum += load(x + pixel * channels + channel);
     row_sums[threadIdx.x] = sum;
