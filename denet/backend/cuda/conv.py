@@ -13,7 +13,7 @@ from denet.backend.cuda.conv_tensor import TensorProducts, on_tensor_cores
 from denet.backend.cuda.request import Request, Unserved
 from denet.backend.cuda.scratch import Scratch
 from denet.backend.cuda.weight import CONV, WeightLayout
-from denet.graph.kernel import Call, Kernel, Layout
+from denet.graph.kernel import Call, Kernel, Layout, in_order
 
 
 class ConvKernel(Kernel):
@@ -101,16 +101,3 @@ class ConvKernel(Kernel):
         if not isinstance(layout, WeightLayout) or layout.half and not tensor_cores:
             raise Unserved("another kernel has laid out the weights")
         return layout
-
-
-def in_order(calls: list[Call]) -> Call:
-    """Return one call that makes these calls."""
-    if len(calls) == 1:
-        return calls[0]
-    sequence = tuple(calls)
-
-    def call() -> None:
-        for one in sequence:
-            one()
-
-    return call

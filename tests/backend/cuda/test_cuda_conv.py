@@ -69,7 +69,7 @@ MORE = [
 def test_kernel_equals_reference(case, precision):
     guarded = GuardedBackend(BACKEND)
     assert_like_reference(KernelRun(guarded, case, precision))
-    assert not guarded.overruns()
+    assert not guarded.memory.overruns()
 
 
 @each_precision
@@ -162,7 +162,7 @@ def test_every_tile_equals_reference(tile, case, monkeypatch):
     monkeypatch.setattr("denet.backend.cuda.conv_tensor.TILES", [tile])
     guarded = GuardedBackend(BACKEND)
     assert_like_reference(KernelRun(guarded, case, "bf16"))
-    assert not guarded.overruns()
+    assert not guarded.memory.overruns()
 
 
 def test_tiles_are_large_where_they_fill_the_device():
