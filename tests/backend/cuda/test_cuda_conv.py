@@ -227,3 +227,13 @@ def test_other_batch_sizes_use_the_layout_that_is_there(op, training, precision)
         second = KernelRun(BACKEND, case(1), precision, layouts={1: layout})
         assert second.layout(1) is layout
         assert_like_reference(second)
+
+
+def test_parts_of_a_gradient_take_bounded_memory():
+    def scratch(x, filters, size):
+        case = convolution(x, filters, size, bias=False)
+        return KernelRun(BACKEND, case, "f32").kernel.backward_scratch
+
+    assert scratch((128, 1, 1, 25088), 4096, (1, 1)) == 0  # 392 MiB of gradient
+    # two tiles, and two blocks for each of four processors: four parts
+    assert scratch((8, 128, 128, 8), 8, (3, 3)) == 4 * 4 * 8 * 8 * 9
