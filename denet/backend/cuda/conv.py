@@ -98,6 +98,7 @@ class ConvKernel(Kernel):
         weight = request.node.inputs[1]
         half = tensor_cores and not request.training
         layout = request.layouts.get(weight) or WeightLayout(weight.shape, self.axes, half)
-        if not isinstance(layout, WeightLayout) or layout.half and not tensor_cores:
+        unfit = not tensor_cores or 1 in request.wanted
+        if not isinstance(layout, WeightLayout) or (layout.half and unfit):
             raise Unserved("another kernel has laid out the weights")
         return layout

@@ -103,13 +103,14 @@ class TensorProducts:
             "small": (geometry.small_pixels, geometry.small_channels * geometry.groups),
             "weight": (geometry.weights // geometry.large_channels, geometry.large_channels),
         }
-        self._copies = {
-            name: Packed(request, *shapes[name], elements[name], scratch)
-            for name in dict.fromkeys(name for product in products for name in READS[product])
-            if elements[name] == "float" or shapes[name][1] % CHUNK
-        }
         if elements["weight"] == "bf16":
-            self._copies.pop("weight", None)
+            del shapes["weight"]  # the layout has filled them up
+        self._copies = {
+            name: Packed(request, rows, channels, elements[name], scratch)
+            for name, (rows, channels) in shapes.items()
+            if any(name in READS[product] for product in products)
+            and (elements[name] == "float" or channels % CHUNK)
+        }
         if "by_weight" in products:
             sizes = geometry.small_channels, geometry.window * filled(geometry.large_channels)
             pixels, groups = geometry.small_pixels, geometry.groups

@@ -1,12 +1,13 @@
 // Where the elements of a (transposed) convolution lie. Two maps meet in one: windows slide over
 // the large map (images, height, width, channels), and each is one pixel of the small map:
 //
-//   small[n, i, j, s]  and  large[n, i * stride + a - padding_top, j * stride + b - padding_left, l]
+//   small[n, i, j, s]  and  large[n, i * stride + a - top, j * stride + b - left, l]
 //
-// meet in weight[s, a, b, l]. Three products follow, each a product of matrices whose rows are
-// gathered pixels: correlate (small from large), its adjoint (large from small), and by weight.
-// A convolution goes forward by the first, a transposed one by the second. An int counts pixels
-// and weights (conv_geometry.py refuses more); elements of maps take a long long.
+// meet in weight[s, a, b, l], where top and left count the padding. Three products follow, each a
+// product of matrices whose rows are gathered pixels: correlate (small from large), its adjoint
+// (large from small), and by weight. A convolution goes forward by the first, a transposed one by
+// the second. An int counts pixels and weights (conv_geometry.py refuses more); elements of maps
+// take a long long.
 
 struct Geometry {
     int images;

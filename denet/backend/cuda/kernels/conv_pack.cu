@@ -23,7 +23,8 @@ pack(const real* x, long long rows, int channels, bf16* packed) {
         }
     } else {
 #pragma unroll
-        for (int j = 0; j < CHUNK; j++) values.value[j] = first + j < channels ? load(from + j) : 0.f;
+        for (int j = 0; j < CHUNK; j++)
+            values.value[j] = first + j < channels ? load(from + j) : 0.f;
     }
     store_vector(packed + i * CHUNK, values);
 }

@@ -1,7 +1,7 @@
-// A product of matrices on tensor cores, bf16 with float32 sums: what the products of conv_tensor.cu
-// and conv_tensor_weight.cu share. A block computes TILE_ROWS x TILE_COLUMNS results, a warp
-// WARP_ROWS x WARP_COLUMNS of them. Slices of 32 steps of depth come by asynchronous copies into a
-// ring of stages in shared memory, while earlier ones are multiplied.
+// A product of matrices on tensor cores, bf16 with float32 sums: what the products of
+// conv_tensor.cu and conv_tensor_weight.cu share. A block computes TILE_ROWS x TILE_COLUMNS results,
+// a warp WARP_ROWS x WARP_COLUMNS of them. Slices of 32 steps of depth come by asynchronous copies
+// into a ring of stages in shared memory, while earlier ones are multiplied.
 #include "port.cuh"
 #include "conv.cuh"
 

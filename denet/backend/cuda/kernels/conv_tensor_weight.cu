@@ -67,7 +67,8 @@ struct WriteSums {
         if (first_row + row >= at.small_channels) return;
         const int filled = up_to_chunk(at.large_channels);
         const int cell = (first_column + column) / filled;
-        const int l = first_column + column - cell * filled, window = at.window_height * at.window_width;
+        const int l = first_column + column - cell * filled;
+        const int window = at.window_height * at.window_width;
         if (cell >= window) return;
         float* const to =
             sums + ((first_sum_row + first_row + row) * window + cell) * at.large_channels + l;
