@@ -12,7 +12,9 @@ from denet.backend.cuda.add import AddKernel
 from denet.backend.cuda.cast import CastKernel
 from denet.backend.cuda.class_probability import ClassProbabilityKernel
 from denet.backend.cuda.concat import ConcatKernel
+from denet.backend.cuda.conv import ConvKernel
 from denet.backend.cuda.crop_mirror import crop_mirror_kernel
+from denet.backend.cuda.deconv import DeconvKernel
 from denet.backend.cuda.device import Device
 from denet.backend.cuda.dropout import DropoutKernel
 from denet.backend.cuda.host_kernel import HostCall, HostKernel
@@ -30,8 +32,10 @@ from denet.graph.op.base import Op, Run
 from denet.graph.op.cast import Cast
 from denet.graph.op.class_probability import ClassProbability
 from denet.graph.op.concat import Concat
+from denet.graph.op.conv import Conv
 from denet.graph.op.crop import Crop
 from denet.graph.op.crop_mirror import CropMirror
+from denet.graph.op.deconv import Deconv
 from denet.graph.op.dropout import Dropout
 from denet.graph.op.first_channels import FirstChannels
 from denet.graph.op.local_response import LocalResponse
@@ -47,8 +51,10 @@ KERNELS: dict[type[Op], Callable[[Request], Kernel]] = {
     Cast: CastKernel,
     ClassProbability: ClassProbabilityKernel,
     Concat: ConcatKernel,
+    Conv: ConvKernel,
     Crop: crop_kernel,
     CropMirror: crop_mirror_kernel,
+    Deconv: DeconvKernel,
     Dropout: DropoutKernel,
     FirstChannels: first_channels_kernel,
     LocalResponse: LocalResponseKernel,
