@@ -97,7 +97,7 @@ class KernelRun:
             return self._write(plain, self.case.types[index])
         layout = self.layout(index)
         nbytes = layout.size * np.dtype(layout.element_type).itemsize
-        stored = self.backend.allocate(nbytes).view(layout.element_type)
+        stored = self.backend.memory.allocate(nbytes).view(layout.element_type)
         layout.pack(plain, stored)
         return layout.view(stored)
 
@@ -105,7 +105,7 @@ class KernelRun:
         if not self._is_parameter(index):
             return self._empty(self.case.types[index])
         layout = self.layout(index)
-        stored = self.backend.allocate(4 * layout.size).view(np.float32)
+        stored = self.backend.memory.allocate(4 * layout.size).view(np.float32)
         stored[...] = np.nan
         return layout.view(stored)
 
@@ -116,7 +116,7 @@ class KernelRun:
 
     def _empty(self, type_: TensorType) -> np.ndarray:
         dtype = np.dtype(ELEMENT_TYPES[self.precision][type_.dtype])
-        memory = self.backend.allocate(type_.size * dtype.itemsize)
+        memory = self.backend.memory.allocate(type_.size * dtype.itemsize)
         memory[...] = 0xFF  # NaN in both precisions
         return memory.view(dtype).reshape(type_.shape)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+from typing import ClassVar
 
 from denet.backend.cuda.add import AddKernel
 from denet.backend.cuda.device import Device
-from denet.backend.cuda.host_kernel import HostKernel
+from denet.backend.cuda.host_kernel import HostCall, HostKernel
+from denet.backend.cuda.memory import DeviceMemory
 from denet.backend.cuda.request import Request, Unserved
 from denet.graph.graph import Node, Tensor
-from denet.graph.kernel import Kernel, Layout
+from denet.graph.kernel import Call, Kernel, Layout, Memory, in_order
 from denet.graph.op.add import Add
 from denet.graph.op.base import Op, Run
 
@@ -30,6 +32,7 @@ class CudaBackend:
 
     def __init__(self, device: Device):
         self._device = device
+        self.memory: Memory = DeviceMemory(device)
         self._told: set[str] = set()
 
     def kernel(
@@ -52,9 +55,13 @@ class CudaBackend:
         self._tell(f"{type(node.op).__name__}: {why}: runs on the processor by the reference")
         return HostKernel(self._device, node, training, precision, run, wanted, layouts)
 
-    def allocate(self, nbytes: int) -> Any:
-        """Return ``nbytes`` of 64-byte aligned zeroed memory as a uint8 array."""
-        return self._device.allocate(nbytes)
+    def sequence(self, calls: Sequence[Call]) -> Call:
+        """Return a call that makes these: one launch for those between two on the processor."""
+        parts: list[Call] = []
+        for on_host, group in groupby(calls, lambda call: isinstance(call, HostCall)):
+            together = [*group]
+            parts += together if on_host else [self._device.capture(together)]
+        return in_order(parts)
 
     def auto_precision(self) -> str:
         """Return bf16 where the device multiplies it on tensor cores."""

@@ -38,6 +38,14 @@ class Device(Protocol):
         """Return where an array begins in the device's memory."""
         ...
 
+    def wait(self) -> None:
+        """Return when all that was launched has run."""
+        ...
+
+    def capture(self, calls: Sequence[Call]) -> Call:
+        """Return a call that launches what these launch, every time the same, as one."""
+        ...
+
     def launch(
         self,
         source: Source,

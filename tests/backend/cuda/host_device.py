@@ -20,7 +20,7 @@ import numpy as np
 
 from denet.backend.cuda.device import Grid
 from denet.backend.cuda.source import Source
-from denet.graph.kernel import Call
+from denet.graph.kernel import Call, in_order
 
 FOLDER = Path(__file__).parent
 FLAGS = (
@@ -97,6 +97,13 @@ class HostDevice:
     def address(self, memory: np.ndarray) -> int:
         """Return where an array begins."""
         return memory.ctypes.data
+
+    def wait(self) -> None:
+        """Every launch has run when it returns."""
+
+    def capture(self, calls: Sequence[Call]) -> Call:
+        """Return a call that makes these."""
+        return in_order(calls)
 
     def launch(
         self,
