@@ -12,7 +12,9 @@ from denet.backend.cuda.add import AddKernel
 from denet.backend.cuda.cast import CastKernel
 from denet.backend.cuda.class_probability import ClassProbabilityKernel
 from denet.backend.cuda.concat import ConcatKernel
+from denet.backend.cuda.crop_mirror import crop_mirror_kernel
 from denet.backend.cuda.device import Device
+from denet.backend.cuda.dropout import DropoutKernel
 from denet.backend.cuda.host_kernel import HostCall, HostKernel
 from denet.backend.cuda.local_response import LocalResponseKernel
 from denet.backend.cuda.memory import DeviceMemory
@@ -29,6 +31,8 @@ from denet.graph.op.cast import Cast
 from denet.graph.op.class_probability import ClassProbability
 from denet.graph.op.concat import Concat
 from denet.graph.op.crop import Crop
+from denet.graph.op.crop_mirror import CropMirror
+from denet.graph.op.dropout import Dropout
 from denet.graph.op.first_channels import FirstChannels
 from denet.graph.op.local_response import LocalResponse
 from denet.graph.op.pad import Pad
@@ -44,6 +48,8 @@ KERNELS: dict[type[Op], Callable[[Request], Kernel]] = {
     ClassProbability: ClassProbabilityKernel,
     Concat: ConcatKernel,
     Crop: crop_kernel,
+    CropMirror: crop_mirror_kernel,
+    Dropout: DropoutKernel,
     FirstChannels: first_channels_kernel,
     LocalResponse: LocalResponseKernel,
     Pad: pad_kernel,
