@@ -7,20 +7,54 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import ClassVar
 
+from denet.backend.cuda.activation import activation_kernel
 from denet.backend.cuda.add import AddKernel
+from denet.backend.cuda.cast import CastKernel
+from denet.backend.cuda.class_probability import ClassProbabilityKernel
+from denet.backend.cuda.concat import ConcatKernel
+from denet.backend.cuda.crop_mirror import crop_mirror_kernel
 from denet.backend.cuda.device import Device
+from denet.backend.cuda.dropout import DropoutKernel
 from denet.backend.cuda.host_kernel import HostCall, HostKernel
+from denet.backend.cuda.local_response import LocalResponseKernel
 from denet.backend.cuda.memory import DeviceMemory
+from denet.backend.cuda.move import crop_kernel, first_channels_kernel, pad_kernel
+from denet.backend.cuda.pool import PoolKernel
+from denet.backend.cuda.pool_inverse import PoolInverseKernel
 from denet.backend.cuda.request import Request, Unserved
 from denet.graph.graph import Node, Tensor
 from denet.graph.kernel import Call, Kernel, Layout, Memory, in_order
+from denet.graph.op.activation import Activation
 from denet.graph.op.add import Add
 from denet.graph.op.base import Op, Run
+from denet.graph.op.cast import Cast
+from denet.graph.op.class_probability import ClassProbability
+from denet.graph.op.concat import Concat
+from denet.graph.op.crop import Crop
+from denet.graph.op.crop_mirror import CropMirror
+from denet.graph.op.dropout import Dropout
+from denet.graph.op.first_channels import FirstChannels
+from denet.graph.op.local_response import LocalResponse
+from denet.graph.op.pad import Pad
+from denet.graph.op.pool import Pool
+from denet.graph.op.pool_inverse import PoolInverse
 
 log = logging.getLogger(__name__)
 
 KERNELS: dict[type[Op], Callable[[Request], Kernel]] = {
+    Activation: activation_kernel,
     Add: AddKernel,
+    Cast: CastKernel,
+    ClassProbability: ClassProbabilityKernel,
+    Concat: ConcatKernel,
+    Crop: crop_kernel,
+    CropMirror: crop_mirror_kernel,
+    Dropout: DropoutKernel,
+    FirstChannels: first_channels_kernel,
+    LocalResponse: LocalResponseKernel,
+    Pad: pad_kernel,
+    Pool: PoolKernel,
+    PoolInverse: PoolInverseKernel,
 }
 
 
