@@ -2,6 +2,8 @@
 // A fiber runs until it waits for others; who runs next is the schedule's choice. So a barrier
 // that is missing shows as results that differ between schedules, one too many as a deadlock.
 #pragma once
+#include <signal.h>
+
 #include "shim_language.hpp"
 
 extern "C" int snprintf(char*, size_t, const char*, ...) noexcept;
@@ -30,7 +32,9 @@ shim_switch:
 namespace shim {
 
 constexpr int MOST_THREADS = 1024, LANES = 32;
-constexpr size_t STACK = 1 << 17;          // bytes of a thread; host_device.py allocates as much
+// bytes of a thread, as host_device.py allocates them; 9 lines of cache over a power of two, lest all
+// stacks lie in the same few sets of the cache
+constexpr size_t STACK = (64 << 10) + 9 * 64;
 constexpr size_t STATIC_SHARED = 48 << 10;  // bytes that a block may have
 constexpr size_t DYNAMIC_SHARED = 227 << 10;
 constexpr int MOST_ARRAYS = 64;
@@ -257,11 +261,11 @@ inline void check_zones() {
             const Zone& zone = zones[i];
             if (zone.begin[zone.bytes + at] != RED_MARK)
                 return fail(
-                    zone.line, "written %zu bytes behind an array of %zu bytes in shared memory",
+                    zone.line, "written from byte %zu behind an array of %zu bytes in shared memory",
                     at + 1, zone.bytes);
             if (zone.begin[-1 - (long long)at] != RED_MARK)
                 return fail(
-                    zone.line, "written %zu bytes before an array of %zu bytes in shared memory",
+                    zone.line, "written from byte %zu before an array of %zu bytes in shared memory",
                     at + 1, zone.bytes);
         }
 }
@@ -317,7 +321,38 @@ inline void run_block(unsigned long long number) {
     check_zones();
 }
 
+constexpr int FAULTS[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE};
+inline unsigned char signal_stack[32 << 10];
+
+inline void on_fault(int number) {
+    if (!self) signal(number, SIG_DFL);  // no kernel's fault
+    else fail(0, "read or wrote where no memory is, or worse (signal %d)", number);
+}
+
+struct FaultsCaught {  // while it lives
+    stack_t stack;
+    struct sigaction actions[sizeof FAULTS / sizeof FAULTS[0]];
+
+    FaultsCaught() {
+        stack_t other = {};
+        other.ss_sp = signal_stack;
+        other.ss_size = sizeof signal_stack;
+        sigaltstack(&other, &stack);
+        struct sigaction action = {};
+        action.sa_handler = on_fault;
+        action.sa_flags = SA_ONSTACK | SA_NODEFER;  // the handler never returns
+        for (int i = 0; i < sizeof FAULTS / sizeof FAULTS[0]; i++)
+            sigaction(FAULTS[i], &action, &actions[i]);
+    }
+    ~FaultsCaught() {
+        for (int i = 0; i < sizeof FAULTS / sizeof FAULTS[0]; i++)
+            sigaction(FAULTS[i], &actions[i], nullptr);
+        sigaltstack(&stack, nullptr);
+    }
+};
+
 inline bool run(Launch& launch) {
+    FaultsCaught caught;
     current = &launch;
     failed = false;
     random_state = (launch.seed + 1ull) * 0x9E3779B97F4A7C15ull;
@@ -376,6 +411,21 @@ bool launch(Launch& launch, void (*function)(Parameters...)) {
 }
 
 }  // namespace shim
+
+// g++'s checks (-fsanitize) call these; the device would fault, or compute something else
+struct ShimLocation {
+    const char* file;
+    unsigned line, column;
+};
+#define SHIM_CHECK(name, message)                                                               \
+    extern "C" __attribute__((visibility("hidden"))) void __ubsan_handle_##name##_abort(        \
+        const ShimLocation* at, ...) {                                                          \
+        shim::fail(at->line, message);                                                          \
+    }
+SHIM_CHECK(type_mismatch_v1, "the address is no multiple of what its type asks for")
+SHIM_CHECK(out_of_bounds, "the index lies outside the array")
+SHIM_CHECK(shift_out_of_bounds, "shifted by more bits than there are")
+SHIM_CHECK(divrem_overflow, "divided by zero")
 
 #include "shim_warp.hpp"
 #include "shim_ptx.hpp"
