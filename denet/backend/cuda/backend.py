@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from denet.backend.cuda.activation import activation_kernel
 from denet.backend.cuda.add import AddKernel
+from denet.backend.cuda.batch_norm import BatchNormKernel
 from denet.backend.cuda.cast import CastKernel
 from denet.backend.cuda.class_probability import ClassProbabilityKernel
 from denet.backend.cuda.concat import ConcatKernel
@@ -27,6 +28,7 @@ from denet.graph.kernel import Call, Kernel, Layout, Memory, in_order
 from denet.graph.op.activation import Activation
 from denet.graph.op.add import Add
 from denet.graph.op.base import Op, Run
+from denet.graph.op.batch_norm import BatchNorm
 from denet.graph.op.cast import Cast
 from denet.graph.op.class_probability import ClassProbability
 from denet.graph.op.concat import Concat
@@ -44,6 +46,7 @@ log = logging.getLogger(__name__)
 KERNELS: dict[type[Op], Callable[[Request], Kernel]] = {
     Activation: activation_kernel,
     Add: AddKernel,
+    BatchNorm: BatchNormKernel,
     Cast: CastKernel,
     ClassProbability: ClassProbabilityKernel,
     Concat: ConcatKernel,
