@@ -8,6 +8,7 @@ from graph.cases import Case
 from tolerance import assert_close
 
 from denet.backend.cuda.backend import CudaBackend
+from denet.backend.numpy.bfloat16 import to_float32
 from denet.graph.graph import TensorType
 from denet.graph.op.batch_norm import BatchNorm
 
@@ -110,3 +111,13 @@ class Diverged(Case):
         x, *vectors = super().inputs(seed, dtype)
         x[1, 3, 2, 2] = np.nan
         return [x, *vectors]
+
+
+@each_precision
+def test_what_is_computed_once_more_is_the_same_to_the_last_bit(precision):
+    run = KernelRun(BACKEND, batch_norm((2, 9, 13, 20), "relu"), precision)
+    first = run.forward()[0]
+    run.outputs[0].view(np.uint8)[...] = 0xFF
+    run.kernel.repeat(run.inputs, run.outputs, run.saved, None)()
+    again = run.outputs[0] if precision == "f32" else to_float32(run.outputs[0])
+    np.testing.assert_array_equal(again, first)
