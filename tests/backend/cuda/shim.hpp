@@ -2,6 +2,8 @@
 // A fiber runs until it waits for others; who runs next is the schedule's choice. So a barrier
 // that is missing shows as results that differ between schedules, one too many as a deadlock.
 #pragma once
+#undef _GNU_SOURCE  // with it signal.h declares names that kernels may have, such as link
+#define _XOPEN_SOURCE 700
 #include <signal.h>
 
 #include "shim_language.hpp"
@@ -429,6 +431,7 @@ SHIM_CHECK(divrem_overflow, "divided by zero")
 
 #include "shim_warp.hpp"
 #include "shim_ptx.hpp"
+#include "shim_wgmma.hpp"
 
 #define threadIdx (shim::self->index)
 #define blockIdx (shim::block_index)

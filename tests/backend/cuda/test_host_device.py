@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 from backend.cuda.host_device import SCHEDULES, HostDevice, KernelError, unavailable
 from backend.cuda.written import run
-from backend.guarded import GuardedBackend
-
-from denet.backend.cuda.backend import CudaBackend
+from backend.guarded import GuardedMemory
 
 if reason := unavailable():
     pytest.skip(reason, allow_module_level=True)
@@ -234,7 +232,7 @@ def test_the_line_of_a_fault_is_shown():
 
 @pytest.mark.parametrize(("index", "where"), [(-1, "4 before"), (100, "4 behind")])
 def test_writes_beyond_an_array_meet_its_guards(index, where):
-    guarded = GuardedBackend(CudaBackend(HostDevice()))
+    guarded = GuardedMemory()
     y = guarded.allocate(400).view(np.float32)
     run(kernel("y[at] = 0;", "float* y, int at"), [y, np.int32(index)])
     assert guarded.overruns() == [f"memory of 400 bytes: written {where} it"]

@@ -1,4 +1,4 @@
-"""Kernels written in a test: text behind port.cuh, run on the processor."""
+"""Kernels written in a test: text behind a header, run on the processor."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ def run(
     arguments: list[Any],
     *,
     device: HostDevice | None = None,
+    header: str = "port.cuh",
     name: str = "run",
     blocks: int = 1,
     threads: int = 32,
     shared: int = 0,
 ) -> None:
     """Run the kernel ``name`` of a text."""
-    source = Written("port.cuh", name, body=body)
+    source = Written(header, name, body=body)
     (device or HostDevice()).launch(source, (blocks, 1, 1), threads, arguments, shared)()
