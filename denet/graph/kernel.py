@@ -135,8 +135,8 @@ class Updater(Protocol):
 class Memory(Protocol):
     """The memory in which a backend's kernels work, and the arithmetic on it that is no op's.
 
-    Its arrays slice, ``view``, ``reshape`` and are filled as NumPy's. Those that are computed with
-    here are flat, float32 and of one size.
+    Its arrays slice, ``view`` and ``reshape`` as NumPy's, and nothing else of NumPy is asked of
+    them. Those that are computed with here are flat, float32 and of one size.
     """
 
     def allocate(self, nbytes: int) -> Any:
@@ -149,6 +149,14 @@ class Memory(Protocol):
 
     def read(self, memory: Any) -> np.ndarray:
         """Return what memory holds as a host array; it may be the memory itself."""
+        ...
+
+    def clear(self, memory: Any) -> None:
+        """Fill an array with zeros."""
+        ...
+
+    def copy(self, source: Any, target: Any) -> None:
+        """Copy a flat float32 array to another."""
         ...
 
     def free_bytes(self) -> int | None:

@@ -148,13 +148,15 @@ class RunningAverages:
         self._batch, self._keep, self._take = (
             self._memory.allocate(nbytes).view(np.float32) for _ in range(3)
         )
-        self._keep[...] = 1
+        keep, take = np.ones(self._states.size), np.zeros(self._states.size)
         self.arrays: dict[Tensor, Any] = {}  # where the forward pass leaves each value
         for update in updates:
             part = store.state_part[update.state.name]
             self.arrays[update.value] = self._batch[part].reshape(update.value.shape)
-            self._keep[part] = update.momentum
-            self._take[part] = (1 - update.momentum) * update.scale
+            keep[part] = update.momentum
+            take[part] = (1 - update.momentum) * update.scale
+        self._memory.write(keep, self._keep)
+        self._memory.write(take, self._take)
 
     def step(self) -> None:
         """state = momentum * state + (1 - momentum) * scale * value, in place."""

@@ -81,6 +81,7 @@ class Learner:
         self.solver = self._make_solver()
         # of the batches of one step, weighted
         self._sum = self._flat(self.plan.weights) if self.factor > 1 else None
+        self._kept_states = self._flat(self.plan.states)
         # of the running statistics, as the solver keeps one of the weights
         averaged = AVERAGE in self.solver.kept
         self._state_average = self._flat(self.plan.states) if averaged else None
@@ -119,12 +120,20 @@ class Learner:
         gradients = self.plan.gradients if self._sum is None else self._sum
         finite = self.solver.update(self.plan.weights, gradients, learn_rate)
         if self._sum is not None:
-            self._sum[...] = 0
+            self._memory.clear(self._sum)
         states = self.plan.states
         if self._state_average is not None:
             newest = newest_share(self.solver.iteration - 1)
             self._memory.blend(self._state_average, states, newest)
         return finite and self._memory.is_finite(states)
+
+    def keep_states(self) -> None:
+        """Remember the running averages as they are: batches change them before their step."""
+        self._memory.copy(self.plan.states, self._kept_states)
+
+    def restore_states(self) -> None:
+        """Take the running averages back that were remembered last."""
+        self._memory.copy(self._kept_states, self.plan.states)
 
     def first_not_finite(self, batch_size: int) -> str:
         """Say where the last batch, of this size, first came upon a number that is not finite."""
@@ -168,7 +177,7 @@ class Learner:
         self.plan.load(self._model.values())
         self.solver.restart()
         if self._state_average is not None:
-            self._state_average[...] = 0
+            self._memory.clear(self._state_average)
 
     def resume(self, averages: Mapping[str, np.ndarray], iteration: int) -> None:
         """Take over what ``averages`` returned. Raises DataError if it is another network's."""

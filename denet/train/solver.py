@@ -60,7 +60,7 @@ class Solver:
         self.iteration = 0  # updates made so far
         names = (*rule.averages, *(AVERAGE,) * average)
         self.kept = {name: memory.allocate(4 * size).view(np.float32) for name in names}
-        self._size = size
+        self._size, self._memory = size, memory
         self._averages = [self.kept[name] for name in rule.averages]
         self._update = memory.updater(rule, spans, clip)
 
@@ -86,7 +86,7 @@ class Solver:
         """Forget all updates."""
         self.iteration = 0
         for average in self.kept.values():
-            average[...] = 0
+            self._memory.clear(average)
 
 
 SOLVERS: dict[str, type[Rule]] = {

@@ -34,6 +34,10 @@ class Device(Protocol):
         """Return a host array with what memory holds once all that was launched has run."""
         ...
 
+    def clear(self, memory: Any) -> None:
+        """Fill memory with zeros, before whatever is launched later."""
+        ...
+
     def address(self, memory: Any) -> int:
         """Return where an array begins in the device's memory."""
         ...

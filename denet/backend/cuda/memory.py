@@ -52,6 +52,14 @@ class DeviceMemory:
         """Return a host array with what memory holds."""
         return self._device.read(memory)
 
+    def clear(self, memory: Any) -> None:
+        """Fill an array with zeros."""
+        self._device.clear(memory)
+
+    def copy(self, source: Any, target: Any) -> None:
+        """Copy a flat float32 array to another."""
+        self._run("copy", [source, target], source.size)
+
     def free_bytes(self) -> int | None:
         """Return how many bytes the device has left."""
         return self._device.free_bytes()
@@ -74,7 +82,7 @@ class DeviceMemory:
 
     def is_finite(self, values: Any) -> bool:
         """Return whether all numbers are finite."""
-        self._ruined[...] = 0
+        self._device.clear(self._ruined)
         self._run("find_ruined", [values, self._ruined], values.size)
         return not self._device.read(self._ruined)[0]
 
@@ -120,7 +128,7 @@ class DeviceUpdater:
         mean: Any | None,
         share: float,
     ) -> bool:
-        self._ruined[...] = 0
+        self._device.clear(self._ruined)
         if self._clip:
             self._find_scale(gradients)
         for span in self._spans:

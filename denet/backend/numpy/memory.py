@@ -39,6 +39,14 @@ class HostMemory:
         """Return the memory itself."""
         return memory
 
+    def clear(self, memory: np.ndarray) -> None:
+        """Fill an array with zeros."""
+        memory.fill(0)
+
+    def copy(self, source: np.ndarray, target: np.ndarray) -> None:
+        """Copy an array to another."""
+        np.copyto(target, source)
+
     def free_bytes(self) -> int | None:
         """None: it is the host's memory."""
         return None

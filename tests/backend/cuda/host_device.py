@@ -97,6 +97,10 @@ class HostDevice:
         """Return a copy."""
         return memory.copy()
 
+    def clear(self, memory: np.ndarray) -> None:
+        """Fill memory with zeros."""
+        memory.fill(0)
+
     def address(self, memory: np.ndarray) -> int:
         """Return where an array begins."""
         return memory.ctypes.data

@@ -4,6 +4,12 @@
     const long long i = static_cast<long long>(blockIdx.x) * THREADS + threadIdx.x; \
     if (i >= count) return
 
+extern "C" __global__ void __launch_bounds__(THREADS)
+copy(const float* source, float* target, long long count) {
+    INDEX;
+    target[i] = source[i];
+}
+
 // states = keep * states + take * values
 extern "C" __global__ void __launch_bounds__(THREADS)
 running_average(
