@@ -14,7 +14,7 @@ from denet.graph.kernel import Call, Kernel, in_order
 from denet.graph.op.batch_norm import BatchNorm
 
 MOST_COLUMNS = 32  # of a block: neighbouring threads of one row
-RESIDENT = 4  # blocks that run on a multiprocessor at a time
+BLOCKS = 12  # of a multiprocessor, which runs 3 or 4 at a time
 LEAST_ROWS = 4  # of a thread, where there are enough
 MERGED = 8  # channels of a block that merges: as in batch_norm.cu
 
@@ -33,24 +33,27 @@ class Tiles:
 
     @classmethod
     def of(cls, type_: TensorType, itemsize: int, processors: int) -> Tiles:
-        """Cover an activation with blocks that run all at once, where it is large."""
+        """Cover an activation with whole rounds of blocks, where it is large."""
         rows, channels = prod(type_.shape[:3]), type_.shape[3]
         width = gcd(channels, VECTOR_BYTES // itemsize)
         across = blocks(channels // width, MOST_COLUMNS)
         columns = blocks(channels // width, across)
         parts = min(
-            blocks(RESIDENT * processors, across), blocks(rows, THREADS // columns * LEAST_ROWS)
+            blocks(BLOCKS * processors, across), blocks(rows, THREADS // columns * LEAST_ROWS)
         )
         height = blocks(rows, parts)
         return cls(rows, channels, width, columns, across, height, blocks(rows, height))
 
 
 class BatchNormKernel(Kernel):
-    """Statistics are float32, merged from those of parts; backward asks y where the ReLU cut."""
+    """Statistics are float32, merged from those of parts.
+
+    Where the ReLU cut, backward tells from x, as forward did: y is not read, nor kept for it.
+    """
 
     name = "cuda batch norm"
-    backward_inputs = (0, 1)
-    repeat_outputs = (1, 2)
+    backward_inputs = (0, 1, 2)
+    backward_outputs = repeat_outputs = (1, 2)
     forward_in_place = ((0, 0),)
     backward_in_place = ((0, 0),)
 
@@ -58,9 +61,8 @@ class BatchNormKernel(Kernel):
         op = request.node.op
         assert isinstance(op, BatchNorm)
         self._request = request
-        self._eps = np.float32(op.eps)
-        self._relu = bool(op.activation)
-        self.backward_outputs = (0, 1, 2) if self._relu else (1, 2)
+        # what is added to the variance, and what y is at least
+        self._settings = np.float32(op.eps), np.float32(0 if op.activation else -np.inf)
         itemsize = 4 if request.real == "float" else 2
         self._tiles = Tiles.of(request.type(), itemsize, request.device.processors)
         partial = 4 * self._tiles.parts * self._tiles.channels
@@ -111,21 +113,21 @@ class BatchNormKernel(Kernel):
             vectors[place] if gradient is None else gradient
             for place, gradient in ((-2, gbeta), (-1, ggamma))
         )
-        y = outputs[0] if self._relu else None
-        maps, statistics = [inputs[0], y, output_gradients[0]], outputs[1:3]
-        calls = [self._by_tile("gradient_sums", [*maps, *statistics, *partial, self._eps])]
+        maps = [inputs[0], output_gradients[0]]
+        line = [*inputs[1:3], *outputs[1:3]]
+        calls = [self._by_tile("gradient_sums", [*maps, *line, *partial, *self._settings])]
         counts = map(np.int32, (t.channels, t.parts))
         calls.append(self._merge("merge_gradients", [*partial, gbeta, ggamma, *counts]))
         if gx is not None:
-            factors = [inputs[1], *statistics, gbeta, ggamma]
-            calls.append(self._by_tile("input_gradient", [*maps, *factors, gx, self._eps]))
+            arrays = [*maps, *line, gbeta, ggamma, gx]
+            calls.append(self._by_tile("input_gradient", [*arrays, *self._settings]))
         return in_order(calls)
 
     def _normalise(
         self, inputs: list[Any], statistics: list[Any], y: Any, next_: list[Any]
     ) -> Call:
-        settings = self._eps, np.float32(0 if self._relu else -np.inf)
-        return self._by_tile("normalise", [*inputs[:3], *statistics, y, *next_, *settings])
+        arrays = [*inputs[:3], *statistics, y, *next_]
+        return self._by_tile("normalise", [*arrays, *self._settings])
 
     def _by_tile(self, name: str, arguments: list[Any]) -> Call:
         t = self._tiles

@@ -87,7 +87,8 @@ def test_statistics_far_from_zero_keep_their_digits():
     run = KernelRun(BACKEND, batch_norm((4, 33, 37, 21), kind=FarFromZero), "f32")
     x = run.case.inputs()[0]
     y, mean, variance = run.forward()
-    np.testing.assert_allclose(mean, x.mean(axis=(0, 1, 2)), rtol=2e-7, atol=1e-6)
+    # as near as the first pixel, 50 away, is to its neighbour in float32
+    np.testing.assert_allclose(mean, x.mean(axis=(0, 1, 2)), rtol=2e-7, atol=4e-6)
     np.testing.assert_allclose(variance, x.var(axis=(0, 1, 2)), rtol=2e-6)
     outputs, gradients = reference(run.case)
     np.testing.assert_allclose(y, outputs[0], rtol=1e-4, atol=5e-4)

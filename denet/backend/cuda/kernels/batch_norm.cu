@@ -124,6 +124,24 @@ merge_statistics(const real* x, const float* means, const float* squares, float*
     variance[channel] = square[0] / rows;
 }
 
+// What turns x into y: y = (x - mean) * scale + shift.
+struct Line {
+    Vectors mean, scale, shift;
+};
+
+__device__ inline Line line_of(const float* gamma, const float* beta, const float* mean,
+                               const float* variance, float eps, const Tile& t) {
+    Line line = {vector_of(mean, t), vector_of(gamma, t), vector_of(beta, t)};
+    const Vectors spread = vector_of(variance, t);
+    for (int i = 0; i < WIDTH; i++) line.scale.value[i] *= 1.f / sqrtf(spread.value[i] + eps);
+    return line;
+}
+
+// The same bits in forward and backward, which asks x and not y where the ReLU cut.
+__device__ inline float on_line(float away, const Line& line, int i) {
+    return __fmaf_rn(away, line.scale.value[i], line.shift.value[i]);
+}
+
 // y = gamma (x - mean) / sqrt(variance + eps) + beta, but not below `least`. Where there is room
 // for them, mean and variance are handed on.
 extern "C" __global__ void __launch_bounds__(THREADS, 4)
@@ -131,10 +149,7 @@ normalise(const real* x, const float* gamma, const float* beta, const float* mea
           const float* variance, real* y, float* next_mean, float* next_variance, float eps,
           float least, int rows, int channels, int columns, int height) {
     const Tile t = tile_of(rows, channels, columns, height);
-    const Vectors middle = vector_of(mean, t), spread = vector_of(variance, t);
-    const Vectors shift = vector_of(beta, t);
-    Vectors scale = vector_of(gamma, t);
-    for (int i = 0; i < WIDTH; i++) scale.value[i] *= 1.f / sqrtf(spread.value[i] + eps);
+    const Line line = line_of(gamma, beta, mean, variance, eps, t);
     // y may lie where x does: a second row is read before the first is written
     for (int row = t.first; row < t.end; row += 2 * t.lanes) {
         const int next = row + t.lanes;
@@ -144,8 +159,7 @@ normalise(const real* x, const float* gamma, const float* beta, const float* mea
         for (Channels& values : ahead) {
             for (int i = 0; i < WIDTH; i++) {
                 real* const element = values.element + i;
-                float value = (load(element) - middle.value[i]) * scale.value[i];
-                value += shift.value[i];
+                const float value = on_line(load(element) - line.mean.value[i], line, i);
                 store(element, value < least ? least : value);
             }
         }
@@ -154,42 +168,34 @@ normalise(const real* x, const float* gamma, const float* beta, const float* mea
     }
     if (!next_mean || blockIdx.x || t.lane || !t.inside) return;
     for (int i = 0; i < WIDTH; i++) {
-        next_mean[t.channel + i] = middle.value[i];
-        next_variance[t.channel + i] = spread.value[i];
+        next_mean[t.channel + i] = mean[t.channel + i];
+        next_variance[t.channel + i] = variance[t.channel + i];
     }
 }
 
-// The gradients of y that pass the ReLU: those where y is above 0, all without y.
-__device__ inline Vectors passed(
-    const real* g, const real* y, long long row, int channels, const Tile& t) {
-    const Channels values = load_channels(g, row, channels, t);
-    Vectors result;
-    for (int i = 0; i < WIDTH; i++) result.value[i] = load(values.element + i);
-    if (y) {
-        const Channels outputs = load_channels(y, row, channels, t);
-        for (int i = 0; i < WIDTH; i++) {
-            if (!(load(outputs.element + i) > 0.f)) result.value[i] = 0.f;
-        }
-    }
-    return result;
+// The gradient of y where y is above `least`, else 0.
+__device__ inline float passed(const real* gradient, float y, float least) {
+    return y <= least ? 0.f : load(gradient);
 }
 
 // sum g and sum g z of the rows of a block, z = (x - mean) / sqrt(variance + eps).
-extern "C" __global__ void __launch_bounds__(THREADS, 4)
-gradient_sums(const real* x, const real* y, const real* g, const float* mean,
-              const float* variance, float* sums, float* products, float eps, int rows,
-              int channels, int columns, int height) {
+extern "C" __global__ void __launch_bounds__(THREADS, 3)
+gradient_sums(const real* x, const real* g, const float* gamma, const float* beta,
+              const float* mean, const float* variance, float* sums, float* products, float eps,
+              float least, int rows, int channels, int columns, int height) {
     SHARED(float, room, THREADS * WIDTH);
     const Tile t = tile_of(rows, channels, columns, height);
-    const Vectors middle = vector_of(mean, t), spread = vector_of(variance, t);
+    const Line line = line_of(gamma, beta, mean, variance, eps, t);
     float sum[WIDTH] = {}, product[WIDTH] = {};
 #pragma unroll 2
     for (int row = t.first; row < t.end; row += t.lanes) {
-        const Vectors gradient = passed(g, y, row, channels, t);
         const Channels values = load_channels(x, row, channels, t);
+        const Channels gradients = load_channels(g, row, channels, t);
         for (int i = 0; i < WIDTH; i++) {
-            sum[i] += gradient.value[i];
-            product[i] += gradient.value[i] * (load(values.element + i) - middle.value[i]);
+            const float away = load(values.element + i) - line.mean.value[i];
+            const float gradient = passed(gradients.element + i, on_line(away, line, i), least);
+            sum[i] += gradient;
+            product[i] += gradient * away;
         }
     }
     sum_over_lanes(sum, room, t);
@@ -198,7 +204,7 @@ gradient_sums(const real* x, const real* y, const real* g, const float* mean,
     const long long at = static_cast<long long>(blockIdx.x) * channels + t.channel;
     for (int i = 0; i < WIDTH; i++) {
         sums[at + i] = sum[i];
-        products[at + i] = product[i] / sqrtf(spread.value[i] + eps);
+        products[at + i] = product[i] / sqrtf(variance[t.channel + i] + eps);
     }
 }
 
@@ -223,26 +229,27 @@ merge_gradients(const float* sums, const float* products, float* gbeta, float* g
 
 // gx = gamma / sqrt(variance + eps) (g - gbeta / rows - z ggamma / rows)
 extern "C" __global__ void __launch_bounds__(THREADS, 3)
-input_gradient(const real* x, const real* y, const real* g, const float* gamma, const float* mean,
-               const float* variance, const float* gbeta, const float* ggamma, real* gx,
-               float eps, int rows, int channels, int columns, int height) {
+input_gradient(const real* x, const real* g, const float* gamma, const float* beta,
+               const float* mean, const float* variance, const float* gbeta, const float* ggamma,
+               real* gx, float eps, float least, int rows, int channels, int columns,
+               int height) {
     const Tile t = tile_of(rows, channels, columns, height);
-    const Vectors middle = vector_of(mean, t), spread = vector_of(variance, t);
-    Vectors scale = vector_of(gamma, t), offset = vector_of(gbeta, t), slope = vector_of(ggamma, t);
+    const Line line = line_of(gamma, beta, mean, variance, eps, t);
+    Vectors offset = vector_of(gbeta, t), slope = vector_of(ggamma, t);
+    const Vectors spread = vector_of(variance, t);
     for (int i = 0; i < WIDTH; i++) {
-        const float inverse = 1.f / sqrtf(spread.value[i] + eps);
-        scale.value[i] *= inverse;
         offset.value[i] /= rows;
-        slope.value[i] *= inverse / rows;
+        slope.value[i] /= sqrtf(spread.value[i] + eps) * rows;
     }
 #pragma unroll 2
     for (int row = t.first; row < t.end; row += t.lanes) {
-        const Vectors gradient = passed(g, y, row, channels, t);
         Channels values = load_channels(x, row, channels, t);
+        const Channels gradients = load_channels(g, row, channels, t);
         for (int i = 0; i < WIDTH; i++) {
-            const float away = load(values.element + i) - middle.value[i];
-            const float rest = gradient.value[i] - offset.value[i] - away * slope.value[i];
-            store(values.element + i, scale.value[i] * rest);
+            const float away = load(values.element + i) - line.mean.value[i];
+            const float gradient = passed(gradients.element + i, on_line(away, line, i), least);
+            const float rest = gradient - offset.value[i] - away * slope.value[i];
+            store(values.element + i, line.scale.value[i] * rest);
         }
         store_channels(gx, row, channels, t, values);
     }
