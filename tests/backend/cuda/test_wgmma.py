@@ -19,8 +19,10 @@ PRODUCT = """
 extern "C" __global__ void product_COLUMNS_TA_TB(const uint4* operands, float* out) {
     DYNAMIC_SHARED(memory);
     for (int i = threadIdx.x; i < SIZE / 16; i += 128)
-        reinterpret_cast<uint4*>(memory)[i] = operands[i];
-    fence_proxy_async();
+        cp_async<16>(memory + 16 * i, operands + i, 16);
+    cp_async_commit();
+    cp_async_wait<0>();
+    FENCE;
     BARRIER;
     float d[COLUMNS / 2] = {};
     wgmma_fence<COLUMNS>(d);
@@ -73,7 +75,13 @@ def test_what_the_device_would_refuse_is_an_error(number):
 
 
 def text(columns, a, b, **words):
-    given = {"PENDING": "0", "BARRIER": "__syncthreads()", "EARLY": "", **words}
+    given = {
+        "PENDING": "0",
+        "FENCE": "fence_proxy_async()",
+        "BARRIER": "__syncthreads()",
+        "EARLY": "",
+        **words,
+    }
     given |= {
         "COLUMNS": str(columns),
         "TA": str(a),
@@ -135,3 +143,10 @@ def test_a_product_with_a_fault_is_wrong_under_some_schedule(fault):
     whole = text(64, 0, 0, **fault)
     results = [product(64, 0, 0, DEVICES[schedule], whole) for schedule in SCHEDULES]
     assert any(not np.allclose(found, expected, atol=1e-4) for found, expected in results)
+
+
+@on_the_processor
+@pytest.mark.parametrize("fence", ["", "if (threadIdx.x != 77) fence_proxy_async()"])
+def test_a_missing_fence_behind_copies_is_an_error(fence):
+    with pytest.raises(KernelError, match="thread (0|77) copied an operand, and no fence followed"):
+        product(64, 0, 0, DEVICES["forward"], text(64, 0, 0, FENCE=fence))
