@@ -9,16 +9,22 @@ from typing import Any, ClassVar
 from denet.backend.cuda.add import AddKernel
 from denet.backend.cuda.device import Device
 from denet.backend.cuda.host_kernel import HostKernel
+from denet.backend.cuda.inject_ground_truth import InjectGroundTruthKernel
 from denet.backend.cuda.request import Request, Unserved
+from denet.backend.cuda.sparse_sample import SparseSampleKernel
 from denet.graph.graph import Node, Tensor
 from denet.graph.kernel import Kernel, Layout
 from denet.graph.op.add import Add
 from denet.graph.op.base import Op, Run
+from denet.graph.op.inject_ground_truth import InjectGroundTruth
+from denet.graph.op.sparse_sample import SparseSample
 
 log = logging.getLogger(__name__)
 
 KERNELS: dict[type[Op], Callable[[Request], Kernel]] = {
     Add: AddKernel,
+    InjectGroundTruth: InjectGroundTruthKernel,
+    SparseSample: SparseSampleKernel,
 }
 
 
