@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from denet.backend.cuda.add import AddKernel
+from denet.backend.cuda.corner_search import CornerSearchKernel
 from denet.backend.cuda.device import Device
 from denet.backend.cuda.host_kernel import HostKernel
 from denet.backend.cuda.inject_ground_truth import InjectGroundTruthKernel
@@ -16,6 +17,7 @@ from denet.graph.graph import Node, Tensor
 from denet.graph.kernel import Kernel, Layout
 from denet.graph.op.add import Add
 from denet.graph.op.base import Op, Run
+from denet.graph.op.corner_search import CornerSearch
 from denet.graph.op.inject_ground_truth import InjectGroundTruth
 from denet.graph.op.sparse_sample import SparseSample
 
@@ -23,6 +25,7 @@ log = logging.getLogger(__name__)
 
 KERNELS: dict[type[Op], Callable[[Request], Kernel]] = {
     Add: AddKernel,
+    CornerSearch: CornerSearchKernel,
     InjectGroundTruth: InjectGroundTruthKernel,
     SparseSample: SparseSampleKernel,
 }

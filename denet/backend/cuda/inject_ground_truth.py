@@ -31,6 +31,4 @@ class InjectGroundTruthKernel(Kernel):
         n, samples, _ = self._request.type(0).shape
         capacity = self._request.type(2).shape[1] if self._request.training else 0
         arguments = [*inputs, outputs[0], np.int32(samples), np.int32(capacity)]
-        return self._request.launch(
-            "inject_ground_truth.cu", "inject", n, arguments, real="float"
-        )
+        return self._request.launch("inject_ground_truth.cu", "inject", n, arguments, real="float")
