@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from denet.backend.cuda.request import Request, Unserved, blocks
+from denet.backend.cuda.request import THREADS, Request, Unserved, blocks
 from denet.detect.corner import probability
 from denet.detect.prior import JITTER, prior_boxes
 from denet.detect.sample import CLUSTERED
@@ -84,60 +84,50 @@ class CornerSearchKernel(Kernel):
         return arrays
 
     def _search(self, logits: Any, array: dict[str, Any]) -> list[Call]:
-        op, shape = self._op, [self._height, self._width, self._types]
+        file, op, n, most = "corner_search.cu", self._op, self._n, self._most
+        shape = self._height, self._width, self._types
         local_max = op.local_max if self._distinct else 0
-        corners = [logits, array["corners"], array["corner_count"]]
         least = np.float32(least_log_odds(op.corner_threshold))
-        count, most = array["rank_count"], self._most
+        corners = logits, array["corners"], array["corner_count"]
+        ranks, count = array["ranks"], array["rank_count"]
+        best = array["boxes"], array["found"], array.get("parent")
+        limits = local_max, op.corner_max
         return [
             self._launch(
-                "corner_search.cu",
-                "find_corners",
-                (self._types, self._n, 1),
-                [*corners, count, least, *shape, local_max, op.corner_max],
+                file, "find_corners", (self._types, n, 1), *corners, count, least, *shape, *limits
             ),
             self._launch(
-                "corner_search.cu",
-                "find_pairs",
-                (self._kinds, self._n, 1),
-                [*corners, array["ranks"], count, *shape, most],
+                file, "find_pairs", (self._kinds, n, 1), *corners, ranks, count, *shape, most
             ),
             self._launch(
-                "corner_search.cu",
-                "take_best",
-                (self._n, 1, 1),
-                [logits, array["ranks"], count, array["boxes"], array["found"]]
-                + [array.get("parent"), *shape, self._kinds, most],
+                file, "take_best", (n, 1, 1), logits, ranks, count, *best, *shape, self._kinds, most
             ),
         ]
 
     def _thin(self, array: dict[str, Any]) -> list[Call]:
-        boxes, tiles = [array["boxes"], array["found"], array["parent"]], blocks(self._most, WIDE)
-        threshold = np.float32(self._op.nms_threshold)
-        clusters = [array["ranks"], array["first"], array["last"]]
-        sizes = [self._kinds, self._most, self._places]
+        file, n, most = "corner_cluster.cu", self._n, self._most
+        tiles, threshold = blocks(most, WIDE), np.float32(self._op.nms_threshold)
+        boxes = array["boxes"], array["found"], array["parent"]
+        room = array["ranks"], array["first"], array["last"]
+        sizes = self._kinds, most, self._places
         return [
-            self._launch(
-                "corner_cluster.cu",
-                "link",
-                (tiles, tiles, self._n),
-                [*boxes, self._most, threshold],
-            ),
-            self._launch("corner_cluster.cu", "thin", (self._n, 1, 1), [*boxes, *clusters, *sizes]),
+            self._launch(file, "link", (tiles, tiles, n), *boxes, most, threshold),
+            self._launch(file, "thin", (n, 1, 1), *boxes, *room, *sizes),
         ]
 
     def _fill(self, array: dict[str, Any], outputs: list[Any]) -> Call:
-        training = self._request.training
-        kept = self._places - int(self._op.random_sample * self._places)
-        sizes = [len(self._prior), self._places, self._most, kept, self._height, self._width]
+        op = self._op
+        keys = self._request.run.sample_keys if self._request.training else None
+        kept = self._places - int(op.random_sample * self._places)
         return self._launch(
             "corner_sample.cu",
             "fill",
             (self._n, 1, 1),
-            [self._prior, array["boxes"], array["found"]]
-            + [self._request.run.sample_keys if training else None, np.uint64(self._op.salt)]
-            + [*outputs, *sizes, np.float64(JITTER)],
-            256,
+            *(self._prior, array["boxes"], array["found"]),
+            *(keys, np.uint64(op.salt), *outputs, len(self._prior), self._places, self._most),
+            *(kept, self._height, self._width, np.float64(JITTER)),
+            threads=THREADS,
+            MOST_CHOSEN_FROM=MOST_CHOSEN_FROM,
         )
 
     def _launch(
@@ -145,11 +135,14 @@ class CornerSearchKernel(Kernel):
         file: str,
         name: str,
         grid: tuple[int, int, int],
-        arguments: list[Any],
+        *arguments: Any,
         threads: int = WIDE,
+        **defines: int,
     ) -> Call:
         typed = [np.int32(each) if isinstance(each, int) else each for each in arguments]
-        return self._request.launch(file, name, grid, typed, threads=threads, real="float")
+        return self._request.launch(
+            file, name, grid, typed, threads=threads, real="float", **defines
+        )
 
 
 @cache

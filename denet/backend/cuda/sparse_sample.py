@@ -11,7 +11,7 @@ from denet.graph.kernel import Call, Kernel
 from denet.graph.op.sparse_sample import SparseSample
 
 WARPS = THREADS // 32  # cells of a block of the backward kernel
-FEW = 4  # of the kernels: words of a lane
+FEW = 4  # words of features that a lane of it sums
 LARGEST_GRID = 64
 
 
@@ -58,4 +58,11 @@ class SparseSampleKernel(Kernel):
 
     def _launch(self, name: str, grid: int | tuple[int, int, int], arrays: list[Any]) -> Call:
         arguments = [*arrays, *map(np.int32, self._sizes)]
-        return self._request.launch("sparse_sample.cu", f"{name}_{self._word}", grid, arguments)
+        return self._request.launch(
+            "sparse_sample.cu",
+            f"{name}_{self._word}",
+            grid,
+            arguments,
+            FEW=FEW,
+            LARGEST_GRID=LARGEST_GRID,
+        )

@@ -84,6 +84,11 @@ def ties(seed, shape, found=0.1):
     return logits.astype(np.float32)
 
 
+def tenths(seed, shape):
+    """Return logits whose sums would tie, did not the order of additions round them apart."""
+    return np.random.default_rng(seed).integers(-9, 9, shape).astype(np.float32) / 10
+
+
 def keys(seed, count):
     return tuple(int(key) for key in np.random.default_rng(seed).integers(0, 2**64, count, "u8"))
 
@@ -102,12 +107,12 @@ SEARCHES = {
 }
 
 
-@pytest.mark.parametrize("draw", [objects, ties])
+@pytest.mark.parametrize("draw", [objects, ties, tenths])
 @pytest.mark.parametrize("types", [4, 5])
 @pytest.mark.parametrize("training", [False, True], ids=["predicting", "training"])
 @pytest.mark.parametrize("name", SEARCHES)
 def test_search_equals_reference(name, training, types, draw):
-    for seed in range(3):
+    for seed in range(2):
         logits = draw(seed, (2, 13 + seed, 17, types))
         op = replace(SEARCHES[name], salt=seed)
         assert_same(given(op, logits, training=training, keys=keys(seed, 2)))
@@ -118,7 +123,9 @@ def test_search_equals_reference(name, training, types, draw):
 def test_search_of_a_real_size(schedule, training):
     logits = np.concatenate([objects(1, (1, 48, 64, 5), 0.04), ties(2, (1, 48, 64, 5), 0.04)])
     op = CornerSearch(48, 0.01, random_sample=0.5, prior_levels=4, corner_max=1024, salt=2)
-    sample, count = assert_same(given(op, logits, training=training, keys=keys(0, 2)), schedule, 3)
+    refusing = 8541, 6341  # keys of streams of which a number is refused on the way
+    case = given(op, logits, training=training, keys=refusing)
+    sample, count = assert_same(case, schedule, 3)
     assert (count == 48 * 48).all() and sample[1].any()
 
 
@@ -147,6 +154,7 @@ def test_no_corner_and_one_box(nms_threshold, training):
 def test_everything_is_alike():
     """All corners and all pairs tie: only their numbers order them."""
     logits = np.zeros((1, 6, 7, 5), np.float32)
+    logits[:, ::2] = -0.0
     for training in (False, True):
         assert_same(given(CornerSearch(7, corner_max=1024), logits, training=training, keys=(5,)))
         assert_same(given(CornerSearch(7, corner_max=20), logits, training=training, keys=(5,)))
@@ -167,9 +175,8 @@ def test_diverged_logits_end():
     assert np.isfinite(sample).all() and count[0] == 0
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(10))
 def test_random_choices_follow_numpy(seed):
-    """Every number that NumPy draws, also of keys whose streams refuse numbers."""
     logits = objects(seed, (4, 16, 15, 4), 0.4)
     share = np.random.default_rng(seed).uniform(0, 1)
     op = CornerSearch(20, 0.1, random_sample=share, prior_levels=seed % 4, corner_max=300, salt=9)

@@ -8,8 +8,6 @@ constexpr int CHUNK = 4096;             // keys that are sorted in shared memory
 constexpr int BINS = 256, COPIES = 32;  // of a histogram: one copy per lane, in a bank of its own
 static_assert(BINS * COPIES * sizeof(unsigned) <= CHUNK * sizeof(Key), "one room serves both");
 
-constexpr unsigned INFINITE = 0x7F800000u;
-
 // Bits that order as floats do, 0 and -0 alike; NaN has no place.
 __device__ inline unsigned ordered(float value) {
     const unsigned bits = __float_as_uint(value + 0.f);
@@ -99,6 +97,5 @@ __device__ inline Key largest(const Items& items, unsigned count, Key* room, uns
         floor |= static_cast<Key>(bin) << shift;
         if (totals[bin] <= count) break;
     }
-    __syncthreads();  // the room is free again
     return floor;
 }

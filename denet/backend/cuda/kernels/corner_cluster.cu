@@ -71,7 +71,7 @@ struct Clusters {
 // One block per image. Where more than `count` boxes were found, the `count` biggest clusters keep
 // 1 + floor(n r) of their n boxes, r = (count - clusters) / (boxes - clusters), or 1 where there are
 // more clusters; the first `count` of those stay. `keys`, `first`, `last` are (n, most) at least.
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, 1)  // two would spill
 thin(CellBox* boxes, int* found, int* parent, Key* keys, int* first, int* last, int kinds, int most,
      int count) {
     SHARED(Key, room, CHUNK);

@@ -1,8 +1,8 @@
 // The samples of each image: prior boxes, those found, random ones. One block per image.
+// -D MOST_CHOSEN_FROM bounds the boxes that are found.
 #include "cell_box.cuh"
 #include "philox.cuh"
 
-constexpr int MOST_CHOSEN_FROM = 10000;  // beyond it NumPy chooses by another algorithm
 constexpr int DRAWN_BLOCKS = THREADS / 8;  // of Philox, 8 halves of words in each
 
 // The words 4 i to 4 i + 3 of a sample's random stream behind the first `skipped`, as `random`

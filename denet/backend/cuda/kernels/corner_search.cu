@@ -1,6 +1,8 @@
 // From logits of corners (n, height, width, types) to the best boxes that they span.
 #include "cell_box.cuh"
 
+constexpr unsigned INFINITE = 0x7F800000u;  // bits of a float
+
 // A found corner, as the search for pairs reads it: its logit above, y and x below.
 __device__ inline Key corner(int x, int y, float logit) {
     return static_cast<Key>(__float_as_uint(logit)) << 32 | y << 16 | x;

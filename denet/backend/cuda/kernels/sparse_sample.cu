@@ -1,8 +1,9 @@
 // Directed sparse sampling: a G x G grid of points over each box reads cells of a map; the gradient
 // of a cell is pulled from the points that read it, boxes in their order: no atomics.
+// -D LARGEST_GRID bounds G, FEW is how many words of features a lane sums.
 #include "port.cuh"
 
-constexpr int LARGEST_GRID = 64, WARPS = THREADS / 32, FEW = 4;
+constexpr int WARPS = THREADS / 32;
 
 // neighbouring features that one instruction moves
 template <int SIZE>
