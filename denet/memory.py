@@ -9,9 +9,9 @@ import errno
 import math
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -110,7 +110,7 @@ class Estimate:
     ``growing`` grows with the batch: activations, images in preparation. ``fixed`` does not:
     parameters, their gradients and averages, copies for files. ``resident`` is held already.
     ``factor`` is the number of batches in a step, None where there are no steps to keep as they
-    are.
+    are. ``where`` the memory is: the host's has no name.
     """
 
     work: str
@@ -119,6 +119,21 @@ class Estimate:
     fixed: Mapping[str, int]
     resident: int = 0
     factor: int | None = None
+    where: str = ""
+
+    def split(self, names: Collection[str]) -> tuple[Estimate, Estimate]:
+        """Return the estimate of the host's memory, and that of the device's, which holds names."""
+        host, device = (
+            [
+                {name: size for name, size in parts.items() if (name in names) == on_device}
+                for parts in (self.growing, self.fixed)
+            ]
+            for on_device in (False, True)
+        )
+        return (
+            replace(self, growing=host[0], fixed=host[1]),
+            replace(self, growing=device[0], fixed=device[1], resident=0, where="device "),
+        )
 
     @property
     def total(self) -> int:
@@ -132,7 +147,7 @@ class Estimate:
             f"{name} {bytes_text(size)}" for name, size in parts.items() if size >= MEGABYTE
         )
         left = "" if available is None else f"; {bytes_text(available)} free"
-        return f"memory: about {bytes_text(self.total)} at most ({listed}){left}"
+        return f"{self.where}memory: about {bytes_text(self.total)} at most ({listed}){left}"
 
     def check(self, available: int | None) -> None:
         """Raise OutOfMemoryError naming the batch size that fits, if this one does not."""
@@ -140,8 +155,8 @@ class Estimate:
         if available is None or growing + fixed <= available:
             return
         raise OutOfMemoryError(
-            f"batch of {self.batch_size}: {self.work} needs {bytes_text(growing + fixed)} more, "
-            f"{bytes_text(available)} are free: {self.mend(available)}"
+            f"batch of {self.batch_size}: {self.work} needs {bytes_text(growing + fixed)} more "
+            f"{self.where}memory, {bytes_text(available)} are free: {self.mend(available)}"
         )
 
     def mend(self, available: int) -> str:

@@ -34,7 +34,7 @@ def printable(text: str, keep: str = "") -> str:
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun: 1 image, 2 classes, 3 boxes."""
     ending = "es" if noun.endswith(("s", "x")) else "s"
-    return f"{number:,} {noun}{ending * (number != 1)}"
+    return f"{number:,} {noun}{'' if number == 1 else ending}"
 
 
 class PrintableWriter(io.TextIOWrapper):

@@ -22,3 +22,21 @@ def test_the_project_calls_itself_by_its_own_name() -> None:
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert re.search(rf'^name = "{OWN}"', project, re.MULTILINE)
     assert f'"{OWN}[coco,plots,tensorboard]"' in project
+
+
+def test_the_distribution_holds_what_the_program_reads() -> None:
+    """Every file of the packages that is not Python's is named as their data."""
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    table = project.split("[tool.setuptools.package-data]\n")[1].split("\n\n")[0]
+    rows = re.findall(r'^"?([\w.]+)"? = \[(.*)\]$', table, re.MULTILINE)
+    assert len(rows) == len(table.splitlines())
+    named = {
+        path
+        for package, patterns in rows
+        for pattern in re.findall('"(.*?)"', patterns)
+        for path in ROOT.joinpath(*package.split(".")).glob(pattern)
+    }
+    files = {path for path in (ROOT / "denet").rglob("*") if path.is_file()}
+    data = {path for path in files if path.suffix not in (".py", ".pyc")}
+    assert ROOT / "denet/backend/cuda/kernels/port.cuh" in data
+    assert named == data

@@ -156,8 +156,22 @@ def test_an_estimate_that_fits(available: int | None) -> None:
 def test_an_estimate_that_does_not_fit(available: int, free: str, mend: str) -> None:
     with pytest.raises(OutOfMemoryError) as caught:
         ESTIMATE.check(available)
-    assert f"batch of 64: training needs 800 MB more, {free} are free: " in str(caught.value)
+    assert f"batch of 64: training needs 800 MB more memory, {free} are free: " in str(caught.value)
     assert mend in str(caught.value)
+
+
+def test_a_device_holds_its_part() -> None:
+    host, device = ESTIMATE.split({"activations", "gradients"})
+    assert device.text(650_000_000) == (
+        "device memory: about 700 MB at most (activations 600 MB, gradients 100 MB); 650 MB free"
+    )
+    assert host.text(None) == (
+        "memory: about 150 MB at most (images 100 MB, program and data 50 MB)"
+    )
+    host.check(100_500_000)
+    told = "training needs 700 MB more device memory, 650 MB are free: try --batch-size 32"
+    with pytest.raises(OutOfMemoryError, match=told):
+        device.check(650_000_000)
 
 
 def test_the_text_tells_what_takes_most() -> None:

@@ -7,6 +7,7 @@ import platform
 from importlib import metadata
 
 import denet
+from denet.backend.cuda import found
 from denet.backend.select import choose_backend
 from denet.errors import DenetError
 
@@ -34,7 +35,7 @@ def environment() -> list[tuple[str, str]]:
         ("processor", f"{_processor()}, {os.cpu_count()} logical cores"),
         *((name, _version(name)) for name in PACKAGES),
         *_engine(),
-        ("gpu", "none: this version has no GPU backend"),
+        *found.rows(),
     ]
 
 

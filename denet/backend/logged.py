@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-import numpy as np
-
 from denet.graph.graph import Node, Tensor
-from denet.graph.kernel import Backend, Kernel, Layout
+from denet.graph.kernel import Backend, Call, Kernel, Layout
 from denet.graph.op.base import Run
 
 log = logging.getLogger(__name__)
@@ -22,6 +20,7 @@ def logged(backend: Backend) -> Backend:
     class Logged:
         name: ClassVar[str] = backend.name
         working_share: ClassVar[float] = backend.working_share
+        memory = backend.memory
 
         def kernel(
             self,
@@ -42,8 +41,8 @@ def logged(backend: Backend) -> Backend:
                 )
             return kernel
 
-        def allocate(self, nbytes: int) -> np.ndarray:
-            return backend.allocate(nbytes)
+        def sequence(self, calls: Sequence[Call]) -> Call:
+            return backend.sequence(calls)
 
         def auto_precision(self) -> str:
             return backend.auto_precision()

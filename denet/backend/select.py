@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Callable
 
 from denet.backend.numpy.backend import NumpyBackend
-from denet.errors import UsageError
+from denet.errors import OutOfMemoryError, UsageError
 from denet.graph.kernel import Backend
 
 log = logging.getLogger(__name__)
 
 
 def choose_backend(name: str | None = None) -> Backend:
-    """Return a backend by name, or for None (``auto``) oneDNN where it loads, else NumPy.
+    """Return the GPU that GPU=N names, else a backend by name, or for None (``auto``) the best.
 
-    Raises UsageError where GPU=N is set or the named backend cannot run here.
+    That is oneDNN where it loads, else NumPy. Raises UsageError where what was asked for cannot
+    run here, OutOfMemoryError where other programs have filled the GPU.
     """
-    device = os.environ.get("GPU", "")
-    if device:
-        raise UsageError(
-            f"GPU={device}: this version has no GPU backend: unset GPU to run on the CPU"
-        )
-    if name and name != "auto":
-        return BACKENDS[name]()
+    named = name if name != "auto" else None
+    if number := os.environ.get("GPU", ""):
+        return _cuda(number, named)
+    if named:
+        return BACKENDS[named]()
     try:
         return _onednn()
     except UsageError as error:
@@ -36,6 +36,25 @@ def _onednn() -> Backend:
     from denet.backend.onednn.backend import OneDnnBackend
 
     return OneDnnBackend()
+
+
+def _cuda(number: str, named: str | None) -> Backend:
+    """Return the backend on a GPU; ``number`` is what a person wrote."""
+    if not re.fullmatch("[0-9]{1,9}", number):
+        raise UsageError(
+            f"GPU={number}: give the number of one GPU, such as 0, or unset GPU to run on the CPU"
+        )
+    if named:
+        raise UsageError(
+            f"GPU={number}: --backend: {named} runs on the CPU: leave one of the two out"
+        )
+    from denet.backend.cuda.backend import CudaBackend
+    from denet.backend.cuda.cupy_device import CupyDevice
+
+    try:
+        return CudaBackend(CupyDevice(int(number)))
+    except (UsageError, OutOfMemoryError) as error:
+        raise type(error)(f"GPU={number}: {error}, or unset GPU to run on the CPU") from None
 
 
 BACKENDS: dict[str, Callable[[], Backend]] = {"onednn": _onednn, "numpy": NumpyBackend}

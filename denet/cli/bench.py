@@ -52,7 +52,7 @@ def training_update(plan: Plan) -> Callable[[], object]:
     """Return the update of weights that a usual training makes."""
     from denet.train.solver import make_solver
 
-    solver = make_solver("nesterov", plan.weights.size, plan.decay_size, [0.9], 1e-4)
+    solver = make_solver("nesterov", plan.weights.size, plan.decay_size, [0.9], 1e-4, plan.memory)
     return lambda: solver.update(plan.weights, plan.gradients, 1e-3)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from denet.cli.command import tell
 from denet.cli.options import open_images, results
 from denet.errors import UsageError
+from denet.printable import counted
 
 if TYPE_CHECKING:
     from denet.dataset.base import BadSample
@@ -148,7 +149,7 @@ def detect_in_dataset(
         write_detections(pairs, model.class_labels, options.format)
     file = prefix.with_name("detections.json")
     write_detections_json(file, found, images, detector.params)
-    log.info("%s: what was found in %d images", file, usable.sum())
+    log.info("%s: what was found in %s", file, counted(usable.sum(), "image"))
     for word in EVALUATIONS:
         if word in words:
             _EVALUATE[word](prefix, options, detector, images, boxes, report)

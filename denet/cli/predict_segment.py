@@ -11,6 +11,7 @@ from denet.cli.command import tell
 from denet.cli.options import results
 from denet.cli.predict_input import open_input
 from denet.errors import UsageError
+from denet.printable import counted
 
 if TYPE_CHECKING:
     from denet.dataset import BadSample
@@ -60,5 +61,5 @@ def segment(
     bad += sorted(images.bad)
     if counts.pairs.any():
         tell(counts.report(model.class_labels))
-    log.info("%s: pictures of %d images", directory, written)
+    log.info("%s: pictures of %s", directory, counted(written, "image"))
     return image_num

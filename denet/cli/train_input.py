@@ -11,6 +11,7 @@ from denet.cli.options import layer_options, open_images
 from denet.cli.pixels import asks_for_mean, subtract_mean, warn_of_training_options
 from denet.errors import DataError, UsageError
 from denet.files import make_directory
+from denet.printable import counted, printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -184,7 +185,7 @@ def open_held_out(options: argparse.Namespace, model: Model) -> Dataset:
         held_out=True,
         **training_samples(options),
     )
-    log.info("%d images are held out of training, to test on", len(held_out))
+    log.info("held out of training, to test on: %s", counted(len(held_out), "image"))
     return held_out
 
 
@@ -249,7 +250,6 @@ def write_bad_data(options: argparse.Namespace, bad: Sequence[BadSample]) -> Pat
 
     What a run that is resumed has left out before stays.
     """
-    from denet.printable import printable
     from denet.train.checkpoint import RunFiles, is_taken, optional, write_record
 
     path = RunFiles(options.output_prefix).bad_data

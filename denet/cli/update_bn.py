@@ -20,6 +20,7 @@ from denet.cli.options import (
     open_images,
 )
 from denet.cli.pixels import subtract_mean
+from denet.printable import counted
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +76,8 @@ def update(options: argparse.Namespace) -> int:
     save_model(model, options.output)
     warn_of_loss(model, options.output)
     log.info(
-        "%s: statistics of %d batch normalisations over %d images",
-        *(options.output, count, len(images)),
+        "%s: statistics of %s over %s",
+        *(options.output, counted(count, "batch normalisation"), counted(len(images), "image")),
     )
     return 0
 

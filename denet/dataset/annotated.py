@@ -31,6 +31,7 @@ from denet.dataset.image_loader import DetectionDataset
 from denet.dataset.image_options import ImageOptions, parse_image_options
 from denet.detect.box import BOX_CAPACITY, area
 from denet.errors import DataError
+from denet.printable import counted
 
 log = logging.getLogger(__name__)
 
@@ -235,12 +236,12 @@ def _check_sizes(found: Annotated, sizes: np.ndarray, path: str) -> None:
     other = ((told != sizes) & (told > 0) & (sizes > 0)).any(axis=1)
     turned = other & (told == sizes[:, ::-1]).all(axis=1)
     for which, what in (
-        (turned, "lie on their side, boxes are taken to mean the pixels as they are stored"),
-        (other & ~turned, "have another size than their annotations say"),
+        (turned, "on their side, boxes are taken to mean the pixels as they are stored"),
+        (other & ~turned, "of another size than their annotations say"),
     ):
         if which.any():
             first = found.names[int(which.argmax())]
-            log.warning("%s: %d images %s: %s", path, which.sum(), what, first)
+            log.warning("%s: %s: %s: %s", path, counted(which.sum(), "image"), what, first)
 
 
 def _counts_text(boxes: Boxes, mended: Mended) -> str:

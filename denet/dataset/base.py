@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, overload
@@ -10,6 +9,7 @@ from zlib import crc32
 
 import numpy as np
 
+from denet.cores import core_count
 from denet.dataset.colours import Components
 from denet.dataset.sample_key import first_shuffled
 from denet.errors import DataError, UsageError, nearest_hint
@@ -350,9 +350,7 @@ def thread_count(thread_num: int | None) -> int:
         raise UsageError(f"thread-num: {thread_num}: give 0 (all cores) or a positive number")
     if thread_num:
         return thread_num
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return core_count()
 
 
 def class_ids(

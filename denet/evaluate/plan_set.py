@@ -60,7 +60,11 @@ class PlanSet:
             "answers": 2 * sum(array.nbytes for array in plan.outputs.values()),  # and a copy
         }
         fixed = {"gradients": plan.gradients.nbytes, "rest": REST_BYTES + more_bytes}
-        Estimate(work, plan.batch_size, growing, fixed).check(available_bytes())
+        needed, free = Estimate(work, plan.batch_size, growing, fixed), plan.memory.free_bytes()
+        if free is not None:
+            needed, device = needed.split({"activations", "gradients"})
+            device.check(free)
+        needed.check(available_bytes())
 
     def _prepared(self, batch_size: int) -> Plan:
         full = self.full

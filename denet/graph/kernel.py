@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from denet.graph.graph import Node, Tensor, TensorType
 from denet.graph.op.base import Run
+from denet.graph.rule import Rule, Span
 
 Call = Callable[[], None]
 
@@ -42,8 +43,8 @@ class Layout:
 class Kernel:
     """How one backend computes one node. ``forward`` and ``backward`` bind memory, return a call.
 
-    Arrays come as NumPy views: activations (n, h, w, c) (uint16 bits where real is bf16),
-    parameters as their layout's ``view``. None stands for an array that is not needed.
+    Arrays come as views of the backend's memory: activations (n, h, w, c) (uint16 bits where real
+    is bf16), parameters as their layout's ``view``. None stands for an array that is not needed.
     """
 
     name = "reference"  # told by --log-kernels
@@ -100,10 +101,102 @@ class Kernel:
         raise AssertionError("abstract")
 
 
+def in_order(calls: Sequence[Call]) -> Call:
+    """Return a call that makes these, one behind the other."""
+
+    def call() -> None:
+        for each in calls:
+            each()
+
+    return call
+
+
+class Updater(Protocol):
+    """An update rule at work on flat float32 arrays of a backend's memory."""
+
+    def __call__(
+        self,
+        weights: Any,
+        gradients: Any,
+        averages: Sequence[Any],
+        learn_rate: float,
+        iteration: int,
+        mean: Any | None,
+        share: float,
+    ) -> bool:
+        """Change weights and the rule's ``averages`` in place; return whether weights are finite.
+
+        ``iteration`` counts the updates made before. ``mean``, where there is one, is moved by
+        ``share`` of its distance towards the new weights.
+        """
+        ...
+
+
+class Memory(Protocol):
+    """The memory in which a backend's kernels work, and the arithmetic on it that is no op's.
+
+    Its arrays slice, ``view`` and ``reshape`` as NumPy's, and nothing else of NumPy is asked of
+    them. Those that are computed with here are flat, float32 and of one size.
+    """
+
+    def allocate(self, nbytes: int) -> Any:
+        """Return ``nbytes`` of 64-byte aligned zeroed memory as a uint8 array."""
+        ...
+
+    def write(self, host: np.ndarray, memory: Any) -> None:
+        """Copy a host array to memory of its shape."""
+        ...
+
+    def read(self, memory: Any) -> np.ndarray:
+        """Return what memory holds as a host array; it may be the memory itself."""
+        ...
+
+    def clear(self, memory: Any) -> None:
+        """Fill an array with zeros."""
+        ...
+
+    def copy(self, source: Any, target: Any) -> None:
+        """Copy a flat float32 array to another."""
+        ...
+
+    def free_bytes(self) -> int | None:
+        """Return how many bytes a device has left; None where the memory is the host's."""
+        ...
+
+    def wait(self) -> None:
+        """Return when all that was begun on it is done."""
+        ...
+
+    def running_average(self, states: Any, values: Any, keep: Any, take: Any) -> None:
+        """states = keep * states + take * values, in place."""
+        ...
+
+    def add(self, total: Any, values: Any, share: float) -> None:
+        """total += share * values, in place; what is in ``values`` then is undefined."""
+        ...
+
+    def blend(self, average: Any, values: Any, share: float) -> None:
+        """average += share * (values - average), in place."""
+        ...
+
+    def is_finite(self, values: Any) -> bool:
+        """Return whether all numbers are finite."""
+        ...
+
+    def updater(self, rule: Rule, spans: Sequence[Span], clip: float) -> Updater:
+        """Return what applies a rule to arrays that ``spans`` cover.
+
+        ``clip`` is the largest global norm of the gradient: longer ones are scaled in place; 0 is
+        no limit.
+        """
+        ...
+
+
 class Backend(Protocol):
     """A maker of kernels."""
 
     name: ClassVar[str]
+    memory: Memory
     working_share: ClassVar[float]  # memory that kernels take for a moment, as share of the arena
 
     def kernel(
@@ -117,14 +210,14 @@ class Backend(Protocol):
     ) -> Kernel:
         """Return the kernel of ``node``.
 
-        ``run`` is the plan's; the plan changes its fields in place before every step.
+        ``run`` is the plan's; the plan changes the keys in its memory before every step.
         ``layouts`` holds the layouts of parameters already laid out (they must be used as they
         are). ``wanted`` lists the inputs whose gradient is asked for (empty for prediction).
         """
         ...
 
-    def allocate(self, nbytes: int) -> np.ndarray:
-        """Return ``nbytes`` of 64-byte aligned zeroed memory as a uint8 array."""
+    def sequence(self, calls: Sequence[Call]) -> Call:
+        """Return a call that makes these, one behind the other, whenever it is made."""
         ...
 
     def auto_precision(self) -> str:

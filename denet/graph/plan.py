@@ -10,12 +10,13 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from denet.graph import fuse
 from denet.graph.graph import Graph, Node, Tensor
-from denet.graph.kernel import Backend, Call, Kernel, Layout
+from denet.graph.kernel import Backend, Call, Kernel, Layout, in_order
 from denet.graph.lower import Lowering
 from denet.graph.memory import ELEMENT_TYPES, Step, Value, plan_memory
 from denet.graph.op.base import Run
@@ -33,7 +34,8 @@ class Plan:
     before.
     ``recompute`` says what training computes twice instead of keeping it (recompute.py).
 
-    ``ratios`` are those of the graph as the last training run left them.
+    ``ratios`` are those of the graph as the last training run left them. ``memory`` is the
+    backend's, in which all arrays lie but those that are returned.
     """
 
     def __init__(
@@ -51,11 +53,13 @@ class Plan:
         self.batch_size = graph.batch_size
         self._recompute = recompute
         self._backend = backend
-        self._run = Run(self.training)
+        self.memory = backend.memory
+        keys = self.memory.allocate(8 * self.batch_size).view(np.uint64)
+        self._run = Run(self.training, keys)
         prepare = fuse.for_training if self.training else fuse.for_prediction
         self._graph = prepare(graph, precision)
         self._wanted = self._wanted_gradients()
-        self._store: ParameterStore = share._store if share else ParameterStore(backend.allocate)
+        self._store: ParameterStore = share._store if share else ParameterStore(backend.memory)
         self._kernels = self._choose_kernels()
         if not share:
             self._lay_out_parameters()
@@ -68,8 +72,9 @@ class Plan:
         self._share = share
         self._steps = self._lower()
         self._arena_bytes = plan_memory(self._steps)
-        self._arena: np.ndarray | None = None
+        self._arena: Any = None
         self._calls: list[Call] = []
+        self._step: Call = in_order(self._calls)
         self._kinds: list[str] = []
 
     def load(self, values: Mapping[str, np.ndarray]) -> None:
@@ -81,17 +86,17 @@ class Plan:
         return self._store.values()
 
     @property
-    def weights(self) -> np.ndarray:
+    def weights(self) -> Any:
         """All trained parameters, flat; the first ``decay_size`` elements are weights."""
         return self._store.weights
 
     @property
-    def gradients(self) -> np.ndarray:
+    def gradients(self) -> Any:
         """The gradient of ``weights``, element by element, left by the last training run."""
         return self._store.gradients
 
     @property
-    def states(self) -> np.ndarray:
+    def states(self) -> Any:
         """All running averages, flat."""
         return self._store.all_states
 
@@ -100,17 +105,21 @@ class Plan:
         """The first element of each trained parameter in ``weights``, in order, by name."""
         return {name: part.start for name, part in self._store.part_of.items()}
 
-    def unpack(self, flat: np.ndarray) -> dict[str, np.ndarray]:
+    def unpack(self, flat: Any) -> dict[str, np.ndarray]:
         """Return new plain float32 arrays, by name, of an array that is laid out as ``weights``."""
         return self._store.unpack(flat)
 
-    def unpack_states(self, flat: np.ndarray) -> dict[str, np.ndarray]:
-        """Return views, by name, of an array that is laid out as ``states``."""
-        return self._store.unpack_states(flat)
-
-    def pack(self, values: Mapping[str, np.ndarray], flat: np.ndarray) -> None:
+    def pack(self, values: Mapping[str, np.ndarray], flat: Any) -> None:
         """Write plain float32 arrays into an array that is laid out as ``weights``."""
         self._store.pack(values, flat)
+
+    def unpack_states(self, flat: Any) -> dict[str, np.ndarray]:
+        """Return new arrays, by name, of an array that is laid out as ``states``."""
+        return self._store.unpack_states(flat)
+
+    def pack_states(self, values: Mapping[str, np.ndarray], flat: Any) -> None:
+        """Write arrays into one that is laid out as ``states``."""
+        self._store.pack_states(values, flat)
 
     @property
     def decay_size(self) -> int:
@@ -136,9 +145,8 @@ class Plan:
             self._share.prepare()
             self._arena = self._share._arena
         else:
-            self._arena = self._backend.allocate(self._arena_bytes)
+            self._arena = self.memory.allocate(self._arena_bytes)
         self._share = None  # whose arena lives no longer for this
-        assert self._arena is not None
         for step in self._steps:
             call = step.bind(self._arena)
             if call:
@@ -147,6 +155,7 @@ class Plan:
         if self._graph.updates:
             self._calls.append(self._averages.step)
             self._kinds.append("running averages")
+        self._step = self._backend.sequence(self._calls)
 
     def run(
         self, batch: Mapping[str, np.ndarray], sample_keys: np.ndarray | None = None
@@ -157,9 +166,8 @@ class Plan:
         """
         self.prepare()
         self._take(batch, sample_keys)
-        for call in self._calls:
-            call()
-        return self.outputs
+        self._step()
+        return {name: self.memory.read(array) for name, array in self.outputs.items()}
 
     def first_not_finite(self) -> tuple[str, str] | None:
         """Run the last batch once more, looking at every array; None if all numbers are finite.
@@ -171,12 +179,12 @@ class Plan:
         data = [id(array) for array in self.inputs.values()]
         for step in self._steps:
             for value in step.reads:
-                if value.array is not None and not _is_finite(value, self._arena):
+                if value.array is not None and not self._is_finite(value):
                     return step.name, "data" if id(value.array) in data else "parameters"
             call = step.bind(self._arena)
             if call:
                 call()
-            if not all(_is_finite(value, self._arena) for value in step.writes):
+            if not all(self._is_finite(value) for value in step.writes):
                 return step.name, "output" if step.kind.endswith("forward") else "gradient"
         return None
 
@@ -186,6 +194,7 @@ class Plan:
         for kind, call in zip(self._kinds, self._calls, strict=True):
             start = time.perf_counter()
             call()
+            self.memory.wait()
             seconds[kind] += time.perf_counter() - start
         return dict(seconds)
 
@@ -195,10 +204,17 @@ class Plan:
 
     def _take(self, batch: Mapping[str, np.ndarray], sample_keys: np.ndarray | None) -> None:
         for name, array in self.inputs.items():
-            np.copyto(array, batch[name])
+            self.memory.write(batch[name], array)
         if sample_keys is None:
             sample_keys = np.arange(self.batch_size, dtype=np.uint64)
-        self._run.sample_keys = sample_keys
+        self.memory.write(sample_keys, self._run.sample_keys)
+
+    def _is_finite(self, value: Value) -> bool:
+        """Look at the numbers of an array; bytes hold none (masks, scratch memory)."""
+        array = self.memory.read(value.view(self._arena))
+        if array.dtype == np.uint16:  # bfloat16: infinity and NaN have all bits of the exponent
+            return not ((array & 0x7F80) == 0x7F80).any()
+        return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
     def _wanted_gradients(self) -> dict[Node, tuple[int, ...]]:
         """Say for each node which inputs lead back to a trained parameter."""
@@ -241,13 +257,17 @@ class Plan:
         lay_out(tensors, layouts)
         self._store.add_states(states)
 
-    def _arrays(self, tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    def _arrays(self, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         """Return an array for each name; names of one tensor share theirs."""
-        types = ELEMENT_TYPES[self.precision]
-        made = {t: np.zeros(t.shape, types[t.type.dtype]) for t in tensors.values()}
+        made = {tensor: self._array(tensor) for tensor in dict.fromkeys(tensors.values())}
         return {name: made[tensor] for name, tensor in tensors.items()}
 
-    def _fixed_arrays(self) -> dict[Tensor, np.ndarray]:
+    def _array(self, tensor: Tensor) -> Any:
+        dtype = np.dtype(ELEMENT_TYPES[self.precision][tensor.type.dtype])
+        memory = self.memory.allocate(tensor.type.size * dtype.itemsize)
+        return memory.view(dtype).reshape(tensor.shape)
+
+    def _fixed_arrays(self) -> dict[Tensor, Any]:
         """Return the memory of all tensors that do not live in the arena."""
         fixed = {self._graph.inputs[name]: array for name, array in self.inputs.items()}
         fixed.update({tensor: self.outputs[name] for name, tensor in self._results.items()})
@@ -288,11 +308,3 @@ def _gradient_inputs(node: Node) -> tuple[int, ...]:
 
 def _is_trained(tensor: Tensor, needs: set[Tensor]) -> bool:
     return (tensor.kind == "parameter" and tensor.trainable) or tensor in needs
-
-
-def _is_finite(value: Value, arena: np.ndarray) -> bool:
-    """Look at the numbers of an array; bytes hold none (masks, scratch memory)."""
-    array = value.view(arena)
-    if array.dtype == np.uint16:  # bfloat16: infinity and NaN have all bits of the exponent
-        return not ((array & 0x7F80) == 0x7F80).any()
-    return array.dtype.kind != "f" or bool(np.isfinite(array).all())

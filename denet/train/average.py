@@ -10,8 +10,6 @@ be it short or long, without knowing how long it will be.
 
 from __future__ import annotations
 
-import numpy as np
-
 AVERAGES = ("none", "ema")
 LEAST_SHARE = 2e-4
 HEAD_START = 9  # steps
@@ -20,10 +18,3 @@ HEAD_START = 9  # steps
 def newest_share(step: int) -> float:
     """Return how much the average takes of the values that ``step`` (from 0) has left."""
     return max(LEAST_SHARE, HEAD_START / (HEAD_START + step))
-
-
-def blend(average: np.ndarray, values: np.ndarray, share: float, scratch: np.ndarray) -> None:
-    """Move ``average`` towards ``values`` in place; what does not change stays so to the bit."""
-    np.subtract(values, average, out=scratch)
-    scratch *= share
-    average += scratch

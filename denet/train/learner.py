@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence, Set
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from denet.dataset.base import thread_count
 from denet.dataset.loader import Batch
 from denet.errors import DataError, UsageError
 from denet.evaluate.plan_set import PlanSet
@@ -22,13 +21,11 @@ from denet.memory import advice
 from denet.model.model import Model
 from denet.model.selection import layer_factors, layer_numbers
 from denet.report.metrics import COST_PART
-from denet.train.average import blend, newest_share
+from denet.train.average import newest_share
 from denet.train.settings import TrainSettings
 from denet.train.solver import AVERAGE, Factors, Solver, make_solver
 
 log = logging.getLogger(__name__)
-
-SOLVER_THREADS = 8  # beyond these an update is bound by memory, not by cores
 
 
 class Measured(NamedTuple):
@@ -59,6 +56,7 @@ class Learner:
         saving: Saving,
     ):
         self._model, self._settings, self._saving = model, settings, saving
+        self._memory = backend.memory
         self._frozen = layer_numbers(model.layers, settings.skip_layer_updates)
         graph = self._graph(1)
         self._factors = {cost.name: cost.factor for cost in graph.costs}
@@ -82,10 +80,11 @@ class Learner:
         self.plan.load(model.values())
         self.solver = self._make_solver()
         # of the batches of one step, weighted
-        self._sum = np.zeros_like(self.plan.weights) if self.factor > 1 else None
+        self._sum = self._flat(self.plan.weights) if self.factor > 1 else None
+        self._kept_states = self._flat(self.plan.states)
         # of the running statistics, as the solver keeps one of the weights
         averaged = AVERAGE in self.solver.kept
-        self._state_average = np.zeros_like(self.plan.states) if averaged else None
+        self._state_average = self._flat(self.plan.states) if averaged else None
 
     @property
     def trained_count(self) -> int:
@@ -102,8 +101,7 @@ class Learner:
         inputs = {"data": batch.data, **batch.targets}
         found = plan.run(inputs, batch.sample_keys)
         if self._sum is not None:
-            np.multiply(plan.gradients, share, out=plan.gradients)
-            self._sum += plan.gradients
+            self._memory.add(self._sum, plan.gradients, share)
         costs = {path: factor * float(found[path]) for path, factor in self._factors.items()}
         count = len(batch.data)
         columns: dict[str, tuple[float, float]] = {
@@ -122,12 +120,20 @@ class Learner:
         gradients = self.plan.gradients if self._sum is None else self._sum
         finite = self.solver.update(self.plan.weights, gradients, learn_rate)
         if self._sum is not None:
-            self._sum[...] = 0
+            self._memory.clear(self._sum)
         states = self.plan.states
         if self._state_average is not None:
             newest = newest_share(self.solver.iteration - 1)
-            blend(self._state_average, states, newest, np.empty_like(states))
-        return finite and bool(np.isfinite(states).all())
+            self._memory.blend(self._state_average, states, newest)
+        return finite and self._memory.is_finite(states)
+
+    def keep_states(self) -> None:
+        """Remember the running averages as they are: batches change them before their step."""
+        self._memory.copy(self.plan.states, self._kept_states)
+
+    def restore_states(self) -> None:
+        """Take the running averages back that were remembered last."""
+        self._memory.copy(self._kept_states, self.plan.states)
 
     def first_not_finite(self, batch_size: int) -> str:
         """Say where the last batch, of this size, first came upon a number that is not finite."""
@@ -150,7 +156,7 @@ class Learner:
             for path, value in self.plan.unpack(flat).items()
         }
         states = self._averaged_states().items()
-        return found | {f"{AVERAGE}/{path}": value.copy() for path, value in states}
+        return found | {f"{AVERAGE}/{path}": value for path, value in states}
 
     def averaged(self) -> dict[str, np.ndarray]:
         """Return, by path, what the models to test and save hold in the place of the last values.
@@ -162,7 +168,7 @@ class Learner:
         return self.plan.unpack(self.solver.kept[AVERAGE]) | self._averaged_states()
 
     def _averaged_states(self) -> dict[str, np.ndarray]:
-        """Return views, by path, of the average of the running statistics, if there is one."""
+        """Return, by path, the average of the running statistics, if there is one."""
         flat = self._state_average
         return {} if flat is None else self.plan.unpack_states(flat)
 
@@ -171,7 +177,7 @@ class Learner:
         self.plan.load(self._model.values())
         self.solver.restart()
         if self._state_average is not None:
-            self._state_average[...] = 0
+            self._memory.clear(self._state_average)
 
     def resume(self, averages: Mapping[str, np.ndarray], iteration: int) -> None:
         """Take over what ``averages`` returned. Raises DataError if it is another network's."""
@@ -188,9 +194,13 @@ class Learner:
                 n.removeprefix(prefix): v for n, v in averages.items() if n.startswith(prefix)
             }
             self.plan.pack(values, flat)
-        for path, state in self._averaged_states().items():
-            state[...] = averages[f"{AVERAGE}/{path}"]
+        if self._state_average is not None:
+            states = {path: averages[f"{AVERAGE}/{path}"] for path in self._averaged_states()}
+            self.plan.pack_states(states, self._state_average)
         self.solver.iteration = iteration
+
+    def _flat(self, like: Any) -> Any:
+        return self._memory.allocate(like.nbytes).view(np.float32)
 
     def _graph(self, batch_size: int) -> Graph:
         """Return the network's graph with the costs weighted and the skipped layers frozen."""
@@ -240,10 +250,10 @@ class Learner:
             self.plan.decay_size,
             settings.learn_momentum,
             settings.learn_decay,
+            self._memory,
             decay_all=settings.learn_decay_all,
             factors=self._solver_factors(),
             clip=settings.gradient_clip,
-            threads=min(thread_count(None), SOLVER_THREADS),
             average=settings.average == "ema",
         )
 

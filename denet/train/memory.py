@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+ON_DEVICE = {"activations", "test", "gradients and averages"}  # where the backend has one
 DRAWING = 38_000_000  # bytes that matplotlib takes
 
 
@@ -58,9 +59,15 @@ def fitting(
 
 def check_memory(learner: Learner, loader: Loader, test_arena: int) -> None:
     """Tell the memory that training will take; raise OutOfMemoryError if there is less."""
-    needed, available = estimate(learner, loader, test_arena), available_bytes()
-    log.info("%s", needed.text(available))
-    needed.check(available)
+    needed, free = estimate(learner, loader, test_arena), learner.plan.memory.free_bytes()
+    checks = [(needed, available_bytes())]
+    if free is not None:
+        host, device = needed.split(ON_DEVICE)
+        checks = [(host, available_bytes()), (device, free)]
+    for part, available in checks:
+        log.info("%s", part.text(available))
+    for part, available in checks:
+        part.check(available)
 
 
 def estimate(learner: Learner, loader: Loader, test_arena: int) -> Estimate:

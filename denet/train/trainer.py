@@ -110,7 +110,7 @@ class Trainer:
         self._learner = fitting(learner, self._loader, test_arena, settings)
         self._tell(backend.name, precision)
         self._at, self._resumed = Position(), state is not None
-        self._whole: tuple[Position, np.ndarray] | None = None  # see _between_steps
+        self._whole: Position | None = None  # see _between_steps
         self._costs: dict[str, float] = {}  # of the last batch
         self._best_error = math.inf
         self._ends = {settings.epochs}  # epochs after which the model is tested in any case
@@ -175,7 +175,8 @@ class Trainer:
                     self._finish_epoch(held)
         except BadDataError:
             if self._whole:
-                self._at, self._learner.plan.states[...] = self._whole
+                self._at = self._whole
+                self._learner.restore_states()
                 self._save_interrupted()
             raise
         finally:
@@ -247,9 +248,10 @@ class Trainer:
                     self._save_state()
                     mark = time.perf_counter()
 
-    def _between_steps(self) -> tuple[Position, np.ndarray]:
-        """Return what batches change already before their step is made."""
-        return self._at.copy(), self._learner.plan.states.copy()
+    def _between_steps(self) -> Position:
+        """Return the place, and remember what batches change already before their step is made."""
+        self._learner.keep_states()
+        return self._at.copy()
 
     def _add(self, batch: Batch) -> float:
         """Add a batch to the step in hand; return its cost. Raises DivergedError."""

@@ -60,8 +60,8 @@ def update_bn(
         for batch, _ in batches:
             inputs = {"data": batch.data, **batch.targets}
             plans[len(batch.data)].run(inputs, batch.sample_keys)
-            total += plans.full.states * (len(batch.data) / len(dataset))
-    plans.full.states[...] = total
+            total += backend.memory.read(plans.full.states) * (len(batch.data) / len(dataset))
+    backend.memory.write(total, plans.full.states)
     values = plans.full.values()
     updated = {name: values[name] for name in names}
     for name, value in updated.items():

@@ -61,7 +61,7 @@ def _faults(backend: Backend, case: Case, precision: str) -> Iterator[str]:
         for index in () if _cancels(case) else run.wanted:
             what = f"gradient of input {index}"
             yield from _differs(what, leaving[index], gradients[index], *measure)
-        yield from (f"{run.kernel.name}: {line}" for line in guarded.overruns())
+        yield from (f"{run.kernel.name}: {line}" for line in guarded.memory.overruns())
 
 
 def _cancels(case: Case) -> bool:

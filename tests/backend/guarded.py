@@ -6,43 +6,35 @@ changes a result.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from denet.backend.numpy.backend import aligned_zeros
-from denet.graph.kernel import Backend, Kernel
+from denet.backend.numpy.memory import HostMemory
+from denet.graph.kernel import Backend, Call, Kernel
 
 GUARD = 1 << 19  # bytes on each side
 MARK = 0xA5
 
 
-class GuardedBackend:
-    """Another backend's kernels, on memory of its own for every array and scratch."""
+class GuardedMemory(HostMemory):
+    """Memory whose every piece lies between guards of its own."""
 
-    name = "guarded"
-    working_share = 0.0
-
-    def __init__(self, backend: Backend):
-        self._backend = backend
+    def __init__(self) -> None:
+        super().__init__()
         self._guards: list[tuple[int, np.ndarray, np.ndarray]] = []
 
-    def kernel(self, *arguments: Any) -> Kernel:
-        return self._backend.kernel(*arguments)
-
     def allocate(self, nbytes: int) -> np.ndarray:
-        memory = aligned_zeros(2 * GUARD + nbytes)
+        memory = super().allocate(2 * GUARD + nbytes)
         before, behind = memory[:GUARD], memory[GUARD + nbytes :]
         before.fill(MARK)
         behind.fill(MARK)
         self._guards.append((nbytes, before, behind))
         return memory[GUARD : GUARD + nbytes]
 
-    def auto_precision(self) -> str:
-        return self._backend.auto_precision()
-
     def overruns(self) -> list[str]:
-        """Return a line for each memory beyond which something was written."""
+        """Return a line for each piece beyond which something was written."""
         lines = []
         for nbytes, before, behind in self._guards:
             early, late = np.flatnonzero(before != MARK), np.flatnonzero(behind != MARK)
@@ -51,3 +43,23 @@ class GuardedBackend:
             if late.size:
                 lines.append(f"memory of {nbytes} bytes: written {late[-1] + 1} behind it")
         return lines
+
+
+class GuardedBackend:
+    """Another backend's kernels, on guarded memory for every array and scratch."""
+
+    name = "guarded"
+    working_share = 0.0
+
+    def __init__(self, backend: Backend):
+        self._backend = backend
+        self.memory = GuardedMemory()
+
+    def kernel(self, *arguments: Any) -> Kernel:
+        return self._backend.kernel(*arguments)
+
+    def sequence(self, calls: Sequence[Call]) -> Call:
+        return self._backend.sequence(calls)
+
+    def auto_precision(self) -> str:
+        return self._backend.auto_precision()

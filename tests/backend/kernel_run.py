@@ -41,9 +41,9 @@ class KernelRun:
             wanted = tuple(index for index in indices if index < len(inputs))
         self.wanted = wanted
         fixed = {inputs[index]: layout for index, layout in (layouts or {}).items()}
-        self.kernel = backend.kernel(
-            self.node, case.training, precision, case.run(), fixed, self.wanted
-        )
+        run = case.run()
+        run.sample_keys = self._memory(run.sample_keys)
+        self.kernel = backend.kernel(self.node, case.training, precision, run, fixed, self.wanted)
 
     def layout(self, index: int) -> Layout:
         """Return the layout of a parameter input."""
@@ -96,29 +96,31 @@ class KernelRun:
         if not self._is_parameter(index):
             return self._write(plain, self.case.types[index])
         layout = self.layout(index)
-        nbytes = layout.size * np.dtype(layout.element_type).itemsize
-        stored = self.backend.allocate(nbytes).view(layout.element_type)
-        layout.pack(plain, stored)
-        return layout.view(stored)
+        host = np.zeros(layout.size, layout.element_type)
+        layout.pack(plain, host)
+        return layout.view(self._memory(host))
 
     def _empty_like_input(self, index: int) -> np.ndarray:
         if not self._is_parameter(index):
             return self._empty(self.case.types[index])
         layout = self.layout(index)
-        stored = self.backend.allocate(4 * layout.size).view(np.float32)
-        stored[...] = np.nan
-        return layout.view(stored)
+        return layout.view(self._memory(np.full(layout.size, np.nan, np.float32)))
 
     def _plain(self, index: int, gradient: np.ndarray) -> np.ndarray:
         if self._is_parameter(index):
-            return self.layout(index).unpack(gradient.reshape(-1))
+            return self.layout(index).unpack(self.backend.memory.read(gradient.reshape(-1)))
         return self._read(gradient, self.case.types[index])
 
     def _empty(self, type_: TensorType) -> np.ndarray:
         dtype = np.dtype(ELEMENT_TYPES[self.precision][type_.dtype])
-        memory = self.backend.allocate(type_.size * dtype.itemsize)
-        memory[...] = 0xFF  # NaN in both precisions
-        return memory.view(dtype).reshape(type_.shape)
+        ones = np.full(type_.size * dtype.itemsize, 0xFF, np.uint8)  # NaN in both precisions
+        return self._memory(ones).view(dtype).reshape(type_.shape)
+
+    def _memory(self, host: np.ndarray) -> Any:
+        """Return the backend's memory with what a flat array holds."""
+        memory = self.backend.memory.allocate(host.nbytes).view(host.dtype)
+        self.backend.memory.write(host, memory)
+        return memory
 
     def _scratch(self, nbytes: int) -> np.ndarray | None:
         return self._empty(TensorType((nbytes,), "uint8")) if nbytes else None
@@ -127,12 +129,13 @@ class KernelRun:
         return self.precision == "bf16" and type_.dtype == "real"
 
     def _write(self, plain: np.ndarray, type_: TensorType) -> np.ndarray:
-        stored = self._empty(type_)
-        stored[...] = from_float32(plain) if self._half(type_) else plain
-        return stored
+        host = from_float32(plain) if self._half(type_) else plain
+        dtype = ELEMENT_TYPES[self.precision][type_.dtype]
+        return self._memory(np.ravel(host).astype(dtype)).reshape(type_.shape)
 
     def _read(self, stored: np.ndarray, type_: TensorType) -> np.ndarray:
-        return to_float32(stored) if self._half(type_) else stored.copy()
+        host = self.backend.memory.read(stored)
+        return to_float32(host) if self._half(type_) else host.copy()
 
 
 def reference(case: Case) -> tuple[tuple[Any, ...], tuple[Any, ...]]:

@@ -39,8 +39,8 @@ def test_a_missing_package_comes_with_its_remedy(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_gpu_that_is_asked_for_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GPU", "0")
-    assert dict(environment())["backend"].startswith("none: GPU=0")
+    monkeypatch.setenv("GPU", "99")
+    assert dict(environment())["backend"].startswith("none: GPU=99: ")
 
 
 def test_logged_backend_tells_each_kernel_once(caplog: pytest.LogCaptureFixture) -> None:

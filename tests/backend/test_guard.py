@@ -40,10 +40,10 @@ def test_random_networks_stay_within_their_memory(seed):
 @pytest.mark.parametrize(("offset", "where"), [(-3, "3 before"), (100, "1 behind")])
 def test_a_write_beyond_its_memory_is_told(offset, where):
     guarded = GuardedBackend(BACKEND)
-    first, second = guarded.allocate(100), guarded.allocate(7)
+    first, second = guarded.memory.allocate(100), guarded.memory.allocate(7)
     first[...] = second[...] = 1
-    assert not guarded.overruns()
+    assert not guarded.memory.overruns()
     base = first.base
     base[first.ctypes.data - base.ctypes.data + offset] = 0
-    assert guarded.overruns() == [f"memory of 100 bytes: written {where} it"]
+    assert guarded.memory.overruns() == [f"memory of 100 bytes: written {where} it"]
     assert np.all(second == 1)

@@ -197,7 +197,7 @@ def test_training_keeps_weights_exact(precision, wanted):
     case = convolution((2, 6, 5, 7), 9, (3, 3), 2, ONE)
     layout = KernelRun(BACKEND, case, precision, wanted=wanted).layout(1)
     plain = np.random.default_rng(1).standard_normal((9, 7, 3, 3)).astype(np.float32)
-    stored = BACKEND.allocate(4 * layout.size).view(layout.element_type)
+    stored = BACKEND.memory.allocate(4 * layout.size).view(layout.element_type)
     layout.pack(plain, stored)
     assert layout.element_type == np.float32
     assert (layout.unpack(stored) == plain).all()
@@ -231,7 +231,7 @@ def test_other_batch_sizes_use_the_layout_that_is_there(op, training, precision)
 
 @pytest.mark.parametrize("size", [1, 63, 64, 1000])
 def test_allocated_memory_is_aligned_and_zero(size):
-    memory = BACKEND.allocate(size)
+    memory = BACKEND.memory.allocate(size)
     assert memory.dtype == np.uint8 and memory.shape == (size,)
     assert memory.ctypes.data % 64 == 0
     assert not memory.any()

@@ -50,7 +50,9 @@ def two_steps(
 
     plan = Plan(model.graph(n), backend, "train")
     plan.load(model.values())
-    solver = make_solver("nesterov", plan.weights.size, plan.decay_size, [MOMENTUM], DECAY)
+    solver = make_solver(
+        "nesterov", plan.weights.size, plan.decay_size, [MOMENTUM], DECAY, plan.memory
+    )
     costs = []
     for step in range(2):
         costs.append(float(sum(plan.run(batch).values())))

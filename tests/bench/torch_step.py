@@ -1,4 +1,4 @@
-"""Time PyTorch (eager, channels_last) on one of our networks; print what model-bench prints.
+"""Time PyTorch (channels_last) on one of our networks; print what model-bench prints.
 
 One JSON object on stdout: images_per_second (median, and its best and worst step), ms_per_step,
 build_seconds, peak_memory_mb (the process's largest resident set) and parameters.
@@ -28,7 +28,7 @@ def training_step(
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        with torch.autocast(data.device.type, torch.bfloat16, enabled=bf16):
             logits = model(data)
         nn.functional.cross_entropy(logits.float(), target).backward()
         optimizer.step()
@@ -41,20 +41,27 @@ def prediction_step(model: nn.Module, data: torch.Tensor, autocast: bool) -> Cal
     model.eval()
 
     def step() -> torch.Tensor:
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        with (
+            torch.inference_mode(),
+            torch.autocast(data.device.type, torch.bfloat16, enabled=autocast),
+        ):
             return model(data).float().softmax(1)
 
     return step
 
 
-def time_steps(step: Callable[[], object], count: int, warm_up: int) -> list[float]:
+def time_steps(
+    step: Callable[[], object], count: int, warm_up: int, wait: Callable[[], object]
+) -> list[float]:
     """Return the seconds of each of ``count`` steps after ``warm_up`` untimed ones."""
     for _ in range(warm_up):
         step()
+    wait()
     seconds = []
     for _ in range(count):
         begin = time.perf_counter()
         step()
+        wait()
         seconds.append(time.perf_counter() - begin)
     return seconds
 
@@ -70,6 +77,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=9)
     parser.add_argument("--warm-up", type=int, default=3, help="untimed steps")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--compile", action="store_true", help="by torch.compile")
     parser.add_argument("--solver", choices=("loop", "foreach", "fused"), default="fused")
     parser.add_argument(
         "--convert",
@@ -85,18 +94,28 @@ def main() -> None:
     torch.manual_seed(1)
     bf16 = arguments.precision == "bf16"
     begin = time.perf_counter()
-    model = build(arguments.network, arguments.class_num)
+    torch.backends.cudnn.benchmark = True
+    device = arguments.device
+    model = build(arguments.network, arguments.class_num).to(device)
     n, size = arguments.batch_size, arguments.image_size
-    data = torch.randn(n, 3, size, size).contiguous(memory_format=torch.channels_last)
+    data = torch.randn(n, 3, size, size, device=device)
+    data = data.contiguous(memory_format=torch.channels_last)
+    if arguments.compile:
+        model.compile()
     if arguments.mode == "train":
-        target = torch.randint(0, arguments.class_num, (n,))
+        target = torch.randint(0, arguments.class_num, (n,), device=device)
         step = training_step(model, data, target, bf16, arguments.solver)
     else:
         if arguments.convert:
             model, data = model.bfloat16(), data.bfloat16()
         step = prediction_step(model, data, bf16 and not arguments.convert)
     build_seconds = time.perf_counter() - begin
-    seconds = time_steps(step, arguments.steps, arguments.warm_up)
+    seconds = time_steps(
+        step,
+        arguments.steps,
+        arguments.warm_up,
+        torch.cuda.synchronize if device == "cuda" else lambda: None,
+    )
     median = statistics.median(seconds)
     result = {
         "images_per_second": n / median,

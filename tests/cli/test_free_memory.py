@@ -69,7 +69,7 @@ def test_a_batch_that_is_too_large(folder: Path, name: str) -> None:
     *_, last = done.stderr.splitlines()
     assert done.returncode == 5, done.stderr
     found = re.fullmatch(
-        r"error: batch of 128: [a-z ]+ needs [\d.]+ [MG]B more, [\d.]+ [MG]B are free: "
+        r"error: batch of 128: [a-z ]+ needs [\d.]+ [MG]B more memory, [\d.]+ [MG]B are free: "
         r"try --batch-size (\d+); the limit on addresses .*",
         last,
     )

@@ -39,7 +39,7 @@ def errors(directory: Path, prefix: str) -> list[float]:
 def test_the_test_set_is_tested_once_at_the_end(sets: Path, command: Command) -> None:
     done = command(*TRAIN.split(), "run/m", "--test", "test")
     assert done.returncode == 0, done.stderr
-    assert "4 images are held out of training, to test on" in done.stderr
+    assert "held out of training, to test on: 4 images" in done.stderr
     assert "parameters on 12 images" in done.stderr
     held_out = errors(sets, "run/m")
     assert all(error % 25 == 0 for error in held_out)  # of 4 images

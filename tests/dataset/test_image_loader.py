@@ -218,7 +218,7 @@ def test_images_are_not_turned(tmp_path, caplog):
     assert dataset.shape == (3, 10, 20) and dataset.sizes.tolist() == [[20, 10]]
     pixels = dataset.images(np.arange(1))[0]
     assert (pixels[:, :8, 0] > 200).all() and (pixels[:, 12:, 0] < 50).all()
-    assert "1 images lie on their side" in caplog.text
+    assert "1 image: on their side" in caplog.text
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "I;16", "1"])

@@ -341,8 +341,8 @@ def test_sizes_that_are_told_wrong(tmp_path, caplog):
         },
     )
     assert opened(tmp_path).sizes.tolist() == [[20, 10]] * 3
-    assert "1 images lie on their side" in caplog.text and "a.jpg" in caplog.text
-    assert "1 images have another size than their annotations say" in caplog.text
+    assert "1 image: on their side" in caplog.text and "a.jpg" in caplog.text
+    assert "1 image: of another size than their annotations say" in caplog.text
 
 
 @pytest.mark.skipif(not BCCD.is_file(), reason=f"no {BCCD}: photos of blood cells")

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from train.tiny import tiny_model, tiny_set
 
+from denet.backend.numpy import memory as memory_module
 from denet.backend.numpy.backend import NumpyBackend
+from denet.backend.numpy.memory import HostMemory
 from denet.errors import UsageError
 from denet.model.format import load_model
-from denet.train import solver as solver_module
 from denet.train.average import newest_share
 from denet.train.settings import TrainSettings
 from denet.train.solver import make_solver
@@ -95,12 +96,12 @@ def test_frozen_layers_stay_to_the_bit(tmp_path):
 
 
 def test_threads_do_not_change_a_bit(monkeypatch):
-    monkeypatch.setattr(solver_module, "CHUNK", 7)
+    monkeypatch.setattr(memory_module, "CHUNK", 7)
     rng = np.random.default_rng(7)
     start, gradients = rng.standard_normal(45), rng.standard_normal((6, 45)).astype(np.float32)
     averages = []
     for threads in (1, 2, 5):
-        solver = make_solver("nesterov", 45, 20, [0.9], 0.1, threads=threads, average=True)
+        solver = make_solver("nesterov", 45, 20, [0.9], 0.1, HostMemory(threads), average=True)
         weights = start.astype(np.float32)
         for gradient in gradients:
             solver.update(weights, gradient, 0.1)

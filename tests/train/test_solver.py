@@ -5,9 +5,12 @@ import math
 import numpy as np
 import pytest
 
+from denet.backend.numpy import memory as memory_module
+from denet.backend.numpy.memory import HostMemory
 from denet.errors import UsageError
-from denet.train import solver as solver_module
 from denet.train.solver import Factors, make_solver
+
+MEMORY = HostMemory(3)
 
 HAND_WORKED = [
     # solver, momentum, (p before, p after g = 2, p after g = 1) with learn rate 0.1
@@ -28,7 +31,7 @@ HAND_WORKED = [
 
 @pytest.mark.parametrize("name, momentum, points", HAND_WORKED)
 def test_two_steps_by_hand(name, momentum, points):
-    solver = make_solver(name, 1, 1, momentum, 0.0)
+    solver = make_solver(name, 1, 1, momentum, 0.0, MEMORY)
     p = np.array([points[0]], np.float32)
     for gradient, expected in zip((2.0, 1.0), points[1:], strict=True):
         solver.update(p, np.array([gradient], np.float32), 0.1)
@@ -107,7 +110,7 @@ def random_problem():
 @pytest.mark.parametrize("decay_all", [False, True])
 @pytest.mark.parametrize("name, momentum, scalar", SCALAR)
 def test_each_element_follows_the_formula(name, momentum, scalar, decay_all, monkeypatch):
-    monkeypatch.setattr(solver_module, "CHUNK", 7)  # several chunks, the last ones short
+    monkeypatch.setattr(memory_module, "CHUNK", 7)  # several chunks, the last ones short
     weights, gradients = random_problem()
     expected = [
         scalar(
@@ -119,7 +122,7 @@ def test_each_element_follows_the_formula(name, momentum, scalar, decay_all, mon
         )
         for i in range(SIZE)
     ]
-    solver = make_solver(name, SIZE, DECAY_SIZE, momentum, 0.3, decay_all=decay_all, threads=3)
+    solver = make_solver(name, SIZE, DECAY_SIZE, momentum, 0.3, MEMORY, decay_all=decay_all)
     for gradient, rate in zip(gradients, RATES, strict=True):
         before = gradient.copy()
         solver.update(weights, gradient, rate)
@@ -131,7 +134,7 @@ def test_factors_by_hand():
     """Rate 0.1, decay 0.5: p -= 0.1 rate (g + 0.5 decay p), from the element of a factor on."""
     weights, gradient = np.array([1, 1, 1, 1], np.float32), np.array([2, 2, 2, 2], np.float32)
     factors = {1: Factors(10, 0), 2: Factors(1, 4), 3: Factors(0, 1)}
-    make_solver("sgd", 4, 3, [0.0], 0.5, factors=factors).update(weights, gradient, 0.1)
+    make_solver("sgd", 4, 3, [0.0], 0.5, MEMORY, factors=factors).update(weights, gradient, 0.1)
     np.testing.assert_allclose(weights, [0.75, -1, 0.6, 1], rtol=1e-6)
 
 
@@ -139,7 +142,7 @@ def test_momenta_by_hand():
     """v = own v - 0.1 g, p += v, g = 2, then 1: -0.2, then own * -0.2 - 0.1."""
     factors = {1: Factors(momentum=0.5), 2: Factors(momentum=0.0), 3: Factors()}
     for usual in (0.9, 0.0):  # without any other momentum too
-        solver = make_solver("momentum", 4, 4, [usual], 0.0, factors=factors)
+        solver = make_solver("momentum", 4, 4, [usual], 0.0, MEMORY, factors=factors)
         weights = np.ones(4, np.float32)
         for gradient in (2, 1):
             solver.update(weights, np.full(4, gradient, np.float32), 0.1)
@@ -152,7 +155,7 @@ def test_momenta_by_hand():
 def test_each_element_follows_the_formula_with_its_factors(
     name, momentum, scalar, decay_all, monkeypatch
 ):
-    monkeypatch.setattr(solver_module, "CHUNK", 7)
+    monkeypatch.setattr(memory_module, "CHUNK", 7)
     weights, gradients = random_problem()
     factors = {
         **{9: Factors(0.5, 3), 13: Factors(), 17: Factors(2, 0, 0.7), 31: Factors(1, 2)},
@@ -167,8 +170,8 @@ def test_each_element_follows_the_formula_with_its_factors(
         expected.append(
             scalar(float(weights[i]), gradients[:, i].astype(float), rates, decay, *momenta)
         )
-    options = {"decay_all": decay_all, "factors": factors, "threads": 3}
-    solver = make_solver(name, SIZE, DECAY_SIZE, momentum, 0.3, **options)
+    options = {"decay_all": decay_all, "factors": factors}
+    solver = make_solver(name, SIZE, DECAY_SIZE, momentum, 0.3, MEMORY, **options)
     for gradient, rate in zip(gradients, RATES, strict=True):
         solver.update(weights, gradient, rate)
     np.testing.assert_allclose(weights, expected, rtol=2e-5, atol=2e-6)
@@ -176,11 +179,11 @@ def test_each_element_follows_the_formula_with_its_factors(
 
 @pytest.mark.parametrize("name, momentum", [("nesterov", [0.9]), ("adam", [0.9, 0.999])])
 def test_threads_do_not_change_a_bit(name, momentum, monkeypatch):
-    monkeypatch.setattr(solver_module, "CHUNK", 7)
+    monkeypatch.setattr(memory_module, "CHUNK", 7)
     results = []
     for threads in (1, 2, 5):
         weights, gradients = random_problem()
-        solver = make_solver(name, SIZE, DECAY_SIZE, momentum, 0.1, clip=0.5, threads=threads)
+        solver = make_solver(name, SIZE, DECAY_SIZE, momentum, 0.1, HostMemory(threads), clip=0.5)
         for gradient in gradients:
             solver.update(weights, gradient, 0.1)
         results.append(weights.tobytes())
@@ -191,9 +194,9 @@ def test_threads_do_not_change_a_bit(name, momentum, monkeypatch):
     "clip, expected", [(0.0, [3.0, 4.0]), (10.0, [3.0, 4.0]), (1.0, [0.6, 0.8])]
 )
 def test_clipping_shortens_the_whole_gradient(clip, expected, monkeypatch):
-    monkeypatch.setattr(solver_module, "CHUNK", 1)
+    monkeypatch.setattr(memory_module, "CHUNK", 1)
     weights = np.zeros(2, np.float32)
-    make_solver("sgd", 2, 1, [0.0], 0.0, clip=clip).update(
+    make_solver("sgd", 2, 1, [0.0], 0.0, MEMORY, clip=clip).update(
         weights, np.array([3, 4], np.float32), 1.0
     )
     np.testing.assert_allclose(-weights, expected, rtol=1e-6)
@@ -201,16 +204,18 @@ def test_clipping_shortens_the_whole_gradient(clip, expected, monkeypatch):
 
 def test_decay_is_added_after_clipping():
     weights = np.array([10.0], np.float32)
-    make_solver("sgd", 1, 1, [0.0], 0.5, clip=1.0).update(weights, np.array([4], np.float32), 0.1)
+    make_solver("sgd", 1, 1, [0.0], 0.5, MEMORY, clip=1.0).update(
+        weights, np.array([4], np.float32), 0.1
+    )
     assert weights[0] == pytest.approx(10 - 0.1 * (1 + 0.5 * 10))
 
 
 @pytest.mark.parametrize("name, momentum, scalar", SCALAR)
 def test_resumed_solver_goes_on_bit_by_bit(name, momentum, scalar):
     weights, gradients = random_problem()
-    straight = make_solver(name, SIZE, DECAY_SIZE, momentum, 0.1)
-    first = make_solver(name, SIZE, DECAY_SIZE, momentum, 0.1)
-    resumed = make_solver(name, SIZE, DECAY_SIZE, momentum, 0.1)
+    straight = make_solver(name, SIZE, DECAY_SIZE, momentum, 0.1, MEMORY)
+    first = make_solver(name, SIZE, DECAY_SIZE, momentum, 0.1, MEMORY)
+    resumed = make_solver(name, SIZE, DECAY_SIZE, momentum, 0.1, MEMORY)
     other = weights.copy()
     for gradient in gradients:
         straight.update(weights, gradient, 0.1)
@@ -239,5 +244,11 @@ def test_wrong_settings_are_told(change, message):
     settings = {"name": "nesterov", "momentum": [0.9], "decay": 0.0, "clip": 0.0, **change}
     with pytest.raises(UsageError, match=message):
         make_solver(
-            settings["name"], 4, 4, settings["momentum"], settings["decay"], clip=settings["clip"]
+            settings["name"],
+            4,
+            4,
+            settings["momentum"],
+            settings["decay"],
+            MEMORY,
+            clip=settings["clip"],
         )

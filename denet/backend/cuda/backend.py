@@ -3,30 +3,66 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+from typing import ClassVar
 
+from denet.backend.cuda.activation import activation_kernel
 from denet.backend.cuda.add import AddKernel
+from denet.backend.cuda.cast import CastKernel
+from denet.backend.cuda.class_probability import ClassProbabilityKernel
+from denet.backend.cuda.concat import ConcatKernel
 from denet.backend.cuda.corner_search import CornerSearchKernel
+from denet.backend.cuda.crop_mirror import crop_mirror_kernel
 from denet.backend.cuda.device import Device
-from denet.backend.cuda.host_kernel import HostKernel
+from denet.backend.cuda.dropout import DropoutKernel
+from denet.backend.cuda.host_kernel import HostCall, HostKernel
 from denet.backend.cuda.inject_ground_truth import InjectGroundTruthKernel
+from denet.backend.cuda.local_response import LocalResponseKernel
+from denet.backend.cuda.memory import DeviceMemory
+from denet.backend.cuda.move import crop_kernel, first_channels_kernel, pad_kernel
+from denet.backend.cuda.pool import PoolKernel
+from denet.backend.cuda.pool_inverse import PoolInverseKernel
 from denet.backend.cuda.request import Request, Unserved
 from denet.backend.cuda.sparse_sample import SparseSampleKernel
 from denet.graph.graph import Node, Tensor
-from denet.graph.kernel import Kernel, Layout
+from denet.graph.kernel import Call, Kernel, Layout, Memory, in_order
+from denet.graph.op.activation import Activation
 from denet.graph.op.add import Add
 from denet.graph.op.base import Op, Run
+from denet.graph.op.cast import Cast
+from denet.graph.op.class_probability import ClassProbability
+from denet.graph.op.concat import Concat
 from denet.graph.op.corner_search import CornerSearch
+from denet.graph.op.crop import Crop
+from denet.graph.op.crop_mirror import CropMirror
+from denet.graph.op.dropout import Dropout
+from denet.graph.op.first_channels import FirstChannels
 from denet.graph.op.inject_ground_truth import InjectGroundTruth
+from denet.graph.op.local_response import LocalResponse
+from denet.graph.op.pad import Pad
+from denet.graph.op.pool import Pool
+from denet.graph.op.pool_inverse import PoolInverse
 from denet.graph.op.sparse_sample import SparseSample
 
 log = logging.getLogger(__name__)
 
 KERNELS: dict[type[Op], Callable[[Request], Kernel]] = {
+    Activation: activation_kernel,
     Add: AddKernel,
+    Cast: CastKernel,
+    ClassProbability: ClassProbabilityKernel,
+    Concat: ConcatKernel,
     CornerSearch: CornerSearchKernel,
+    Crop: crop_kernel,
+    CropMirror: crop_mirror_kernel,
+    Dropout: DropoutKernel,
+    FirstChannels: first_channels_kernel,
     InjectGroundTruth: InjectGroundTruthKernel,
+    LocalResponse: LocalResponseKernel,
+    Pad: pad_kernel,
+    Pool: PoolKernel,
+    PoolInverse: PoolInverseKernel,
     SparseSample: SparseSampleKernel,
 }
 
@@ -39,6 +75,7 @@ class CudaBackend:
 
     def __init__(self, device: Device):
         self._device = device
+        self.memory: Memory = DeviceMemory(device)
         self._told: set[str] = set()
 
     def kernel(
@@ -61,9 +98,13 @@ class CudaBackend:
         self._tell(f"{type(node.op).__name__}: {why}: runs on the processor by the reference")
         return HostKernel(self._device, node, training, precision, run, wanted, layouts)
 
-    def allocate(self, nbytes: int) -> Any:
-        """Return ``nbytes`` of 64-byte aligned zeroed memory as a uint8 array."""
-        return self._device.allocate(nbytes)
+    def sequence(self, calls: Sequence[Call]) -> Call:
+        """Return a call that makes these: one launch for those between two on the processor."""
+        parts: list[Call] = []
+        for on_host, group in groupby(calls, lambda call: isinstance(call, HostCall)):
+            together = [*group]
+            parts += together if on_host else [self._device.capture(together)]
+        return in_order(parts)
 
     def auto_precision(self) -> str:
         """Return bf16 where the device multiplies it on tensor cores."""

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
 
 from denet.backend.cuda.request import THREADS, Request, Unserved, blocks
-from denet.detect.corner import probability
-from denet.detect.prior import JITTER, prior_boxes
-from denet.detect.sample import CLUSTERED
-from denet.graph.kernel import Call, Kernel
+from denet.graph.kernel import Call, Kernel, in_order
 from denet.graph.op.corner_search import CornerSearch
 
 WIDE = 1024  # threads of a block that searches
@@ -31,16 +27,16 @@ class CornerSearchKernel(Kernel):
         assert isinstance(op, CornerSearch)
         self._request, self._op = request, op
         self._n, self._height, self._width, self._types = request.type().shape
-        self._prior = _on_device(request, prior_boxes(op.prior_levels))
-        self._places = op.sample_num**2 - len(self._prior)
+        self._prior = _on_device(request, op.prior)
+        self._places = op.places
         cells = self._height * self._width
         if cells > MOST_CELLS:
             raise Unserved(f"a map of more than {MOST_CELLS} cells")
         if request.training and self._places > MOST_CHOSEN_FROM:
             raise Unserved(f"a random choice of more than {MOST_CHOSEN_FROM} boxes")
-        self._distinct = not (request.training and op.distinct_in_prediction)
-        self._clustered = self._distinct and op.nms_threshold < 1
-        self._most = self._places * (CLUSTERED if self._clustered else 1)  # boxes looked at
+        self._local_max, self._nms_threshold = op.distinct(request.training)
+        self._clustered = self._nms_threshold < 1
+        self._most = op.looked_at(request.training)
         self._kinds = 6 if self._types > 4 else 2  # of pairs of corners
         boxes = self._n * self._most
         self._arrays = {
@@ -68,12 +64,7 @@ class CornerSearchKernel(Kernel):
         if self._clustered:
             steps += self._thin(array)
         steps.append(self._fill(array, outputs))
-
-        def call() -> None:
-            for step in steps:
-                step()
-
-        return call
+        return in_order(steps)
 
     def _carve(self, scratch: np.ndarray) -> dict[str, Any]:
         arrays, start = {}, 0
@@ -86,12 +77,11 @@ class CornerSearchKernel(Kernel):
     def _search(self, logits: Any, array: dict[str, Any]) -> list[Call]:
         file, op, n, most = "corner_search.cu", self._op, self._n, self._most
         shape = self._height, self._width, self._types
-        local_max = op.local_max if self._distinct else 0
-        least = np.float32(least_log_odds(op.corner_threshold))
+        least = np.float32(op.least_log_odds)
         corners = logits, array["corners"], array["corner_count"]
         ranks, count = array["ranks"], array["rank_count"]
         best = array["boxes"], array["found"], array.get("parent")
-        limits = local_max, op.corner_max
+        limits = self._local_max, op.corner_max
         return [
             self._launch(
                 file, "find_corners", (self._types, n, 1), *corners, count, least, *shape, *limits
@@ -106,7 +96,7 @@ class CornerSearchKernel(Kernel):
 
     def _thin(self, array: dict[str, Any]) -> list[Call]:
         file, n, most = "corner_cluster.cu", self._n, self._most
-        tiles, threshold = blocks(most, WIDE), np.float32(self._op.nms_threshold)
+        tiles, threshold = blocks(most, WIDE), np.float32(self._nms_threshold)
         boxes = array["boxes"], array["found"], array["parent"]
         room = array["ranks"], array["first"], array["last"]
         sizes = self._kinds, most, self._places
@@ -125,7 +115,7 @@ class CornerSearchKernel(Kernel):
             (self._n, 1, 1),
             *(self._prior, array["boxes"], array["found"]),
             *(keys, np.uint64(op.salt), *outputs, len(self._prior), self._places, self._most),
-            *(kept, self._height, self._width, np.float64(JITTER)),
+            *(kept, self._height, self._width, np.float64(op.jitter)),
             threads=THREADS,
             MOST_CHOSEN_FROM=MOST_CHOSEN_FROM,
         )
@@ -143,35 +133,6 @@ class CornerSearchKernel(Kernel):
         return self._request.launch(
             file, name, grid, typed, threads=threads, real="float", **defines
         )
-
-
-@cache
-def least_log_odds(threshold: float) -> float:
-    """Return the least float32 log odds whose probability is above ``threshold``; NaN for none.
-
-    It is found by the reference's own formula, so that the device counts the same corners. (For
-    thresholds of 0.49 to 0.51 the last bits of that formula waver within 1e-6 of the result.)
-    """
-    low, high = -0x7F800000, 0x7F800000  # -inf and inf, as steps from 0
-    if not _is_corner(high, threshold):
-        return float("nan")
-    while low + 1 < high:
-        middle = (low + high) // 2
-        if _is_corner(middle, threshold):
-            high = middle
-        else:
-            low = middle
-    return float(_float_at(high))
-
-
-def _is_corner(steps: int, threshold: float) -> bool:
-    return bool(probability(np.array([_float_at(steps)]))[0] > threshold)
-
-
-def _float_at(steps: int) -> np.float32:
-    """Return the float32 number that lies so many numbers above 0."""
-    size = np.array(abs(steps), np.uint32).view(np.float32)[()]
-    return np.float32(-size if steps < 0 else size)
 
 
 def _on_device(request: Request, host: np.ndarray) -> Any:

@@ -34,8 +34,24 @@ class Device(Protocol):
         """Return a host array with what memory holds once all that was launched has run."""
         ...
 
+    def clear(self, memory: Any) -> None:
+        """Fill memory with zeros, before whatever is launched later."""
+        ...
+
     def address(self, memory: Any) -> int:
         """Return where an array begins in the device's memory."""
+        ...
+
+    def free_bytes(self) -> int:
+        """Return how many bytes of memory are left."""
+        ...
+
+    def wait(self) -> None:
+        """Return when all that was launched has run."""
+        ...
+
+    def capture(self, calls: Sequence[Call]) -> Call:
+        """Return a call that launches what these launch, every time the same, as one."""
         ...
 
     def launch(

@@ -14,6 +14,16 @@ from denet.graph.kernel import Call, Layout
 from denet.graph.op.base import Run
 
 
+class HostCall:
+    """A call that runs on the processor, and so cannot be part of what a device captures."""
+
+    def __init__(self, call: Call):
+        self._call = call
+
+    def __call__(self) -> None:
+        self._call()
+
+
 class HostKernel(ReferenceKernel):
     """Reads what it needs from the device, computes, and writes the results back."""
 
@@ -29,8 +39,8 @@ class HostKernel(ReferenceKernel):
         wanted: tuple[int, ...],
         layouts: Mapping[Tensor, Layout],
     ):
-        super().__init__(node, training, precision, run, wanted, layouts)
-        self._device = device
+        self._device, self._keys, self._host = device, run, Run(training)
+        super().__init__(node, training, precision, self._host, wanted, layouts)
 
     def forward(
         self,
@@ -41,11 +51,12 @@ class HostKernel(ReferenceKernel):
     ) -> Call:
         def call() -> None:
             copies = _like(outputs), _like(saved)
+            self._host.sample_keys = self._device.read(self._keys.sample_keys)
             super(HostKernel, self).forward(self._read_all(inputs), *copies, None)()
             self._write_all(copies[0], outputs)
             self._write_all(copies[1], saved)
 
-        return call
+        return HostCall(call)
 
     def backward(
         self,
@@ -57,12 +68,21 @@ class HostKernel(ReferenceKernel):
         scratch: np.ndarray | None,
     ) -> Call:
         def call() -> None:
-            read = [self._read_all(each) for each in (inputs, outputs, saved, output_gradients)]
+            read = self._read_all
             copies = _like(input_gradients)
-            super(HostKernel, self).backward(*read, copies, None)()
+            self._host.sample_keys = self._device.read(self._keys.sample_keys)
+            compute = super(HostKernel, self).backward(
+                read(inputs),
+                read(outputs),
+                read(saved),
+                read(output_gradients),
+                copies,
+                None,
+            )
+            compute()
             self._write_all(copies, input_gradients)
 
-        return call
+        return HostCall(call)
 
     def _read_all(self, arrays: list[Any]) -> list[Any]:
         return [None if array is None else self._device.read(array) for array in arrays]

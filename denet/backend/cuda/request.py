@@ -68,7 +68,7 @@ class Request:
         whole = (grid, 1, 1) if isinstance(grid, int) else grid
         return self.device.launch(source, whole, threads, arguments, shared)
 
-    def by_vector(self, file: str, name: str, arrays: Sequence[Any], **defines: int | str) -> Call:
+    def by_vector(self, file: str, name: str, arrays: Sequence[Any], **defines: Any) -> Call:
         """Bind a kernel that takes arrays of one size and their count, a vector per thread."""
         count = arrays[0].size
         grid = blocks(count, THREADS * VECTOR_BYTES // arrays[0].itemsize)

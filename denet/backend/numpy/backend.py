@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-import numpy as np
-
 from denet.backend.numpy.kernel import ReferenceKernel
+from denet.backend.numpy.memory import HostMemory
 from denet.graph.graph import Node, Tensor
-from denet.graph.kernel import Kernel, Layout
+from denet.graph.kernel import Call, Kernel, Layout, Memory, in_order
 from denet.graph.op.base import Run
 
 
@@ -18,6 +17,9 @@ class NumpyBackend:
 
     name: ClassVar[str] = "numpy"
     working_share: ClassVar[float] = 0.5
+
+    def __init__(self) -> None:
+        self.memory: Memory = HostMemory()
 
     def kernel(
         self,
@@ -31,17 +33,10 @@ class NumpyBackend:
         """Return the reference kernel of ``node``."""
         return ReferenceKernel(node, training, precision, run, wanted, layouts)
 
-    def allocate(self, nbytes: int) -> np.ndarray:
-        """Return ``nbytes`` of 64-byte aligned zeroed memory as a uint8 array."""
-        return aligned_zeros(nbytes)
+    def sequence(self, calls: Sequence[Call]) -> Call:
+        """Return a call that makes these, one behind the other."""
+        return in_order(calls)
 
     def auto_precision(self) -> str:
         """Return the precision that is fastest here."""
         return "f32"
-
-
-def aligned_zeros(nbytes: int) -> np.ndarray:
-    """Return a zeroed uint8 array whose first byte lies on a 64-byte boundary."""
-    memory = np.zeros(nbytes + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    return memory[start : start + nbytes]

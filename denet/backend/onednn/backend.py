@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
-import numpy as np
-
-from denet.backend.numpy.backend import aligned_zeros
 from denet.backend.numpy.kernel import ReferenceKernel
+from denet.backend.numpy.memory import HostMemory
 from denet.backend.onednn.activation import activation_kernel
 from denet.backend.onednn.add import AddKernel
 from denet.backend.onednn.cast import cast_kernel
@@ -27,7 +25,7 @@ from denet.backend.onednn.primitive import Unserved
 from denet.backend.onednn.request import Request
 from denet.backend.onednn.sparse_sample import SparseSampleKernel
 from denet.graph.graph import Node, Tensor
-from denet.graph.kernel import Kernel, Layout
+from denet.graph.kernel import Call, Kernel, Layout, Memory, in_order
 from denet.graph.op.activation import Activation
 from denet.graph.op.add import Add
 from denet.graph.op.base import Op, Run
@@ -67,6 +65,7 @@ class OneDnnBackend:
     working_share: ClassVar[float] = 0.0
 
     def __init__(self) -> None:
+        self.memory: Memory = HostMemory()
         self._library = load()
         self._told: set[str] = set()
 
@@ -92,9 +91,9 @@ class OneDnnBackend:
                 self._tell(f"{type(node.op).__name__}: {reason}: runs on the NumPy reference")
         return ReferenceKernel(node, training, precision, run, wanted, layouts)
 
-    def allocate(self, nbytes: int) -> np.ndarray:
-        """Return ``nbytes`` of 64-byte aligned zeroed memory as a uint8 array."""
-        return aligned_zeros(nbytes)
+    def sequence(self, calls: Sequence[Call]) -> Call:
+        """Return a call that makes these, one behind the other."""
+        return in_order(calls)
 
     def auto_precision(self) -> str:
         """Return bf16 where products run on matrix tiles; elsewhere it gains too little."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from denet.backend.numpy.backend import aligned_zeros
+from denet.backend.numpy.memory import aligned_zeros
 from denet.backend.onednn.memory import ABCD, ABCDE, BF16, F32, Memory, MemoryDesc, Scratch
 from denet.backend.onednn.primitive import DST, SRC, reorder
 from denet.graph.kernel import Call, Layout

@@ -20,7 +20,8 @@ import numpy as np
 
 from denet.backend.cuda.device import Grid
 from denet.backend.cuda.source import Source
-from denet.graph.kernel import Call
+from denet.graph.kernel import Call, in_order
+from denet.memory import available_bytes
 
 FOLDER = Path(__file__).parent
 FLAGS = (
@@ -94,9 +95,24 @@ class HostDevice:
         """Return a copy."""
         return memory.copy()
 
+    def clear(self, memory: np.ndarray) -> None:
+        """Fill memory with zeros."""
+        memory.fill(0)
+
     def address(self, memory: np.ndarray) -> int:
         """Return where an array begins."""
         return memory.ctypes.data
+
+    def free_bytes(self) -> int:
+        """Return what the host has left."""
+        return available_bytes() or 0
+
+    def wait(self) -> None:
+        """Every launch has run when it returns."""
+
+    def capture(self, calls: Sequence[Call]) -> Call:
+        """Return a call that makes these."""
+        return in_order(calls)
 
     def launch(
         self,

@@ -39,11 +39,13 @@ constexpr unsigned char RED_MARK = 0xA5;
 constexpr unsigned char UNWRITTEN = 0xFF;  // NaN in every type of float
 constexpr unsigned long long STACK_MARK = 0x5AFE57AC5AFE57ACull;
 
+enum Schedule { FORWARD, REVERSE, RANDOM };
+
 struct Launch {  // host_device.py holds the same
     unsigned grid[3];
     int threads;
     int shared;    // bytes of dynamic shared memory
-    int schedule;  // 0 forward, 1 reverse, 2 random
+    int schedule;
     unsigned seed;
     int arguments_count;
     void** arguments;   // where each value lies
@@ -54,15 +56,13 @@ struct Launch {  // host_device.py holds the same
 };
 
 struct Group {  // threads that meet: a block or a warp
+    int first, count;  // its threads
     int alive, arrived;
-    unsigned meeting;  // how many there have been
-    const char* what;  // where those that have arrived wait
+    unsigned meetings;
+    const char* what;  // those that have arrived wait for
     int line;
-};
-
-struct Warp : Group {
-    unsigned char slots[2][LANES][64];  // what each lane brought to this meeting and to the last
-    bool done[2];                       // somebody computed the result of all lanes
+    void* brought[LANES];    // by each lane of a warp
+    void (*finish)(void**);  // what the last to arrive does with it
 };
 
 struct Thread {
@@ -82,13 +82,13 @@ inline Launch* current;
 inline void (*body)();  // the kernel with its arguments
 inline Thread threads[MOST_THREADS];
 inline Thread* self;
-inline Warp warps[MOST_THREADS / LANES];
-inline Group block;
+inline Group block, warps[MOST_THREADS / LANES];
 inline void* main_stack;
 inline unsigned long long ready[MOST_THREADS / 64];  // a bit per thread that can run
 inline uint3 block_index;
 inline unsigned long long blocks_begun;
 inline unsigned long long random_state;
+inline int favourite;
 inline bool failed;
 
 
@@ -136,11 +136,13 @@ inline int ready_before(int start) {
     return -1;
 }
 
-inline int next_thread(int after) {
-    const int count = current->threads;
-    if (current->schedule == 0) return ready_from((after + 1) % count);
-    if (current->schedule == 1) return ready_before((after + count - 1) % count);
-    return ready_from(next_random() % count);
+// One thread, or its warp, gets as far ahead of the others as it can: the first, the last, or one
+// that is favoured for a while.
+inline int next_thread() {
+    if (current->schedule == FORWARD) return ready_from(0);
+    if (current->schedule == REVERSE) return ready_before(current->threads - 1);
+    if (next_random() % 16 == 0) favourite = next_random() % current->threads;
+    return ready_from(favourite);
 }
 
 inline void to_main() {
@@ -151,7 +153,7 @@ inline void to_main() {
 
 inline void run_another() {
     Thread* const before = self;
-    const int next = next_thread(before->number);
+    const int next = next_thread();
     if (next < 0) return to_main();
     if (next == before->number) return;
     self = threads + next;
@@ -180,61 +182,48 @@ inline void fail(int line, const char* format, Values... values) {
 
 // ---------------------------------------------------------------------------------- meetings
 
-inline void release(Group& group, int first, int count) {
-    group.arrived = 0;
-    group.meeting++;
-    for (int i = first; i < first + count; i++)
-        if (threads[i].what && threads[i].what == group.what) {
+inline Group& warp() { return warps[self->number / LANES]; }
+inline int lane() { return self->number % LANES; }
+
+inline void release(Group& group) {
+    if (group.finish) group.finish(group.brought);
+    for (int i = group.first; i < group.first + group.count; i++)
+        if (threads[i].what == group.what) {
             threads[i].what = nullptr;
             set_ready(i, true);
         }
-    group.what = nullptr;
+    __builtin_memset(group.brought, 0, sizeof group.brought);
+    group.arrived = 0;
+    group.meetings++;
 }
 
 // returns once all threads of the group that have not ended are here
-inline void meet(Group& group, int first, int count, const char* what, int line) {
+inline void meet(Group& group, const char* what, int line) {
     if (group.arrived && (group.what != what || group.line != line))
         fail(line, "at %s, while others wait at %s of line %d", what, group.what, group.line);
     group.what = self->what = what;
     group.line = self->line = line;
     set_ready(self->number, false);
-    if (++group.arrived == group.alive) {
-        release(group, first, count);
-        if (current->schedule != 2) return;  // the last to arrive goes on
-    }
+    if (++group.arrived == group.alive) release(group);
     run_another();
 }
 
-inline Warp& warp() { return warps[self->number / LANES]; }
-inline int lane() { return self->number % LANES; }
-
-inline void meet_block(int line, const char* what) { meet(block, 0, current->threads, what, line); }
-
-// brings `value` to the meeting of the warp; returns what all lanes brought
-template <class T>
-inline unsigned char (*meet_warp(int line, const char* what, unsigned mask, const T& value))[64] {
-    static_assert(sizeof(T) <= 64, "a lane brings at most 64 bytes");
-    if (mask != ~0u) fail(line, "%s: the mask must name all lanes", what);
-    Warp& mine = warp();
-    const unsigned parity = mine.meeting & 1u;
-    __builtin_memcpy(mine.slots[parity][lane()], &value, sizeof value);
-    mine.done[parity] = false;
-    meet(mine, self->number / LANES * LANES, LANES, what, line);
-    return mine.slots[parity];
+inline void meet_warp(const char* what, int line, void* mine, void (*finish)(void**)) {
+    warp().brought[lane()] = mine;
+    warp().finish = finish;
+    meet(warp(), what, line);
 }
 
-inline void leave(Group& group, int first, int count) {
+inline void leave(Group& group) {
     group.alive--;
-    if (group.arrived && group.arrived == group.alive) release(group, first, count);
+    if (group.arrived && group.arrived == group.alive) release(group);
 }
 
 inline void thread_main() {
     body();
-    const int number = self->number;
-    for (auto& slots : warp().slots) __builtin_memset(slots[lane()], UNWRITTEN, sizeof slots[0]);
-    set_ready(number, false);
-    leave(warp(), number / LANES * LANES, LANES);
-    leave(block, 0, current->threads);
+    leave(warp());
+    leave(block);
+    set_ready(self->number, false);
     run_another();
     __builtin_unreachable();
 }
@@ -289,12 +278,11 @@ inline void begin_block(unsigned long long number) {
     shared_bytes = static_end = 0;
     if (current->shared) place(dynamic_memory + 1024, current->shared, 0);
     const int count = current->threads;
-    block = {count, 0, 0, nullptr, 0};
-    for (int w = 0; w * LANES < count; w++) {
-        const int lanes = count - w * LANES < LANES ? count - w * LANES : LANES;
-        __builtin_memset(&warps[w], 0, sizeof(Group));
-        warps[w].alive = lanes;
-        __builtin_memset(warps[w].slots, UNWRITTEN, sizeof warps[w].slots);
+    favourite = next_random() % count;
+    block = {0, count, count};
+    for (int first = 0; first < count; first += LANES) {
+        const int lanes = count - first < LANES ? count - first : LANES;
+        warps[first / LANES] = {first, lanes, lanes};
     }
     for (int i = 0; i < count; i++) {
         auto* stack = reinterpret_cast<unsigned long long*>(current->stacks + i * STACK);
@@ -310,8 +298,7 @@ inline void begin_block(unsigned long long number) {
 inline void run_block(unsigned long long number) {
     begin_block(number);
     const int count = current->threads;
-    const int first = next_thread(current->schedule == 1 ? 0 : count - 1);
-    self = threads + first;
+    self = threads + next_thread();
     shim_switch(&main_stack, self->stack_pointer);
     if (failed) return;
     for (int i = 0; i < count; i++)
@@ -337,9 +324,9 @@ inline bool run(Launch& launch) {
     self = nullptr;
     __builtin_memset(ready, 0, sizeof ready);
     const unsigned long long count = (unsigned long long)launch.grid[0] * launch.grid[1] * launch.grid[2];
-    const unsigned long long start = launch.schedule == 2 ? next_random() % count : 0;
+    const unsigned long long start = launch.schedule == RANDOM ? next_random() % count : 0;
     for (unsigned long long i = 0; i < count && !failed; i++)
-        run_block(launch.schedule == 1 ? count - 1 - i : (start + i) % count);
+        run_block(launch.schedule == REVERSE ? count - 1 - i : (start + i) % count);
     return !failed;
 }
 
@@ -388,78 +375,15 @@ bool launch(Launch& launch, void (*function)(Parameters...)) {
     return run(launch);
 }
 
-// --------------------------------------------------------------------------- warp intrinsics
-
-template <class T>
-inline T shuffle(int line, const char* what, unsigned mask, T value, int source) {
-    T result;
-    __builtin_memcpy(&result, meet_warp(line, what, mask, value)[source], sizeof result);
-    return result;
-}
-template <class T>
-inline T shuffle_to(int line, unsigned mask, T value, int source, int width = LANES) {
-    const int first = lane() & ~(width - 1);
-    return shuffle(line, "__shfl_sync", mask, value, first | (source & (width - 1)));
-}
-template <class T>
-inline T shuffle_up(int line, unsigned mask, T value, unsigned by, int width = LANES) {
-    const int source = lane() - (int)by;
-    const bool inside = source >= (lane() & ~(width - 1));
-    return shuffle(line, "__shfl_up_sync", mask, value, inside ? source : lane());
-}
-template <class T>
-inline T shuffle_down(int line, unsigned mask, T value, unsigned by, int width = LANES) {
-    const int source = lane() + (int)by;
-    const bool inside = source <= (lane() | (width - 1));
-    return shuffle(line, "__shfl_down_sync", mask, value, inside ? source : lane());
-}
-template <class T>
-inline T shuffle_xor(int line, unsigned mask, T value, int with, int width = LANES) {
-    const int source = lane() ^ with;
-    const bool inside = source <= (lane() | (width - 1));
-    return shuffle(line, "__shfl_xor_sync", mask, value, inside ? source : lane());
-}
-inline unsigned ballot(int line, const char* what, unsigned mask, int predicate) {
-    const auto slots = meet_warp(line, what, mask, (unsigned char)(predicate ? 1 : 0));
-    unsigned bits = 0;
-    for (int i = 0; i < LANES; i++) bits |= (slots[i][0] == 1 ? 1u : 0u) << i;
-    return bits;
-}
-inline bool all(int line, unsigned mask, int predicate) {
-    return ballot(line, "__all_sync", mask, !predicate) == 0;
-}
-inline void meet_lanes(int line, unsigned mask = ~0u) { meet_warp(line, "__syncwarp", mask, 0); }
-
-// __syncthreads_count and its kin: every thread votes, then all read, then the votes are free
-inline int votes[2];
-inline int vote(int line, const char* what, int predicate) {
-    const unsigned parity = block.meeting & 1u;
-    if (!block.arrived) votes[parity] = 0;
-    votes[parity] += predicate ? 1 : 0;
-    meet_block(line, what);
-    return votes[parity];
-}
-
 }  // namespace shim
+
+#include "shim_warp.hpp"
+#include "shim_ptx.hpp"
 
 #define threadIdx (shim::self->index)
 #define blockIdx (shim::block_index)
 #define blockDim (uint3{(unsigned)shim::current->threads, 1, 1})
 #define gridDim (uint3{shim::current->grid[0], shim::current->grid[1], shim::current->grid[2]})
-
-#define __syncthreads() shim::meet_block(__LINE__, "__syncthreads")
-#define __syncthreads_count(x) shim::vote(__LINE__, "__syncthreads_count", x)
-#define __syncthreads_or(x) (shim::vote(__LINE__, "__syncthreads_or", x) != 0)
-#define __syncthreads_and(x) (shim::vote(__LINE__, "__syncthreads_and", !(x)) == 0)
-#define __syncwarp(...) shim::meet_lanes(__LINE__, ##__VA_ARGS__)
-#define __shfl_sync(...) shim::shuffle_to(__LINE__, __VA_ARGS__)
-#define __shfl_up_sync(...) shim::shuffle_up(__LINE__, __VA_ARGS__)
-#define __shfl_down_sync(...) shim::shuffle_down(__LINE__, __VA_ARGS__)
-#define __shfl_xor_sync(...) shim::shuffle_xor(__LINE__, __VA_ARGS__)
-#define __ballot_sync(mask, x) shim::ballot(__LINE__, "__ballot_sync", mask, x)
-#define __any_sync(mask, x) (shim::ballot(__LINE__, "__any_sync", mask, x) != 0)
-#define __all_sync(mask, x) shim::all(__LINE__, mask, x)
-#define __trap() shim::fail(__LINE__, "__trap")
 
 #define SHARED(type, name, count)     \
     static shim::Site name##_site;    \

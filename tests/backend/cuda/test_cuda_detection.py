@@ -13,8 +13,7 @@ from backend.kernel_run import KernelRun
 from graph.cases import Case
 
 from denet.backend.cuda.backend import CudaBackend
-from denet.backend.cuda.corner_search import least_log_odds
-from denet.detect.corner import find_corners, probability
+from denet.detect.corner import find_corners, least_log_odds, probability
 from denet.detect.sample import find_samples
 from denet.graph.graph import TensorType
 from denet.graph.op.base import Run
@@ -57,7 +56,7 @@ def outputs(case, schedule="forward", seed=0):
     run = KernelRun(backend, case, "f32")
     assert run.kernel.name.startswith("cuda")
     made = run.forward()
-    assert not backend.overruns()
+    assert not backend.memory.overruns()
     return made
 
 

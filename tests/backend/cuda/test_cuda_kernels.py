@@ -35,7 +35,7 @@ def assert_like_reference(run):
 def test_kernel_equals_reference(case, precision):
     guarded = GuardedBackend(BACKEND)
     assert_like_reference(KernelRun(guarded, case, precision))
-    assert not guarded.overruns()
+    assert not guarded.memory.overruns()
 
 
 @each_precision

@@ -1,14 +1,6 @@
 // What every kernel is written in: element types and vectors, loads and stores in float.
 // -D real=float or bf16 names the precision of a plan.
-// The tests run the same text on the processor (tests/backend/cuda/shim.hpp), where what stands
-// behind __CUDACC_RTC__ is the shim's.
-
-#ifdef __CUDACC_RTC__
-// an array of a block in shared memory, on a boundary of 16 bytes
-#define SHARED(type, name, count) __shared__ __align__(16) type name[count]
-// the bytes that the launch asked for, on a boundary of 1024: unsigned char* name
-#define DYNAMIC_SHARED(name) extern __shared__ __align__(1024) unsigned char name[]
-#endif
+#include "ptx.cuh"
 
 struct bf16 {
     unsigned short bits;

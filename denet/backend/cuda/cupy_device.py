@@ -1,0 +1,197 @@
+"""A GPU, by CuPy."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from denet.backend.cuda import nvrtc
+from denet.backend.cuda.compile import Compiler
+from denet.backend.cuda.device import Grid
+from denet.backend.cuda.found import LEAST_CAPABILITY, cuda_version, gpus, open_cupy
+from denet.backend.cuda.source import Source
+from denet.errors import OutOfMemoryError, UsageError
+from denet.graph.kernel import Call, in_order
+from denet.memory import bytes_text
+
+OUT_OF_MEMORY = 2  # cudaErrorMemoryAllocation
+
+
+class CupyDevice:
+    """GPU number ``index`` with one stream, so that all that is asked for runs in that order.
+
+    It belongs to the thread that makes it. ``launch`` begins to compile at once and does not
+    wait: the kernels of a plan are compiled side by side while it binds them, and loaded by the
+    first call of each. Raises UsageError where the GPU cannot be used, OutOfMemoryError where
+    other programs have filled it.
+    """
+
+    def __init__(self, index: int):
+        cupy = open_cupy()
+        found = gpus(cupy)
+        if index >= len(found):
+            known = f"a number from 0 to {len(found) - 1}" if len(found) > 1 else "0"
+            raise UsageError(f"there is no such GPU: give {known}")
+        gpu = found[index]
+        if gpu.capability < LEAST_CAPABILITY:
+            least = nvrtc.capability_text(LEAST_CAPABILITY)
+            raise UsageError(f"{gpu}: {least} is needed: give another GPU")
+        self.capability, self.processors = gpu.capability, gpu.processors
+        compiler = nvrtc.load((cuda_version(cupy),))
+        self._compiler = Compiler(compiler, compiler.architecture(gpu.capability))
+        self._cupy = cupy
+        self._runtime_error = cupy.cuda.runtime.CUDARuntimeError
+        try:
+            with self._memory_errors():
+                cupy.cuda.Device(index).use()
+                self._stream = cupy.cuda.Stream(non_blocking=True)
+                self._stream.use()
+        except MemoryError:
+            raise OutOfMemoryError(
+                f"{gpu}: other programs have filled its memory: end them, or give another GPU"
+            ) from None
+        except self._runtime_error as error:
+            raise UsageError(f"{gpu}: cannot be used ({error}): give another GPU") from None
+        self._modules: dict[tuple[Any, ...], _Module] = {}
+        self._copies: deque[tuple[Any, Any]] = deque()
+
+    def allocate(self, nbytes: int) -> Any:
+        """Return ``nbytes`` of zeroed memory, 256-byte aligned, as a uint8 array. MemoryError.
+
+        It comes from the driver and goes back to it: no pool keeps it from other programs.
+        """
+        cuda = self._cupy.cuda
+        with self._memory_errors(nbytes):
+            memory = cuda.MemoryPointer(cuda.Memory(nbytes), 0)
+        memory.memset_async(0, nbytes, self._stream)
+        return self._cupy.ndarray((nbytes,), np.uint8, memory)
+
+    def write(self, host: np.ndarray, memory: Any) -> None:
+        """Copy a host array to memory of its shape and type, before whatever is launched later."""
+        assert host.shape == memory.shape and host.dtype == memory.dtype, (host.dtype, memory.dtype)
+        assert memory.flags.c_contiguous
+        if not host.nbytes:
+            return
+        while self._copies and self._copies[0][0].done:
+            self._copies.popleft()
+        staged, array = self._stage(memory)
+        array[...] = host
+        memory.data.copy_from_host_async(staged.ptr, host.nbytes, self._stream)
+        # the pool would hand the staged copy out again while it is still being read
+        self._copies.append((self._stream.record(), staged))
+
+    def read(self, memory: Any) -> np.ndarray:
+        """Return a host array with what memory holds once all that was launched has run."""
+        assert memory.flags.c_contiguous
+        if not memory.nbytes:
+            return np.empty(memory.shape, memory.dtype)
+        staged, array = self._stage(memory)
+        memory.data.copy_to_host_async(staged.ptr, memory.nbytes, self._stream)
+        self._stream.synchronize()
+        return array.copy()
+
+    def address(self, memory: Any) -> int:
+        """Return where an array begins in the device's memory."""
+        return memory.data.ptr
+
+    def free_bytes(self) -> int:
+        """Return how many bytes of memory no program has taken."""
+        return self._cupy.cuda.runtime.memGetInfo()[0]
+
+    def wait(self) -> None:
+        """Return when all that was launched has run."""
+        self._stream.synchronize()
+
+    def capture(self, calls: Sequence[Call]) -> Call:
+        """Return a call that launches what these launch, every time the same, as one CUDA graph.
+
+        The first time the calls are made one by one: what loads a kernel cannot be captured.
+        """
+        run, stream, loaded, graph = in_order(calls), self._stream, False, None
+
+        def call() -> None:
+            nonlocal loaded, graph
+            if graph is not None:
+                graph.launch(stream)
+            elif loaded:
+                stream.begin_capture()
+                run()
+                graph = stream.end_capture()
+                graph.launch(stream)
+            else:
+                run()
+                loaded = True
+
+        return call
+
+    def launch(
+        self,
+        source: Source,
+        grid: Grid,
+        threads: int,
+        arguments: Sequence[Any],
+        shared: int = 0,
+    ) -> Call:
+        """Begin to compile a kernel and bind it; return the call that runs it."""
+        key = source.file, source.defines
+        if key not in self._modules:
+            self._modules[key] = _Module(self._cupy.cuda, self._compiler.submit(source))
+        module, stream = self._modules[key], self._stream
+        block, given = (threads, 1, 1), tuple(arguments)
+        function = None
+
+        def call() -> None:
+            nonlocal function
+            if function is None:
+                function = module.function(source.name, shared)
+            function(grid, block, given, shared, stream)
+
+        return call
+
+    def _stage(self, memory: Any) -> tuple[Any, np.ndarray]:
+        """Return pinned memory, which the device reads and writes by itself, and as an array."""
+        with self._memory_errors(memory.nbytes):
+            staged = self._cupy.cuda.alloc_pinned_memory(memory.nbytes)
+        return staged, np.frombuffer(staged, memory.dtype, memory.size).reshape(memory.shape)
+
+    @contextmanager
+    def _memory_errors(self, nbytes: int = 0) -> Iterator[None]:
+        """Raise MemoryError for what the driver calls cudaErrorMemoryAllocation."""
+        try:
+            yield
+        except self._runtime_error as error:
+            if error.status != OUT_OF_MEMORY:
+                raise
+            raise MemoryError(f"{bytes_text(nbytes)} on the GPU: {error}") from None
+
+
+class _Module:
+    """The functions of one compiled text, loaded when the first of them is called."""
+
+    def __init__(self, cuda: Any, cubin: Future[bytes]):
+        self._cuda, self._cubin = cuda, cubin
+        self._functions: dict[str, Any] = {}
+        self._shared: dict[str, int] = {}
+
+    @cached_property
+    def _loaded(self) -> Any:
+        module = self._cuda.Module()
+        module.load(self._cubin.result())
+        return module
+
+    def function(self, name: str, shared: int) -> Any:
+        """Return a function that may be called with ``shared`` bytes of dynamic shared memory."""
+        if name not in self._functions:
+            self._functions[name] = self._loaded.get_function(name)
+        function, driver = self._functions[name], self._cuda.driver
+        if shared > self._shared.get(name, 0):
+            attribute = driver.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+            driver.funcSetAttribute(function.ptr, attribute, shared)
+            self._shared[name] = shared
+        return function

@@ -1,0 +1,175 @@
+"""Memory of a device and the arithmetic on whole arrays of it: averages, sums, update rules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from denet.backend.cuda.device import Device
+from denet.backend.cuda.request import THREADS, blocks
+from denet.backend.cuda.source import Source
+from denet.graph.rule import (
+    Adam,
+    AdamW,
+    GradientDescent,
+    Momentum,
+    Nesterov,
+    Rule,
+    Sgd,
+    Span,
+)
+
+FUNCTIONS: dict[type[Rule], str] = {  # of solver.cu
+    GradientDescent: "gradient_descent",
+    Sgd: "sgd",
+    Momentum: "momentum",
+    Nesterov: "nesterov",
+    Adam: "adam",
+    AdamW: "adam",
+}
+PARTIALS = 1024  # blocks that sum squares
+
+
+class DeviceMemory:
+    """Arrays on a device; see ``Memory`` in graph/kernel.py."""
+
+    def __init__(self, device: Device):
+        self._device = device
+        self._ruined = device.allocate(4).view(np.int32)
+
+    def allocate(self, nbytes: int) -> Any:
+        """Return ``nbytes`` of 256-byte aligned zeroed memory as a uint8 array."""
+        return self._device.allocate(nbytes)
+
+    def write(self, host: np.ndarray, memory: Any) -> None:
+        """Copy a host array to memory of its shape."""
+        self._device.write(np.ascontiguousarray(host, memory.dtype), memory)
+
+    def read(self, memory: Any) -> np.ndarray:
+        """Return a host array with what memory holds."""
+        return self._device.read(memory)
+
+    def clear(self, memory: Any) -> None:
+        """Fill an array with zeros."""
+        self._device.clear(memory)
+
+    def copy(self, source: Any, target: Any) -> None:
+        """Copy a flat float32 array to another."""
+        self._run("copy", [source, target], source.size)
+
+    def free_bytes(self) -> int | None:
+        """Return how many bytes the device has left."""
+        return self._device.free_bytes()
+
+    def wait(self) -> None:
+        """Return when all that was launched has run."""
+        self._device.wait()
+
+    def running_average(self, states: Any, values: Any, keep: Any, take: Any) -> None:
+        """states = keep * states + take * values, in place."""
+        self._run("running_average", [states, values, keep, take], states.size)
+
+    def add(self, total: Any, values: Any, share: float) -> None:
+        """total += share * values, in place."""
+        self._run("add_share", [total, values, np.float32(share)], total.size)
+
+    def blend(self, average: Any, values: Any, share: float) -> None:
+        """average += share * (values - average), in place."""
+        self._run("blend", [average, values, np.float32(share)], average.size)
+
+    def is_finite(self, values: Any) -> bool:
+        """Return whether all numbers are finite."""
+        self._device.clear(self._ruined)
+        self._run("find_ruined", [values, self._ruined], values.size)
+        return not self._device.read(self._ruined)[0]
+
+    def updater(self, rule: Rule, spans: Sequence[Span], clip: float) -> DeviceUpdater:
+        """Return what applies a rule to whole arrays."""
+        return DeviceUpdater(self._device, rule, spans, clip)
+
+    def _run(self, name: str, arguments: list[Any], count: int) -> None:
+        if count:
+            _launch(self._device, "flat.cu", name, blocks(count), [*arguments, np.int64(count)])
+
+
+class _Factors(NamedTuple):
+    """The numbers that ``update`` of solver.cu takes, in its order."""
+
+    decay: float
+    shrink: float
+    learn_rate: float
+    first_momentum: float
+    second_momentum: float
+    root: float
+    share: float
+
+
+class DeviceUpdater:
+    """A rule at work on a device; see ``Updater`` in graph/kernel.py."""
+
+    def __init__(self, device: Device, rule: Rule, spans: Sequence[Span], clip: float):
+        self._device, self._rule, self._spans, self._clip = device, rule, spans, clip
+        epsilon = getattr(rule, "epsilon", 0.0)
+        self._defines = {"RULE": FUNCTIONS[type(rule)], "EPSILON": f"{epsilon!r}f"}
+        self._ruined = device.allocate(4).view(np.int32)
+        self._partials = device.allocate(8 * PARTIALS).view(np.float64)
+        self._scale = device.allocate(4).view(np.float32) if clip else None
+
+    def __call__(
+        self,
+        weights: Any,
+        gradients: Any,
+        averages: Sequence[Any],
+        learn_rate: float,
+        iteration: int,
+        mean: Any | None,
+        share: float,
+    ) -> bool:
+        self._device.clear(self._ruined)
+        if self._clip:
+            self._find_scale(gradients)
+        for span in self._spans:
+            part = slice(span.start, span.stop)
+            first, second = [*(average[part] for average in averages), None, None][:2]
+            arrays = [weights[part], gradients[part], first, second]
+            arrays += [None if mean is None else mean[part], self._scale]
+            numbers = map(np.float32, _factors(self._rule, span, learn_rate, iteration, share))
+            count = span.stop - span.start
+            arguments = [*arrays, *numbers, self._ruined, np.int64(count)]
+            self._launch("update", blocks(count), arguments)
+        return not self._device.read(self._ruined)[0]
+
+    def _find_scale(self, gradients: Any) -> None:
+        number = min(PARTIALS, blocks(gradients.size))
+        arguments = [gradients, self._partials, np.int64(gradients.size)]
+        self._launch("sum_squares", number, arguments)
+        arguments = [self._partials, np.int32(number), np.float32(self._clip), self._scale]
+        self._launch("clip_scale", 1, arguments)
+
+    def _launch(self, name: str, grid: int, arguments: list[Any]) -> None:
+        _launch(self._device, "solver.cu", name, grid, arguments, **self._defines)
+
+
+def _factors(rule: Rule, span: Span, learn_rate: float, iteration: int, share: float) -> _Factors:
+    first, second = [*span.momentum, 0.0, 0.0][:2]
+    rate, decay, shrink, root = span.rate * learn_rate, span.decay, 1.0, 1.0
+    if isinstance(rule, Sgd) and not iteration:
+        first = 0.0
+    if isinstance(rule, AdamW):
+        decay, shrink = 0.0, 1 - rate * decay
+    if isinstance(rule, Adam):
+        rate /= 1 - first ** (iteration + 1)
+        root = 1 / math.sqrt(1 - second ** (iteration + 1))
+    return _Factors(decay, shrink, rate, first, second, root, share)
+
+
+def _launch(
+    device: Device, file: str, name: str, grid: int, arguments: list[Any], **defines: int | str
+) -> None:
+    """Run a kernel of THREADS threads now."""
+    given = {"THREADS": THREADS, **defines}
+    source = Source(file, name, tuple(sorted(given.items())))
+    device.launch(source, (grid, 1, 1), THREADS, arguments)()

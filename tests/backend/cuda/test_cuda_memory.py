@@ -1,0 +1,79 @@
+"""Arithmetic on whole arrays of a device's memory, against that of the host."""
+
+import numpy as np
+import pytest
+from backend.cuda.host_device import HostDevice, unavailable
+from tolerance import assert_close
+
+from denet.backend.cuda.memory import FUNCTIONS, DeviceMemory
+from denet.backend.numpy.memory import HostMemory
+from denet.train.solver import SOLVERS, Factors, make_solver
+
+if reason := unavailable():
+    pytest.skip(reason, allow_module_level=True)
+
+SIZE, DECAY_SIZE, STEPS = 1045, 500, 5  # several blocks, the last one short
+FACTORS = {300: Factors(0.5, 3), 400: Factors(), 600: Factors(2, 0, 0.7)}
+MEMORIES = HostMemory(), DeviceMemory(HostDevice("random"))
+
+
+def arrays(count):
+    rng = np.random.default_rng(3)
+    return [rng.standard_normal(SIZE).astype(np.float32) for _ in range(count)]
+
+
+def steps(memory, name, momentum, clip):
+    """Return weights, and all that is kept, after some steps."""
+    weights, *gradients = arrays(1 + STEPS)
+    solver = make_solver(
+        *(name, SIZE, DECAY_SIZE, momentum, 0.3, memory),
+        factors=FACTORS,
+        clip=clip,
+        average=True,
+    )
+    flat, gradient = (memory.allocate(4 * SIZE).view(np.float32) for _ in range(2))
+    memory.write(weights, flat)
+    for each in gradients:
+        memory.write(each, gradient)
+        assert solver.update(flat, gradient, 0.01)
+    return [memory.read(flat).copy(), *(memory.read(kept).copy() for kept in solver.kept.values())]
+
+
+@pytest.mark.parametrize("clip", [0.0, 5.0, 1e9])
+@pytest.mark.parametrize("momentum", [[0.9, 0.99], [0.0, 0.0]])
+@pytest.mark.parametrize("name", SOLVERS)
+def test_update_equals_that_of_the_host(name, momentum, clip):
+    expected, found = (steps(memory, name, momentum, clip) for memory in MEMORIES)
+    for one, other in zip(found, expected, strict=True):
+        assert_close(one, other, "f32")
+
+
+def test_every_rule_has_a_function():
+    assert set(SOLVERS.values()) < set(FUNCTIONS)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("where", [0, 400, SIZE - 1])
+def test_what_is_not_finite_is_found(where, bad):
+    memory = MEMORIES[1]
+    flat, gradient = arrays(2)
+    assert memory.is_finite(flat)
+    flat[where] = bad
+    assert not memory.is_finite(flat)
+    solver = make_solver("nesterov", SIZE, DECAY_SIZE, [0.9], 0.3, memory)
+    assert not solver.update(flat, gradient, 0.1)
+    gradient[where] = bad
+    (flat,) = arrays(1)
+    assert not solver.update(flat, gradient, 0.1)
+
+
+@pytest.mark.parametrize(
+    "name, scalars", [("running_average", []), ("add", [0.3]), ("blend", [0.3])]
+)
+def test_averages_and_sums_equal_those_of_the_host(name, scalars):
+    results = []
+    for memory in MEMORIES:
+        given = arrays(4 if name == "running_average" else 2)
+        getattr(memory, name)(*given, *scalars)
+        results.append(given[0])
+    assert_close(results[1], results[0], "f32")
