@@ -9,11 +9,26 @@ from typing import ClassVar
 
 from denet.backend.cuda.activation import activation_kernel
 from denet.backend.cuda.add import AddKernel
+from denet.backend.cuda.batch_norm import BatchNormKernel
 from denet.backend.cuda.cast import CastKernel
 from denet.backend.cuda.class_probability import ClassProbabilityKernel
 from denet.backend.cuda.concat import ConcatKernel
+from denet.backend.cuda.conv import ConvKernel
 from denet.backend.cuda.corner_search import CornerSearchKernel
+from denet.backend.cuda.corner_target import CornerCellsKernel, CornerTargetKernel
+from denet.backend.cuda.cost import (
+    BoxRegressionKernel,
+    CornerCrossEntropyKernel,
+    DetectionCrossEntropyKernel,
+    SoftmaxCrossEntropyKernel,
+)
 from denet.backend.cuda.crop_mirror import crop_mirror_kernel
+from denet.backend.cuda.deconv import DeconvKernel
+from denet.backend.cuda.detection import (
+    CoverageKernel,
+    DecodeBoxKernel,
+    DetectionProbabilityKernel,
+)
 from denet.backend.cuda.device import Device
 from denet.backend.cuda.dropout import DropoutKernel
 from denet.backend.cuda.host_kernel import HostCall, HostKernel
@@ -30,19 +45,32 @@ from denet.graph.kernel import Call, Kernel, Layout, Memory, in_order
 from denet.graph.op.activation import Activation
 from denet.graph.op.add import Add
 from denet.graph.op.base import Op, Run
+from denet.graph.op.batch_norm import BatchNorm
+from denet.graph.op.box_regression import BoxRegression
 from denet.graph.op.cast import Cast
 from denet.graph.op.class_probability import ClassProbability
 from denet.graph.op.concat import Concat
+from denet.graph.op.conv import Conv
+from denet.graph.op.corner_cells import CornerCells
+from denet.graph.op.corner_cross_entropy import CornerCrossEntropy
 from denet.graph.op.corner_search import CornerSearch
+from denet.graph.op.corner_target import CornerTarget
+from denet.graph.op.coverage import Coverage
 from denet.graph.op.crop import Crop
 from denet.graph.op.crop_mirror import CropMirror
+from denet.graph.op.decode_box import DecodeBox
+from denet.graph.op.deconv import Deconv
+from denet.graph.op.detection_cross_entropy import DetectionCrossEntropy
+from denet.graph.op.detection_probability import DetectionProbability
 from denet.graph.op.dropout import Dropout
 from denet.graph.op.first_channels import FirstChannels
+from denet.graph.op.fitness_cross_entropy import FitnessCrossEntropy
 from denet.graph.op.inject_ground_truth import InjectGroundTruth
 from denet.graph.op.local_response import LocalResponse
 from denet.graph.op.pad import Pad
 from denet.graph.op.pool import Pool
 from denet.graph.op.pool_inverse import PoolInverse
+from denet.graph.op.softmax_cross_entropy import SoftmaxCrossEntropy
 from denet.graph.op.sparse_sample import SparseSample
 
 log = logging.getLogger(__name__)
@@ -50,19 +78,32 @@ log = logging.getLogger(__name__)
 KERNELS: dict[type[Op], Callable[[Request], Kernel]] = {
     Activation: activation_kernel,
     Add: AddKernel,
+    BatchNorm: BatchNormKernel,
+    BoxRegression: BoxRegressionKernel,
     Cast: CastKernel,
     ClassProbability: ClassProbabilityKernel,
     Concat: ConcatKernel,
+    Conv: ConvKernel,
+    CornerCells: CornerCellsKernel,
+    CornerCrossEntropy: CornerCrossEntropyKernel,
     CornerSearch: CornerSearchKernel,
+    CornerTarget: CornerTargetKernel,
+    Coverage: CoverageKernel,
     Crop: crop_kernel,
     CropMirror: crop_mirror_kernel,
+    DecodeBox: DecodeBoxKernel,
+    Deconv: DeconvKernel,
+    DetectionCrossEntropy: DetectionCrossEntropyKernel,
+    DetectionProbability: DetectionProbabilityKernel,
     Dropout: DropoutKernel,
     FirstChannels: first_channels_kernel,
+    FitnessCrossEntropy: DetectionCrossEntropyKernel,
     InjectGroundTruth: InjectGroundTruthKernel,
     LocalResponse: LocalResponseKernel,
     Pad: pad_kernel,
     Pool: PoolKernel,
     PoolInverse: PoolInverseKernel,
+    SoftmaxCrossEntropy: SoftmaxCrossEntropyKernel,
     SparseSample: SparseSampleKernel,
 }
 

@@ -68,9 +68,10 @@ class CupyDevice:
         """
         cuda = self._cupy.cuda
         with self._memory_errors(nbytes):
-            memory = cuda.MemoryPointer(cuda.Memory(nbytes), 0)
-        memory.memset_async(0, nbytes, self._stream)
-        return self._cupy.ndarray((nbytes,), np.uint8, memory)
+            start = cuda.MemoryPointer(cuda.Memory(nbytes), 0)
+        memory = self._cupy.ndarray((nbytes,), np.uint8, start)
+        self.clear(memory)
+        return memory
 
     def write(self, host: np.ndarray, memory: Any) -> None:
         """Copy a host array to memory of its shape and type, before whatever is launched later."""
@@ -95,6 +96,11 @@ class CupyDevice:
         memory.data.copy_to_host_async(staged.ptr, memory.nbytes, self._stream)
         self._stream.synchronize()
         return array.copy()
+
+    def clear(self, memory: Any) -> None:
+        """Fill memory with zeros, before whatever is launched later."""
+        assert memory.flags.c_contiguous
+        memory.data.memset_async(0, memory.nbytes, self._stream)
 
     def address(self, memory: Any) -> int:
         """Return where an array begins in the device's memory."""

@@ -59,6 +59,10 @@ class RecordingDevice:
         """Return a copy."""
         return memory.copy()
 
+    def clear(self, memory: np.ndarray) -> None:
+        """Fill memory with zeros."""
+        memory[...] = 0
+
     def address(self, memory: np.ndarray) -> int:
         """Return where an array begins."""
         return memory.ctypes.data

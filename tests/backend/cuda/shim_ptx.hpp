@@ -58,6 +58,15 @@ using Row = float __attribute__((vector_size(32)));
 inline float low(unsigned pair) { return __uint_as_float(pair << 16); }
 inline float high(unsigned pair) { return __uint_as_float(pair & 0xFFFF0000u); }
 
+// sums of products of 8 rows of A, here by columns, and 8 columns of B, here by rows
+inline void multiply_rows(const float (*a)[16], const Row* b, Row* sum) {
+    Row each[8] = {};
+    for (int k = 0; k < 16; k++)
+#pragma GCC unroll 8
+        for (int i = 0; i < 8; i++) each[i] += a[k][i] * b[k];
+    __builtin_memcpy(sum, each, sizeof each);
+}
+
 // D (16, 8) += A (16, 16) B (16, 8) for every tile of 16 rows of A with every 8 columns of B
 template <int rows, int columns>
 inline void multiply(void** brought) {
@@ -66,30 +75,30 @@ inline void multiply(void** brought) {
     Row b[columns][16];
     for (int lane = 0; lane < LANES; lane++) {
         const Product& mine = *static_cast<Product*>(brought[lane]);
-        const int group = lane / 4, first = lane % 4 * 2;
+        const int group = lane / 4, pair = lane % 4 * 2;
         for (int m = 0; m < rows; m++)
             for (int r = 0; r < 4; r++) {
-                float* const pair = &a[m][group + r % 2 * 8][first + r / 2 * 8];
-                pair[0] = low(mine.a[4 * m + r]);
-                pair[1] = high(mine.a[4 * m + r]);
+                const int row = group + r % 2 * 8, k = pair + r / 2 * 8;
+                a[m][k][row] = low(mine.a[4 * m + r]);
+                a[m][k + 1][row] = high(mine.a[4 * m + r]);
             }
         for (int n = 0; n < columns; n++)
             for (int r = 0; r < 2; r++) {
-                b[n][first + 8 * r][group] = low(mine.b[2 * n + r]);
-                b[n][first + 8 * r + 1][group] = high(mine.b[2 * n + r]);
+                b[n][pair + 8 * r][group] = low(mine.b[2 * n + r]);
+                b[n][pair + 8 * r + 1][group] = high(mine.b[2 * n + r]);
             }
     }
     for (int m = 0; m < rows; m++)
-        for (int n = 0; n < columns; n++)
-            for (int i = 0; i < 16; i++) {
-                Row sum = {};
-                for (int k = 0; k < 16; k++) sum += a[m][i][k] * b[n][k];
-                for (int j = 0; j < 8; j++) {
-                    const int lane = i % 8 * 4 + j / 2;
-                    float* const d = static_cast<Product*>(brought[lane])->d;
-                    d[(m * columns + n) * 4 + i / 8 * 2 + j % 2] += sum[j];
-                }
+        for (int n = 0; n < columns; n++) {
+            Row sum[16];
+            for (int half = 0; half < 16; half += 8)
+                multiply_rows(
+                    reinterpret_cast<const float(*)[16]>(&a[m][0][half]), b[n], sum + half);
+            for (int lane = 0; lane < LANES; lane++) {
+                float* const d = static_cast<Product*>(brought[lane])->d + (m * columns + n) * 4;
+                for (int i = 0; i < 4; i++) d[i] += sum[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2];
             }
+        }
 }
 
 // -------------------------------------------------------------------- asynchronous copies

@@ -1,7 +1,8 @@
 """Every CUDA kernel, run on the processor, against the float64 reference of its op."""
 
+import numpy as np
 import pytest
-from backend.cuda.host_device import HostDevice, unavailable
+from backend.cuda.host_device import SCHEDULES, HostDevice, unavailable
 from backend.guarded import GuardedBackend
 from backend.kernel_run import KernelRun, reference
 from graph.cases import CASES
@@ -12,7 +13,7 @@ from denet.backend.cuda.backend import KERNELS, CudaBackend
 if reason := unavailable():
     pytest.skip(reason, allow_module_level=True)
 
-BACKEND = CudaBackend(HostDevice())
+BACKENDS = {schedule: CudaBackend(HostDevice(schedule)) for schedule in SCHEDULES}
 SERVED = [case for case in CASES if type(case.op) in KERNELS]
 
 each_case = pytest.mark.parametrize("case", SERVED, ids=lambda case: case.name)
@@ -33,7 +34,7 @@ def assert_like_reference(run):
 @each_precision
 @each_case
 def test_kernel_equals_reference(case, precision):
-    guarded = GuardedBackend(BACKEND)
+    guarded = GuardedBackend(BACKENDS["forward"])
     assert_like_reference(KernelRun(guarded, case, precision))
     assert not guarded.memory.overruns()
 
@@ -41,4 +42,18 @@ def test_kernel_equals_reference(case, precision):
 @each_precision
 @each_case
 def test_kernel_in_place_equals_reference(case, precision):
-    assert_like_reference(KernelRun(BACKEND, case, precision, in_place=True))
+    assert_like_reference(KernelRun(BACKENDS["reverse"], case, precision, in_place=True))
+
+
+@each_precision
+@each_case
+def test_kernel_gives_the_same_bits_in_whatever_order_threads_run(case, precision):
+    def results(schedule):
+        run = KernelRun(BACKENDS[schedule], case, precision)
+        arrays = run.forward() + (run.backward() if run.wanted else [])
+        return [array for array in arrays if array is not None]
+
+    first, *others = [results(schedule) for schedule in SCHEDULES]
+    for other in others:
+        for one, another in zip(first, other, strict=True):
+            np.testing.assert_array_equal(one, another)

@@ -59,7 +59,7 @@ def test_mma_holds_fragments_as_the_manual_says(schedule):
 
 
 LDMATRIX = """
-extern "C" __global__ void run(const uint4* rows, const int* order, unsigned* out) {
+extern "C" __global__ void WORD_COUNT(const uint4* rows, const int* order, unsigned* out) {
     SHARED(uint4, tile, 32);
     tile[threadIdx.x] = rows[threadIdx.x];
     __syncthreads();
@@ -70,15 +70,20 @@ extern "C" __global__ void run(const uint4* rows, const int* order, unsigned* ou
 """
 
 
+LOADS = [(word, count) for word in ("ldmatrix", "ldmatrix_trans") for count in (1, 2, 4)]
+ALL_LOADS = "".join(
+    LDMATRIX.replace("WORD", word).replace("COUNT", str(count)) for word, count in LOADS
+)
+
+
 @each_schedule
-@pytest.mark.parametrize("count", [1, 2, 4])
-@pytest.mark.parametrize("word", ["ldmatrix", "ldmatrix_trans"])
+@pytest.mark.parametrize(("word", "count"), LOADS)
 def test_ldmatrix_gives_each_lane_what_the_manual_says(word, count, schedule):
     rows = np.arange(256, dtype=np.uint16).reshape(32, 8)
     order = np.random.default_rng(3).permutation(32).astype(np.int32)
     out = np.zeros((32, count), np.uint32)
-    text = LDMATRIX.replace("WORD", word).replace("COUNT", str(count))
-    run(text, [rows, order, out], device=HostDevice(schedule))
+    device = HostDevice(schedule)
+    run(ALL_LOADS, [rows, order, out], device=device, name=f"{word}_{count}")
     pairs = out.view(np.uint16).reshape(32, count, 2)
     for index in range(count):
         each = rows[order[8 * index : 8 * index + 8]]
@@ -150,7 +155,7 @@ def test_a_product_with_a_fault_is_wrong_under_some_schedule(fault):
 
 
 ROWS = """
-extern "C" __global__ void run(const TYPE* x, TYPE* y, const int* bytes) {
+extern "C" __global__ void TYPE_rows(const TYPE* x, TYPE* y, const int* bytes) {
     SHARED(TYPE, rows, 32);
     cp_async<sizeof(TYPE)>(&rows[threadIdx.x], x + threadIdx.x, bytes[threadIdx.x]);
     cp_async_commit();
@@ -160,37 +165,44 @@ extern "C" __global__ void run(const TYPE* x, TYPE* y, const int* bytes) {
 """
 
 
-@pytest.mark.parametrize(("type_", "size"), [("unsigned", 4), ("uint2", 8), ("uint4", 16)])
+WORDS = {"unsigned": 4, "uint2": 8, "uint4": 16}
+ALL_ROWS = "".join(ROWS.replace("TYPE", type_) for type_ in WORDS)
+
+
+@pytest.mark.parametrize(("type_", "size"), WORDS.items())
 def test_copies_fill_with_zeros_what_they_do_not_read(type_, size):
-    x = np.random.default_rng(0).integers(1, 256, (32, size), np.uint8)
-    x, y = HostDevice().allocate(2 * x.size).reshape(2, 32, size)
-    x[...] = 7
+    x, y = HostDevice().allocate(2 * 32 * size).reshape(2, 32, size)
+    x[...] = np.random.default_rng(0).integers(1, 256, x.shape)
     many = np.arange(32, dtype=np.int32) % (size + 1)
-    run(ROWS.replace("TYPE", type_), [x, y, many])
+    run(ALL_ROWS, [x, y, many], name=f"{type_}_rows")
     assert (y == np.where(np.arange(size) < many[:, None], x, 0)).all()
 
 
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("ldmatrix<1>(&r, tile + 1);", "ldmatrix: the address is no multiple of 16"),
-        ("ldmatrix<1>(&r, x);", "ldmatrix: the address is not in shared memory"),
-        ("if (threadIdx.x) ldmatrix<1>(&r, tile);", "ldmatrix: a lane has ended"),
-        ("cp_async<16>(tile + 4, x + 1, 16);", "cp_async: the address is no multiple of 16"),
-        ("cp_async<16>(tile + 1, x, 16);", "cp_async: the address is no multiple of 16"),
-        ("cp_async<16>(tile + 32, x, 16);", "cp_async: the address is not in shared memory"),
-        ("cp_async<16>(tile, x, 17);", "cp_async: 17 bytes of 16"),
-    ],
+REFUSED = [
+    ("ldmatrix<1>(&r, tile + 1);", "ldmatrix: the address is no multiple of 16"),
+    ("ldmatrix<1>(&r, x);", "ldmatrix: the address is not in shared memory"),
+    ("if (threadIdx.x) ldmatrix<1>(&r, tile);", "ldmatrix: a lane has ended"),
+    ("cp_async<16>(tile + 4, x + 1, 16);", "cp_async: the address is no multiple of 16"),
+    ("cp_async<16>(tile + 1, x, 16);", "cp_async: the address is no multiple of 16"),
+    ("cp_async<16>(tile + 32, x, 16);", "cp_async: the address is not in shared memory"),
+    ("cp_async<16>(tile, x, 17);", "cp_async: 17 bytes of 16"),
+]
+REFUSALS = "".join(
+    f"""
+extern "C" __global__ void run{number}(unsigned* x) {{
+    SHARED(unsigned, tile, 32);
+    unsigned r;
+    tile[threadIdx.x] = 0;
+    {line}
+}}
+"""
+    for number, (line, _) in enumerate(REFUSED)
 )
-def test_what_the_device_would_refuse_is_an_error(line, message):
-    text = f"""
-    extern "C" __global__ void run(unsigned* x) {{
-        SHARED(unsigned, tile, 32);
-        unsigned r;
-        tile[threadIdx.x] = 0;
-        {line}
-    }}"""
-    memory = HostDevice().allocate(256)
+
+
+@pytest.mark.parametrize("number", range(len(REFUSED)), ids=[line for line, _ in REFUSED])
+def test_what_the_device_would_refuse_is_an_error(number):
+    line, message = REFUSED[number]
     with pytest.raises(KernelError) as error:
-        run(text, [memory])
+        run(REFUSALS, [HostDevice().allocate(256)], name=f"run{number}")
     assert message in str(error.value) and line in str(error.value)

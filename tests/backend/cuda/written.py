@@ -1,4 +1,4 @@
-"""Kernels written in a test: text behind port.cuh, run on the processor."""
+"""Kernels written in a test: text behind a header, run on the processor."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from backend.cuda.host_device import HostDevice
 
+from denet.backend.cuda.device import Grid
 from denet.backend.cuda.source import Source
 
 
@@ -26,11 +27,13 @@ def run(
     arguments: list[Any],
     *,
     device: HostDevice | None = None,
+    header: str = "port.cuh",
     name: str = "run",
-    blocks: int = 1,
+    blocks: int | Grid = 1,
     threads: int = 32,
     shared: int = 0,
 ) -> None:
     """Run the kernel ``name`` of a text."""
-    source = Written("port.cuh", name, body=body)
-    (device or HostDevice()).launch(source, (blocks, 1, 1), threads, arguments, shared)()
+    source = Written(header, name, body=body)
+    grid = (blocks, 1, 1) if isinstance(blocks, int) else blocks
+    (device or HostDevice()).launch(source, grid, threads, arguments, shared)()

@@ -1,39 +1,9 @@
 // Softmax over the channels of each cell, its gradient, and its mean over a map.
 // A warp has a cell: its lanes take every 32nd channel.
-#include "port.cuh"
-
-#define LOWEST __uint_as_float(0xFF800000u)  // -infinity
-
-__device__ inline float warp_sum(float value) {
-    for (int distance = 16; distance; distance /= 2) {
-        value += __shfl_xor_sync(0xFFFFFFFFu, value, distance);
-    }
-    return value;
-}
-
-// drops NaN, which comes back with the exponentials
-__device__ inline float warp_max(float value) {
-    for (int distance = 16; distance; distance /= 2) {
-        value = fmaxf(value, __shfl_xor_sync(0xFFFFFFFFu, value, distance));
-    }
-    return value;
-}
+#include "softmax.cuh"
 
 __device__ inline long long cell_of_warp() {
     return static_cast<long long>(blockIdx.x) * (THREADS / 32) + threadIdx.x / 32;
-}
-
-// the largest logit, against overflow, and the sum of e^(x - largest)
-struct Extent {
-    float largest, sum;
-};
-
-__device__ inline Extent extent_of(const real* x, int channels) {
-    float largest = LOWEST, sum = 0.f;
-    for (int c = threadIdx.x % 32; c < channels; c += 32) largest = fmaxf(largest, load(x + c));
-    largest = warp_max(largest);
-    for (int c = threadIdx.x % 32; c < channels; c += 32) sum += expf(load(x + c) - largest);
-    return {largest, warp_sum(sum)};
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)

@@ -1,0 +1,104 @@
+"""Convolution: forward, by data, by weights and bias; residual and ReLU fused for prediction."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from denet.backend.cuda.conv_exact import ExactProducts
+from denet.backend.cuda.conv_geometry import Geometry
+from denet.backend.cuda.conv_parts import ChannelSum
+from denet.backend.cuda.conv_tensor import TensorProducts, on_tensor_cores
+from denet.backend.cuda.request import Request, Unserved
+from denet.backend.cuda.scratch import Scratch
+from denet.backend.cuda.weight import CONV, WeightLayout
+from denet.graph.kernel import Call, Kernel, Layout, in_order
+
+
+class ConvKernel(Kernel):
+    """Inputs x, weight, then bias and residual where set."""
+
+    backward_inputs = (0, 1)
+    maps: ClassVar[tuple[str, str]] = ("large", "small")  # what x and y are to the geometry
+    products: ClassVar[tuple[str, str]] = ("correlate", "adjoint")  # forward, by data
+    axes: ClassVar[tuple[int, ...]] = CONV
+
+    def __init__(self, request: Request):
+        op: Any = request.node.op
+        inputs, y = request.node.inputs, request.node.outputs[0]
+        geometry = Geometry.of(request.node)
+        tensor_cores = on_tensor_cores(request, geometry)
+        make = TensorProducts if tensor_cores else ExactProducts
+        self._layout = self._choose_layout(request, tensor_cores)
+        self._bias = 2 if op.bias else None
+        self._residual = len(inputs) - 1 if getattr(op, "residual", False) else None
+        self._rectified = bool(getattr(op, "activation", None))
+        types = request.element(inputs[0].type), request.element(y.type)
+        elements = dict(zip(self.maps, types, strict=True))
+        elements["weight"] = "bf16" if self._layout.half else "float"
+        forward, backward = Scratch(), Scratch()
+        self._forward = make(request, geometry, elements, [self.products[0]], forward)
+        self._wanted = request.wanted
+        gradients = (self.products[1], "by_weight")
+        products = [gradients[index] for index in (0, 1) if index in self._wanted]
+        self._backward = make(request, geometry, elements, products, backward)
+        if 2 in self._wanted:
+            self._by_bias = ChannelSum(request, backward, y.shape, types[1])
+        self.forward_scratch, self.backward_scratch = forward.nbytes, backward.nbytes
+        self.name = f"cuda convolution, {self._forward.name}"
+        # where x itself is the residual, y may not overwrite it before it is read
+        if self._residual and inputs[self._residual] is not inputs[0]:
+            self.forward_in_place = ((0, self._residual),)
+
+    def layouts(self) -> dict[int, Layout]:
+        return {1: self._layout}
+
+    def forward(
+        self,
+        inputs: list[Any],
+        outputs: list[Any],
+        saved: list[Any],
+        scratch: np.ndarray | None,
+    ) -> Call:
+        arrays = {self.maps[0]: inputs[0], "weight": inputs[1]}
+        arrays, calls = self._forward.prepare(arrays, scratch)
+        bias = inputs[self._bias] if self._bias else None
+        residual = inputs[self._residual] if self._residual else None
+        source, weight = arrays[self.maps[0]], arrays["weight"]
+        product = self._forward.gather(
+            self.products[0], source, weight, outputs[0], bias, residual, self._rectified
+        )
+        return in_order([*calls, product])
+
+    def backward(
+        self,
+        inputs: list[Any],
+        outputs: list[Any],
+        saved: list[Any],
+        output_gradients: list[Any],
+        input_gradients: list[Any],
+        scratch: np.ndarray | None,
+    ) -> Call:
+        gy = output_gradients[0]
+        arrays = {self.maps[0]: inputs[0], self.maps[1]: gy, "weight": inputs[1]}
+        arrays, calls = self._backward.prepare(arrays, scratch)
+        if 0 in self._wanted:
+            source, gx = arrays[self.maps[1]], input_gradients[0]
+            calls.append(self._backward.gather(self.products[1], source, arrays["weight"], gx))
+        if 1 in self._wanted:
+            large, small = arrays["large"], arrays["small"]
+            calls += self._backward.by_weight(large, small, input_gradients[1], scratch)
+        if 2 in self._wanted:
+            calls += self._by_bias.bind(gy, input_gradients[2], scratch)
+        return in_order(calls)
+
+    def _choose_layout(self, request: Request, tensor_cores: bool) -> WeightLayout:
+        """Return the layout given, or float32; bf16 for prediction, where no weight changes."""
+        weight = request.node.inputs[1]
+        half = tensor_cores and not request.training
+        layout = request.layouts.get(weight) or WeightLayout(weight.shape, self.axes, half)
+        unfit = not tensor_cores or 1 in request.wanted
+        if not isinstance(layout, WeightLayout) or (layout.half and unfit):
+            raise Unserved("another kernel has laid out the weights")
+        return layout

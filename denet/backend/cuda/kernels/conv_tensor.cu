@@ -1,0 +1,154 @@
+// The gathering products of a (transposed) convolution (conv.cuh) on tensor cores. Maps are bf16
+// and their channels fill chunks of 8 (where they do not, conv_pack.cu has copied them: then there
+// is one group); weights are bf16 (s, a, b, l) with l filled up to a chunk.
+// -D target_real: the element type of the result.
+#include "conv_tensor.cuh"
+
+// Rows are target pixels, columns target channels, depth is (tap row, tap column, source channel).
+template <bool ADJOINT>
+struct GatherSource {
+    using Left = Deal<SLICE, TILE_ROWS>;
+    using Right = Deal<ADJOINT ? TILE_COLUMNS : SLICE, ADJOINT ? SLICE : TILE_COLUMNS>;
+
+    const Geometry& at;
+    const Gather& the;
+    const bf16* from;
+    const bf16* weight;
+    int pitch, source_channels, target_channels;  // of the arrays: of a pixel, of a group
+    Origin origins[Left::count];
+    Digits depth, step;            // of the left chunks
+    Digits lines[Right::count];    // of the right lines, where they are steps of depth
+    int first_channel, counted;    // of the tile; steps of depth so far
+
+    __device__ GatherSource(const Geometry& geometry, const Gather& product, const bf16* source,
+        const bf16* weights, int first_pixel, int first_target_channel)
+        : at(geometry), the(product), from(source), weight(weights),
+          source_channels(up_to_chunk(product.source_channels)),
+          target_channels(up_to_chunk(product.target_channels)),
+          first_channel(first_target_channel), counted(0) {
+        pitch = source_channels * at.groups;
+        from += the.group * source_channels;
+        for (int i = 0; i < Left::count; i++)
+            origins[i] = origin(the, first_pixel + Left::line(i));
+        if (the.depth == 0) return;
+        depth = digits(Left::chunk() * CHUNK, the.columns.taps, source_channels);
+        step = digits(SLICE, the.columns.taps, source_channels);
+        if (ADJOINT)
+            for (int i = 0; i < Right::count; i++)
+                lines[i] = digits(Right::line(i), the.columns.taps, source_channels);
+    }
+
+    __device__ int slices() const {
+        return (the.rows.taps * the.columns.taps * source_channels + SLICE - 1) / SLICE;
+    }
+
+    __device__ void next(bf16* left, bf16* right) {
+        const bool inside = depth.high < the.rows.taps;
+#pragma unroll
+        for (int i = 0; i < Left::count; i++) {
+            const int pixel = inside ? source_pixel(the, origins[i], depth) : -1;
+            const long long element = static_cast<long long>(pixel) * pitch + depth.low;
+            Left::copy(left, i, pixel < 0 ? from : from + element, pixel >= 0);
+        }
+        add(depth, step, the.columns.taps, source_channels);
+#pragma unroll
+        for (int i = 0; i < Right::count; i++) {
+            const bf16* const found = ADJOINT ? adjoint_weight(i) : correlate_weight(i);
+            Right::copy(right, i, found ? found : weight, found);
+        }
+        counted += SLICE;
+    }
+
+    __device__ const bf16* correlate_weight(int i) const {
+        const int all = the.rows.taps * the.columns.taps * source_channels;
+        const int filter = first_channel + Right::line(i), k = counted + Right::chunk() * CHUNK;
+        if (k >= all || filter >= the.target_channels) return nullptr;
+        return weight + (the.group * the.target_channels + filter) * all + k;
+    }
+
+    __device__ const bf16* adjoint_weight(int i) {
+        const Digits tap = lines[i];
+        add(lines[i], step, the.columns.taps, source_channels);
+        const int channel = first_channel + Right::chunk() * CHUNK;
+        if (tap.high >= the.rows.taps || tap.low >= the.source_channels ||
+            channel >= target_channels)
+            return nullptr;
+        const int s = the.group * the.source_channels + tap.low;
+        const int cell = s * at.window_height * at.window_width + window_cell(at, the, tap);
+        return weight + cell * target_channels + channel;
+    }
+};
+
+// target = product + bias + residual, at least 0 where rectified.
+template <bool ADJOINT>
+struct WriteTarget {
+    const Geometry& at;
+    const Gather& the;
+    int first_pixel, first_channel, rectified;
+    const float* bias;
+    const target_real* residual;
+    target_real* target;
+
+    __device__ void operator()(int row, int column, const float* sums) const {
+        const int pixel = first_pixel + row, channel = first_channel + column;
+        const int count = min(CHUNK, the.target_channels - channel);
+        if (pixel >= the.pixels || count <= 0) return;
+        const long long cell = target_pixel<ADJOINT>(at, the, pixel);
+        const long long element = (cell * at.groups + the.group) * the.target_channels + channel;
+        float y[CHUNK], other[CHUNK];
+#pragma unroll
+        for (int i = 0; i < CHUNK; i++) {
+            y[i] = sums[i];
+            if (bias && i < count) y[i] += bias[the.group * the.target_channels + channel + i];
+        }
+        const bool whole = the.target_channels % CHUNK == 0;
+        if (residual) {
+            if (whole) load_chunk(residual + element, other);
+#pragma unroll
+            for (int i = 0; i < CHUNK; i++)
+                if (i < count) y[i] += whole ? other[i] : load(residual + element + i);
+        }
+        if (rectified)
+#pragma unroll
+            for (int i = 0; i < CHUNK; i++) y[i] = relu(y[i]);
+        if (whole) {
+            store_chunk(target + element, y);
+            return;
+        }
+#pragma unroll
+        for (int i = 0; i < CHUNK; i++)
+            if (i < count) store(target + element + i, y[i]);
+    }
+};
+
+// Tiles of channels run fastest, so that blocks which run together read the same pixels.
+template <bool ADJOINT>
+__device__ inline void gathered(const Geometry& at, const bf16* from, const bf16* weight,
+    const float* bias, const target_real* residual, int rectified, target_real* target,
+    bf16* stages) {
+    const Gather the = gather<ADJOINT>(at);
+    const int tiles = (the.target_channels + TILE_COLUMNS - 1) / TILE_COLUMNS;
+    const int first_channel = blockIdx.x % tiles * TILE_COLUMNS;
+    const int first_pixel = blockIdx.x / tiles * TILE_ROWS;
+    if (first_pixel >= the.pixels) return;
+    GatherSource<ADJOINT> source(at, the, from, weight, first_pixel, first_channel);
+    float sum[4 * M * N] = {};
+    product<true, !ADJOINT>(source, source.slices(), stages, sum);
+    store_tile(sum, stages,
+        WriteTarget<ADJOINT>{
+            at, the, first_pixel, first_channel, rectified, bias, residual, target});
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
+correlate(GEOMETRY_PARAMETERS, const bf16* large, const bf16* weight, const float* bias,
+    const target_real* residual, int rectified, target_real* small) {
+    SHARED(bf16, stages, STAGES * (LEFT + RIGHT));
+    gathered<false>(GEOMETRY, large, weight, bias, residual, rectified, small, stages);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
+adjoint(GEOMETRY_PARAMETERS, const bf16* small, const bf16* weight, const float* bias,
+    const target_real* residual, int rectified, target_real* large) {
+    SHARED(bf16, stages, STAGES * (LEFT + RIGHT));
+    gathered<true>(GEOMETRY, small, weight, bias, residual, rectified, large, stages);
+}

@@ -1,0 +1,239 @@
+"""The convolutions of the CUDA backend where the case table does not reach."""
+
+import numpy as np
+import pytest
+from backend.convolutions import ONE, SMALL, TREACHEROUS, WIDE, convolution
+from backend.cuda.host_device import SCHEDULES, HostDevice, unavailable
+from backend.guarded import GuardedBackend
+from backend.kernel_run import KernelRun, reference
+from graph.cases import Case
+from tolerance import assert_close
+
+from denet.backend.cuda.backend import CudaBackend
+from denet.backend.cuda.conv_tensor import TILES, best_tile
+from denet.graph.graph import Node, Tensor, TensorType
+from denet.graph.op.conv import Conv
+from denet.graph.op.deconv import Deconv
+
+if reason := unavailable():
+    pytest.skip(reason, allow_module_level=True)
+
+BACKENDS = {schedule: CudaBackend(HostDevice(schedule)) for schedule in SCHEDULES}
+BACKEND = BACKENDS["random"]
+
+each_precision = pytest.mark.parametrize("precision", ["f32", "bf16"])
+
+
+def each_case(cases):
+    return pytest.mark.parametrize("case", cases, ids=lambda case: case.name)
+
+
+def assert_like_reference(run, precision=None):
+    assert run.kernel.name.startswith("cuda")
+    outputs, gradients = reference(run.case)
+    for actual, expected in zip(run.forward(), outputs, strict=True):
+        assert_close(actual, expected, precision or run.precision)
+    if gradients:
+        for index, gradient in enumerate(run.backward()):
+            if index in run.wanted:
+                assert_close(gradient, gradients[index], precision or run.precision)
+
+
+def fused(shape):
+    types = TensorType(shape), TensorType((shape[3], shape[3], 3, 3), "float32")
+    op = Conv((1, 1), ONE, True, True, "relu")
+    bias = TensorType(shape[3:], "float32")
+    return Case(f"fused {shape}", op, (*types, bias, types[0]), training=False)
+
+
+def grouped(x, filters, groups):
+    types = TensorType(x), TensorType((filters, x[3] // groups, 3, 3), "float32")
+    types += (TensorType((filters,), "float32"),)
+    op = Conv((2, 1), ONE, True, groups=groups)
+    return Case(f"{groups} groups {x} to {filters}", op, types)
+
+
+MORE = [
+    grouped((2, 9, 8, 48), 80, 2),  # channels of a group that fill vectors
+    grouped((2, 9, 8, 48), 16, 2),
+    grouped((1, 9, 8, 42), 15, 3),
+    convolution((3, 30, 11, 8), 16, (3, 3), 1, ONE),  # enough pixels for parts
+    convolution((2, 11, 13, 24), 16, (2, 3), (1, 2), ((0, 1), (2, 0)), Deconv),
+    fused((2, 7, 9, 40)),
+    fused((1, 6, 5, 19)),
+]
+
+
+@each_precision
+@each_case(WIDE + SMALL + TREACHEROUS + MORE)
+def test_kernel_equals_reference(case, precision):
+    guarded = GuardedBackend(BACKEND)
+    assert_like_reference(KernelRun(guarded, case, precision))
+    assert not guarded.memory.overruns()
+
+
+@each_precision
+@each_case([MORE[0], MORE[3], MORE[4], WIDE[5]])
+def test_every_schedule_gives_the_same_bits(case, precision):
+    runs = [KernelRun(backend, case, precision) for backend in BACKENDS.values()]
+    first, *others = [[*run.forward(), *run.backward()] for run in runs]
+    for other in others:
+        for expected, found in zip(first, other, strict=True):
+            assert (expected == found).all()
+
+
+@each_case([fused((2, 7, 9, 40))])
+@each_precision
+def test_residual_is_overwritten_in_place(case, precision):
+    run = KernelRun(BACKEND, case, precision, in_place=True)
+    assert_like_reference(run)
+    assert run.outputs[0] is run.inputs[3]
+
+
+@each_precision
+def test_x_as_its_own_residual_is_not_overwritten(precision):
+    case = fused((1, 4, 4, 8))
+    x, weight, bias = (Tensor(type_, "x") for type_ in case.types[:3])
+    node = Node(case.op, [x, weight, bias, x], [Tensor(case.types[0], "y")], "skip")
+    kernel = BACKEND.kernel(node, False, precision, case.run(), {}, ())
+    assert kernel.name.startswith("cuda") and not kernel.forward_in_place
+
+
+@pytest.mark.parametrize("wanted", [(0,), (1,), (1, 2), (0, 1, 2)])
+@pytest.mark.parametrize("op", [Conv, Deconv])
+@each_precision
+def test_only_wanted_gradients_are_computed(op, wanted, precision):
+    case = convolution((2, 6, 5, 7), 9, (3, 3), 2, ONE, op)
+    assert_like_reference(KernelRun(BACKEND, case, precision, wanted=wanted))
+
+
+@each_case([WIDE[5], MORE[0], MORE[3], WIDE[-2]])
+def test_float32_results_of_bf16_inputs_keep_their_digits(case):
+    run = KernelRun(BACKEND, case, "bf16")
+    assert run.kernel.name.endswith("tensor cores")
+    _, gradients = reference(case)
+    run.forward()
+    for found, expected in zip(run.backward()[1:], gradients[1:], strict=True):
+        assert_close(found, expected, "f32")
+
+
+def test_float32_input_keeps_its_digits_in_bf16():
+    types = TensorType((2, 5, 6, 8), "float32"), TensorType((16, 8, 3, 3), "float32")
+    case = Case("float32", Conv((1, 1), ONE), types)
+    assert_like_reference(KernelRun(BACKEND, case, "bf16"), "f32")
+
+
+class OneNan(Case):
+    def inputs(self, seed=0, dtype=np.float64):
+        x, *others = super().inputs(seed, dtype)
+        x[0, 2, 3, 1] = np.nan
+        return [x, *others]
+
+
+@each_precision
+def test_nan_passes_the_relu(precision):
+    case = fused((1, 5, 6, 8))
+    case = OneNan(case.name, case.op, case.types, training=False)
+    found = np.isnan(KernelRun(BACKEND, case, precision).forward()[0])
+    expected = np.zeros((1, 5, 6, 8), bool)
+    expected[:, 1:4, 2:5] = True
+    assert (found == expected).all()
+
+
+def test_tensor_cores_serve_bf16_but_where_groups_fill_no_chunks():
+    def way(case, precision="bf16", capability=90):
+        backend = CudaBackend(HostDevice(capability=capability))
+        return KernelRun(backend, case, precision).kernel.name.rpartition(", ")[2]
+
+    assert way(WIDE[0]) == way(MORE[0]) == way(MORE[4]) == "tensor cores"
+    assert way(WIDE[0], "f32") == way(MORE[2]) == way(WIDE[0], capability=75) == "exact"
+
+
+TILED = [
+    convolution((2, 11, 9, 24), 72, (3, 3), 1, ONE),
+    convolution((2, 5, 6, 40), 24, (4, 4), 2, ONE, Deconv),
+    fused((2, 9, 9, 72)),
+]
+
+
+@each_case(TILED)
+@pytest.mark.parametrize("tile", TILES, ids=lambda tile: f"{tile.rows}x{tile.columns}")
+def test_every_tile_equals_reference(tile, case, monkeypatch):
+    monkeypatch.setattr("denet.backend.cuda.conv_tensor.TILES", [tile])
+    guarded = GuardedBackend(BACKEND)
+    assert_like_reference(KernelRun(guarded, case, "bf16"))
+    assert not guarded.memory.overruns()
+
+
+def test_tiles_are_large_where_they_fill_the_device():
+    def size(*matrices):
+        tile = best_tile(*matrices, processors=132)
+        return tile.rows, tile.columns
+
+    assert size(32 * 128 * 128, 64, 1) == (128, 64)
+    assert size(32 * 64 * 64, 128, 1) == (128, 128)
+    assert size(64, 9 * 64, 1) == (32, 32)
+    assert size(64, 3 * 64, 1024) == (64, 64)
+
+
+@pytest.mark.parametrize("op", [Conv, Deconv])
+def test_weights_for_prediction_are_stored_as_tensor_cores_read_them(op):
+    row = convolution((2, 6, 5, 7), 9, (3, 4), 2, ONE, op)
+    case = Case(row.name, op((2, 2), ONE, True), row.types, training=False)
+    run = KernelRun(BACKEND, case, "bf16")
+    layout = run.layout(1)
+    assert layout.element_type == np.uint16
+    plain = case.inputs(dtype=np.float32)[1]
+    stored = np.empty(layout.size, layout.element_type)
+    layout.pack(plain, stored)
+    assert (layout.unpack(stored) == plain).all()  # bf16 holds them
+    assert np.count_nonzero(stored) == plain.size
+    assert_like_reference(run)
+
+
+def test_what_an_int_cannot_count_is_left_to_the_reference():
+    types = TensorType((1, 1 << 16, 1 << 15, 1)), TensorType((1, 1, 1, 1), "float32")
+    for op, x in (Conv(), types[0]), (Conv((300, 300)), TensorType((1, 2, 2, 1))):
+        node = Node(op, [Tensor(x, "x"), Tensor(types[1], "w", "parameter")], [], "large")
+        node.outputs = [Tensor(op.infer(x, types[1])[0], "y")]
+        kernel = BACKEND.kernel(node, False, "bf16", None, {}, ())
+        assert kernel.name == "numpy on the processor"
+
+
+@pytest.mark.parametrize("wanted", [(), (0, 1, 2)], ids=["frozen", "trained"])
+@pytest.mark.parametrize("op", [Conv, Deconv])
+@each_precision
+def test_training_keeps_weights_exact(op, precision, wanted):
+    case = convolution((2, 6, 5, 7), 9, (3, 4), 2, ONE, op)
+    layout = KernelRun(BACKEND, case, precision, wanted=wanted).layout(1)
+    plain = np.random.default_rng(1).standard_normal((9, 7, 3, 4)).astype(np.float32)
+    stored = np.empty(layout.size, layout.element_type)
+    layout.pack(plain, stored)
+    assert layout.element_type == np.float32
+    assert (layout.unpack(stored) == plain).all()
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("op", [Conv, Deconv])
+@each_precision
+def test_other_batch_sizes_use_the_layout_that_is_there(op, training, precision):
+    def case(n):
+        row = convolution((n, 5, 4, 20), 12, (3, 3), 1, ONE, op)
+        return Case(row.name, row.op, row.types, training=training)
+
+    first = KernelRun(BACKEND, case(2), precision)
+    other = KernelRun(BACKEND, case(2), precision, wanted=())
+    for layout in (first.layout(1), other.layout(1)):
+        second = KernelRun(BACKEND, case(1), precision, layouts={1: layout})
+        assert second.layout(1) is layout
+        assert_like_reference(second)
+
+
+def test_parts_of_a_gradient_take_bounded_memory():
+    def scratch(x, filters, size):
+        case = convolution(x, filters, size, bias=False)
+        return KernelRun(BACKEND, case, "f32").kernel.backward_scratch
+
+    assert scratch((128, 1, 1, 25088), 4096, (1, 1)) == 0  # 392 MiB of gradient
+    # two tiles, and two blocks for each of four processors: four parts
+    assert scratch((8, 128, 128, 8), 8, (3, 3)) == 4 * 4 * 8 * 8 * 9
