@@ -7,6 +7,7 @@ the last ones included. The log odds of a cell are log P(corner) - log P(no corn
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -93,6 +94,35 @@ def box_log_odds(log_odds: np.ndarray, cell: np.ndarray) -> np.ndarray:
 def probability(log_odds: np.ndarray) -> np.ndarray:
     """Return 1 / (1 + exp(-log odds)), without overflow."""
     return np.exp(-np.logaddexp(0, -log_odds))
+
+
+@cache
+def least_log_odds(threshold: float) -> float:
+    """Return the least float32 log odds whose probability is above ``threshold``; NaN for none.
+
+    It is found by the reference's own formula, so that every backend counts the same corners. (For
+    thresholds of 0.49 to 0.51 the last bits of that formula waver within 1e-6 of the result.)
+    """
+    low, high = -0x7F800000, 0x7F800000  # -inf and inf, as steps from 0
+    if not _is_corner(high, threshold):
+        return float("nan")
+    while low + 1 < high:
+        middle = (low + high) // 2
+        if _is_corner(middle, threshold):
+            high = middle
+        else:
+            low = middle
+    return float(_float_at(high))
+
+
+def _is_corner(steps: int, threshold: float) -> bool:
+    return bool(probability(np.array([_float_at(steps)]))[0] > threshold)
+
+
+def _float_at(steps: int) -> np.float32:
+    """Return the float32 number that lies so many numbers above 0."""
+    size = np.array(abs(steps), np.uint32).view(np.float32)[()]
+    return np.float32(-size if steps < 0 else size)
 
 
 def find_corners(

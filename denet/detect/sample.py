@@ -27,13 +27,17 @@ def find_samples(
     of likely boxes around.) With ``nms_threshold`` below 1 they are the best of clusters.
     """
     height, width, _ = log_odds.shape
-    clustered = nms_threshold < 1
-    looked_at = count * CLUSTERED if clustered else count
-    cell, _ = find_boxes(log_odds, looked_at, corner_threshold, local_max, corner_max=corner_max)
+    many = looked_at(count, nms_threshold)
+    cell, _ = find_boxes(log_odds, many, corner_threshold, local_max, corner_max=corner_max)
     edges = cell_edges(cell).astype(log_odds.dtype)
-    if clustered and len(edges) > count:
+    if nms_threshold < 1 and len(edges) > count:
         edges = edges[best_of_clusters(edges, count, nms_threshold)]
     return edges / np.array([width, height] * 2, edges.dtype)
+
+
+def looked_at(count: int, nms_threshold: float) -> int:
+    """Return how many boxes the search looks at for ``count`` samples: more where they cluster."""
+    return count * CLUSTERED if nms_threshold < 1 else count
 
 
 def best_of_clusters(box: np.ndarray, count: int, threshold: float) -> np.ndarray:

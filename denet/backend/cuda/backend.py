@@ -14,6 +14,7 @@ from denet.backend.cuda.cast import CastKernel
 from denet.backend.cuda.class_probability import ClassProbabilityKernel
 from denet.backend.cuda.concat import ConcatKernel
 from denet.backend.cuda.conv import ConvKernel
+from denet.backend.cuda.corner_search import CornerSearchKernel
 from denet.backend.cuda.corner_target import CornerCellsKernel, CornerTargetKernel
 from denet.backend.cuda.cost import (
     BoxRegressionKernel,
@@ -31,12 +32,14 @@ from denet.backend.cuda.detection import (
 from denet.backend.cuda.device import Device
 from denet.backend.cuda.dropout import DropoutKernel
 from denet.backend.cuda.host_kernel import HostCall, HostKernel
+from denet.backend.cuda.inject_ground_truth import InjectGroundTruthKernel
 from denet.backend.cuda.local_response import LocalResponseKernel
 from denet.backend.cuda.memory import DeviceMemory
 from denet.backend.cuda.move import crop_kernel, first_channels_kernel, pad_kernel
 from denet.backend.cuda.pool import PoolKernel
 from denet.backend.cuda.pool_inverse import PoolInverseKernel
 from denet.backend.cuda.request import Request, Unserved
+from denet.backend.cuda.sparse_sample import SparseSampleKernel
 from denet.graph.graph import Node, Tensor
 from denet.graph.kernel import Call, Kernel, Layout, Memory, in_order
 from denet.graph.op.activation import Activation
@@ -50,6 +53,7 @@ from denet.graph.op.concat import Concat
 from denet.graph.op.conv import Conv
 from denet.graph.op.corner_cells import CornerCells
 from denet.graph.op.corner_cross_entropy import CornerCrossEntropy
+from denet.graph.op.corner_search import CornerSearch
 from denet.graph.op.corner_target import CornerTarget
 from denet.graph.op.coverage import Coverage
 from denet.graph.op.crop import Crop
@@ -61,11 +65,13 @@ from denet.graph.op.detection_probability import DetectionProbability
 from denet.graph.op.dropout import Dropout
 from denet.graph.op.first_channels import FirstChannels
 from denet.graph.op.fitness_cross_entropy import FitnessCrossEntropy
+from denet.graph.op.inject_ground_truth import InjectGroundTruth
 from denet.graph.op.local_response import LocalResponse
 from denet.graph.op.pad import Pad
 from denet.graph.op.pool import Pool
 from denet.graph.op.pool_inverse import PoolInverse
 from denet.graph.op.softmax_cross_entropy import SoftmaxCrossEntropy
+from denet.graph.op.sparse_sample import SparseSample
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +86,7 @@ KERNELS: dict[type[Op], Callable[[Request], Kernel]] = {
     Conv: ConvKernel,
     CornerCells: CornerCellsKernel,
     CornerCrossEntropy: CornerCrossEntropyKernel,
+    CornerSearch: CornerSearchKernel,
     CornerTarget: CornerTargetKernel,
     Coverage: CoverageKernel,
     Crop: crop_kernel,
@@ -91,11 +98,13 @@ KERNELS: dict[type[Op], Callable[[Request], Kernel]] = {
     Dropout: DropoutKernel,
     FirstChannels: first_channels_kernel,
     FitnessCrossEntropy: DetectionCrossEntropyKernel,
+    InjectGroundTruth: InjectGroundTruthKernel,
     LocalResponse: LocalResponseKernel,
     Pad: pad_kernel,
     Pool: PoolKernel,
     PoolInverse: PoolInverseKernel,
     SoftmaxCrossEntropy: SoftmaxCrossEntropyKernel,
+    SparseSample: SparseSampleKernel,
 }
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from denet.detect.prior import jittered, prior_boxes
-from denet.detect.sample import find_samples, with_random
+from denet.detect.corner import least_log_odds
+from denet.detect.prior import JITTER, jittered, prior_boxes
+from denet.detect.sample import find_samples, looked_at, with_random
 from denet.graph.graph import TensorType
 from denet.graph.op.base import Arrays, Op, Run, Types, image
 
@@ -37,6 +38,32 @@ class CornerSearch(Op):
     corner_max: int = field(kw_only=True)
 
     gradient_inputs = ()
+    jitter: ClassVar[float] = JITTER
+
+    @property
+    def prior(self) -> np.ndarray:
+        """The prior boxes (K, 4) float32."""
+        return prior_boxes(self.prior_levels)
+
+    @property
+    def places(self) -> int:
+        """How many samples are no prior boxes."""
+        return self.sample_num**2 - len(self.prior)
+
+    @property
+    def least_log_odds(self) -> float:
+        """The least log odds of a corner in float32."""
+        return least_log_odds(self.corner_threshold)
+
+    def distinct(self, training: bool) -> tuple[int, float]:
+        """Return the local_max and the nms_threshold that hold."""
+        if training and self.distinct_in_prediction:
+            return 0, 1.0
+        return self.local_max, self.nms_threshold
+
+    def looked_at(self, training: bool) -> int:
+        """Return how many boxes the search looks at."""
+        return looked_at(self.places, self.distinct(training)[1])
 
     def infer(self, *inputs: TensorType) -> Types:
         n, _, _, corner_num = image(inputs[0])
@@ -46,14 +73,10 @@ class CornerSearch(Op):
 
     def forward(self, run: Run, *inputs: Any) -> tuple[Arrays, Arrays]:
         log_odds = -2 * inputs[0]
-        prior = prior_boxes(self.prior_levels)
-        places = self.sample_num**2 - len(prior)
+        prior, places, distinct = self.prior, self.places, self.distinct(run.training)
         sample = np.zeros((len(log_odds), self.sample_num**2, 4), log_odds.dtype)
         count = np.zeros(len(log_odds), np.int32)
         generators = run.generators(self.salt) if run.training else []
-        distinct = self.local_max, self.nms_threshold
-        if run.training and self.distinct_in_prediction:
-            distinct = 0, 1.0
         for index, each in enumerate(log_odds):
             boxes = prior
             found = find_samples(
