@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 from backend.cuda.devices import DEVICES
+from backend.cuda.host_device import HostDevice
 from backend.guarded import GuardedBackend
 from backend.kernel_run import KernelRun, reference
 from graph.cases import CASES
 from tolerance import assert_close
 
 from denet.backend.cuda.backend import KERNELS, CudaBackend
+from denet.errors import UsageError
 from denet.graph.op.registry import op_types
 
 BACKENDS = {name: CudaBackend(device) for name, device in DEVICES.items()}
@@ -69,3 +71,11 @@ def test_kernel_gives_the_same_bits_in_whatever_order_threads_run(case, precisio
     for other in others:
         for one, another in zip(first, other, strict=True):
             np.testing.assert_array_equal(one, another)
+
+
+def test_bf16_is_refused_where_the_device_lacks_it():
+    old = CudaBackend(HostDevice(capability=75))
+    assert old.auto_precision() == "f32"
+    assert KernelRun(old, CASES[0], "f32").kernel.name.startswith("cuda")
+    with pytest.raises(UsageError, match="compute capability 8.0, this one has 7.5: use --prec"):
+        KernelRun(old, CASES[0], "bf16")
