@@ -26,8 +26,8 @@ PACKAGES = {
 }
 
 
-def environment() -> list[tuple[str, str]]:
-    """Return (name, what was found) rows."""
+def environment(gpu: bool) -> list[tuple[str, str]]:
+    """Return (name, what was found) rows; ``gpu`` looks for GPUs and loads what they need."""
     return [
         ("denet", denet.__version__),
         ("python", f"{platform.python_version()} ({platform.python_implementation()})"),
@@ -35,7 +35,7 @@ def environment() -> list[tuple[str, str]]:
         ("processor", f"{_processor()}, {os.cpu_count()} logical cores"),
         *((name, _version(name)) for name in PACKAGES),
         *_engine(),
-        *found.rows(),
+        *(found.rows() if gpu else ()),
     ]
 
 

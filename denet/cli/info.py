@@ -67,7 +67,7 @@ def info(options: argparse.Namespace) -> int:
     if options.env:
         from denet.backend.environment import environment
 
-        for name, found in environment():
+        for name, found in environment(gpu=True):
             tell(f"{name:<16} {found}")
     if options.layers:
         from denet.report.layer_guide import guide_markdown, guide_text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 from collections.abc import Container, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
@@ -262,7 +263,8 @@ def versions() -> str:
     """Return what computes here as comments of a YAML file."""
     from denet.backend.environment import environment
 
-    return "".join(f"# {name}: {what}\n" for name, what in environment())
+    rows = environment(gpu=bool(os.environ.get("GPU")))
+    return "".join(f"# {name}: {what}\n" for name, what in rows)
 
 
 def test(options: argparse.Namespace) -> int:
