@@ -46,7 +46,7 @@ class DeviceMemory:
 
     def write(self, host: np.ndarray, memory: Any) -> None:
         """Copy a host array to memory of its shape."""
-        self._device.write(np.ascontiguousarray(host, memory.dtype), memory)
+        self._device.write(np.asarray(host, memory.dtype, order="C"), memory)
 
     def read(self, memory: Any) -> np.ndarray:
         """Return a host array with what memory holds."""
