@@ -23,8 +23,8 @@ class Lowering:
     """Collects the steps of one plan.
 
     ``fixed`` gives tensors whose memory lies outside the arena (inputs, parameters, states,
-    outputs); ``gradients`` gives the same for the gradients of trained parameters. ``recompute`` is
-    a choice of recompute.py.
+    outputs); ``gradients`` gives the same for the gradients of trained parameters, ``seeds`` for
+    those of the costs, which are constant. ``recompute`` is a choice of recompute.py.
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class Lowering:
         make_kernel: KernelOf,
         fixed: Mapping[Tensor, np.ndarray],
         gradients: Mapping[Tensor, np.ndarray],
+        seeds: Mapping[Tensor, np.ndarray],
         recompute: str,
     ):
         self._graph = graph
@@ -43,7 +44,7 @@ class Lowering:
         self._kernels = kernels
         self._wanted = wanted
         self._make_kernel = make_kernel
-        self._parameter_gradients = gradients
+        self._parameter_gradients, self._seeds = gradients, seeds
         self._repeated, self._kept = repeated(graph, recompute)  # nodes to run again, outputs
         self._order = {node: place for place, node in enumerate(graph.nodes)}
         self._producer = {tensor: node for node in graph.nodes for tensor in node.outputs}
@@ -71,9 +72,8 @@ class Lowering:
 
     def backward(self) -> None:
         """Emit the gradients of the costs, from the last node to the first."""
-        for cost in self._graph.costs:
-            seed = np.full((), cost.factor, np.float32)
-            self._gradients[cost.tensor] = self._value(cost.tensor.type, seed)
+        for tensor, seed in self._seeds.items():
+            self._gradients[tensor] = self._value(tensor.type, seed)
         for node in reversed(self._graph.nodes):
             if self._wanted[node] and any(t in self._gradients for t in node.outputs):
                 self._repeat_for(node)

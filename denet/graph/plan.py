@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from denet.graph import fuse
-from denet.graph.graph import Graph, Node, Tensor
+from denet.graph.graph import Cost, Graph, Node, Tensor
 from denet.graph.kernel import Backend, Call, Kernel, Layout, Levels, in_order
 from denet.graph.lower import Lowering
 from denet.graph.memory import ELEMENT_TYPES, Step, Value, plan_memory
@@ -280,6 +280,12 @@ class Plan:
                     fixed[tensor] = self._store.view(tensor.name)
         return {**fixed, **self._averages.arrays}
 
+    def _seed(self, cost: Cost) -> Any:
+        """Return the gradient of a cost, where kernels can read it."""
+        seed = self._array(cost.tensor)
+        self.memory.write(np.full(seed.shape, cost.factor, seed.dtype), seed)
+        return seed
+
     def _lower(self) -> list[Step]:
         """Return the steps in running order."""
         gradients = {
@@ -296,6 +302,7 @@ class Plan:
             self._make_kernel,
             self._fixed_arrays(),
             gradients,
+            {cost.tensor: self._seed(cost) for cost in self._graph.costs if self.training},
             self._recompute,
         )
         lowering.forward()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from backend.cuda.host_device import HostDevice, unavailable
+from backend.cuda.devices import device, unavailable
 
 from denet.backend.cuda.backend import CudaBackend
 from denet.backend.onednn.library import OneDnnUnavailable
@@ -19,7 +19,7 @@ def backends() -> dict[str, Backend | str]:
         found["onednn"] = OneDnnBackend()
     except OneDnnUnavailable as reason:
         found["onednn"] = str(reason)
-    found["cuda"] = unavailable() or CudaBackend(HostDevice())
+    found["cuda"] = unavailable() or CudaBackend(device())
     return found
 
 

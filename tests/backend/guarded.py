@@ -11,33 +11,35 @@ from typing import Any
 
 import numpy as np
 
-from denet.backend.numpy.memory import HostMemory
-from denet.graph.kernel import Backend, Call, Kernel
+from denet.graph.kernel import Backend, Call, Kernel, Memory
 
 GUARD = 1 << 19  # bytes on each side
 MARK = 0xA5
 
 
-class GuardedMemory(HostMemory):
-    """Memory whose every piece lies between guards of its own."""
+class GuardedMemory:
+    """Another memory, whose every piece lies between guards of its own."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._guards: list[tuple[int, np.ndarray, np.ndarray]] = []
+    def __init__(self, memory: Memory):
+        self._memory = memory
+        self._guards: list[tuple[int, Any, Any]] = []
 
-    def allocate(self, nbytes: int) -> np.ndarray:
-        memory = super().allocate(2 * GUARD + nbytes)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._memory, name)
+
+    def allocate(self, nbytes: int) -> Any:
+        memory = self._memory.allocate(2 * GUARD + nbytes)
         before, behind = memory[:GUARD], memory[GUARD + nbytes :]
-        before.fill(MARK)
-        behind.fill(MARK)
+        for guard in (before, behind):
+            self._memory.write(np.full(GUARD, MARK, np.uint8), guard)
         self._guards.append((nbytes, before, behind))
         return memory[GUARD : GUARD + nbytes]
 
     def overruns(self) -> list[str]:
         """Return a line for each piece beyond which something was written."""
         lines = []
-        for nbytes, before, behind in self._guards:
-            early, late = np.flatnonzero(before != MARK), np.flatnonzero(behind != MARK)
+        for nbytes, *guards in self._guards:
+            early, late = (np.flatnonzero(self._memory.read(each) != MARK) for each in guards)
             if early.size:
                 lines.append(f"memory of {nbytes} bytes: written {GUARD - early[0]} before it")
             if late.size:
@@ -53,7 +55,7 @@ class GuardedBackend:
 
     def __init__(self, backend: Backend):
         self._backend = backend
-        self.memory = GuardedMemory()
+        self.memory = GuardedMemory(backend.memory)
 
     def kernel(self, *arguments: Any) -> Kernel:
         return self._backend.kernel(*arguments)

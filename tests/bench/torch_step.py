@@ -1,7 +1,9 @@
 """Time PyTorch (channels_last) on one of our networks; print what model-bench prints.
 
 One JSON object on stdout: images_per_second (median, and its best and worst step), ms_per_step,
-build_seconds, peak_memory_mb (the process's largest resident set) and parameters.
+build_seconds, peak_memory_mb (the process's largest resident set) and parameters. On a GPU a step
+begins, as one of model-bench, with a batch in the host's memory, pinned here, and f32 is without
+TF32.
 Run it with an interpreter that has torch:  python tests/bench/torch_step.py --network r34
 """
 
@@ -45,7 +47,21 @@ def prediction_step(model: nn.Module, data: torch.Tensor, autocast: bool) -> Cal
             torch.inference_mode(),
             torch.autocast(data.device.type, torch.bfloat16, enabled=autocast),
         ):
-            return model(data).float().softmax(1)
+            return model(data).float().softmax(1).cpu()
+
+    return step
+
+
+def copied_step(
+    compute: Callable[[], object], batch: tuple[torch.Tensor, ...]
+) -> Callable[[], object]:
+    """Return a step that first copies the batch from pinned memory of the host."""
+    pinned = [tensor.cpu().pin_memory() for tensor in batch]
+
+    def step() -> object:
+        for host, tensor in zip(pinned, batch, strict=True):
+            tensor.copy_(host, non_blocking=True)
+        return compute()
 
     return step
 
@@ -77,8 +93,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=9)
     parser.add_argument("--warm-up", type=int, default=3, help="untimed steps")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--compile", action="store_true", help="by torch.compile")
+    parser.add_argument("--device", type=torch.device, default="cpu", help="cpu, cuda or cuda:N")
+    parser.add_argument(
+        "--compile", action="store_true", help="by torch.compile, on a GPU with CUDA graphs"
+    )
     parser.add_argument("--solver", choices=("loop", "foreach", "fused"), default="fused")
     parser.add_argument(
         "--convert",
@@ -95,26 +113,29 @@ def main() -> None:
     bf16 = arguments.precision == "bf16"
     begin = time.perf_counter()
     torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = False
     device = arguments.device
+    on_gpu = device.type == "cuda"
     model = build(arguments.network, arguments.class_num).to(device)
     n, size = arguments.batch_size, arguments.image_size
     data = torch.randn(n, 3, size, size, device=device)
     data = data.contiguous(memory_format=torch.channels_last)
     if arguments.compile:
-        model.compile()
+        model.compile(mode="reduce-overhead" if on_gpu else None)
+    target = torch.randint(0, arguments.class_num, (n,), device=device)
     if arguments.mode == "train":
-        target = torch.randint(0, arguments.class_num, (n,), device=device)
-        step = training_step(model, data, target, bf16, arguments.solver)
+        compute = training_step(model, data, target, bf16, arguments.solver)
     else:
         if arguments.convert:
             model, data = model.bfloat16(), data.bfloat16()
-        step = prediction_step(model, data, bf16 and not arguments.convert)
+        compute = prediction_step(model, data, bf16 and not arguments.convert)
+    step = copied_step(compute, (data, target)) if on_gpu else compute
     build_seconds = time.perf_counter() - begin
     seconds = time_steps(
         step,
         arguments.steps,
         arguments.warm_up,
-        torch.cuda.synchronize if device == "cuda" else lambda: None,
+        (lambda: torch.cuda.synchronize(device)) if on_gpu else lambda: None,
     )
     median = statistics.median(seconds)
     result = {

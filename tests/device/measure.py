@@ -1,22 +1,24 @@
-"""Measure the CUDA backend: copies, launches, convolutions beside cuDNN's, whole steps.
+"""Measure the CUDA backend: copies, additions, launches, convolutions beside cuDNN's, whole steps.
 
     GPU=0 python tests/device/measure.py --output device.json
 
-Every figure is the best of several groups of runs that wait for nothing between them. PyTorch is
-the yardstick, where it is installed: cuDNN's fastest algorithm for each convolution, eager and
-compiled networks in bf16 with channels last.
+PyTorch is the yardstick, where it is installed: cuDNN's fastest algorithm for each convolution,
+eager and compiled networks, all in bf16 with channels last. Convolutions are launched by a CUDA
+graph on both sides, so that only the GPU's time counts, and what counts is the best of several
+replays. Ours read weights in float32 and leave their gradient so, as training has it; cuDNN's are
+bf16. Steps begin with a batch in the host's memory and end when the GPU has nothing left to do.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
+import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,14 +26,22 @@ import numpy as np
 
 from denet.backend.cuda.backend import CudaBackend
 from denet.backend.cuda.device import Device
+from denet.backend.numpy.bfloat16 import from_float32
 from denet.graph.graph import Node, Tensor, TensorType
+from denet.graph.kernel import Call
 from denet.graph.op.add import Add
 from denet.graph.op.base import Op, Run
 from denet.graph.op.conv import Conv
 
-Row = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[2]
-GROUPS = 5
+sys.path.append(str(ROOT / "tests"))
+
+from bench.side_by_side import DESC  # noqa: E402
+
+Row = dict[str, Any]
+GROUPS = 5  # of which the best counts
+LEAST = 0.02  # seconds of a group
+LAUNCHES = 20  # of a graph
 DIRECTIONS = ("forward", "by data", "by weights")
 
 
@@ -89,34 +99,43 @@ STEPS = (  # network of tests/bench, mode, pixels, batch
     ("cifar", "train", 32, 128),
     ("dense", "train", 32, 64),
 )
+RIVALS = {"torch": (), "torch compiled": ("--compile",)}  # options of torch_step.py
 
 
-class Measure:
-    """Times calls on a device."""
+def seconds_of(call: Call, wait: Call, least: float) -> float:
+    """Return the seconds of a call, in the best group of some that take ``least`` at least."""
 
-    def __init__(self, device: Device, least: float):
-        self.device, self.backend = device, CudaBackend(device)
-        self._least = least  # seconds of a group
-
-    def seconds(self, call: Callable[[], object]) -> float:
-        """Return the seconds of a call, of those that wait for nothing between them."""
-        call()
-        self.device.wait()
-        start = time.perf_counter()
-        call()
-        self.device.wait()
-        count = max(1, math.ceil(self._least / (time.perf_counter() - start)))
-        return min(self._group(call, count) for _ in range(GROUPS))
-
-    def _group(self, call: Callable[[], object], count: int) -> float:
+    def group(count: int) -> float:
         start = time.perf_counter()
         for _ in range(count):
             call()
-        self.device.wait()
-        return (time.perf_counter() - start) / count
+        wait()
+        return time.perf_counter() - start
 
-    def call(self, op: Op, types: list[TensorType], direction: str) -> Callable[[], object]:
-        """Return one direction of a node in bf16, on random numbers."""
+    group(3)  # of which the first compiles and the second captures
+    count = 1
+    while group(count) < least:
+        count *= 2
+    return min(group(count) for _ in range(GROUPS)) / count
+
+
+class Measure:
+    """Times calls on a device, in groups of ``least`` seconds."""
+
+    def __init__(self, device: Device, least: float = LEAST, launches: int = LAUNCHES):
+        self.device, self.backend = device, CudaBackend(device)
+        self._least, self._launches = least, launches
+
+    def launched(self, call: Call) -> float:
+        """Return the seconds of a call that Python makes, one behind the other."""
+        return seconds_of(call, self.device.wait, self._least)
+
+    def replayed(self, call: Call) -> float:
+        """Return the seconds of a call that a graph makes, one behind the other."""
+        return self.launched(self.device.capture([call] * self._launches)) / self._launches
+
+    def call(self, op: Op, types: list[TensorType], direction: str) -> Call:
+        """Return one direction of a node in bf16, on random numbers that live as long as it."""
         inputs = [
             Tensor(type_, f"x{i}", "value" if type_.dtype == "real" else "parameter")
             for i, type_ in enumerate(types)
@@ -139,36 +158,42 @@ class Measure:
         written = [array(-1, tensor.type) for tensor in outputs]
         saved = [self._random(type_.size, np.float32) for type_ in kernel.saved]
         scratch = self.device.allocate(max(kernel.forward_scratch, kernel.backward_scratch, 1))
+        arrays = [read, written, saved, scratch]
         if direction == "forward":
-            return kernel.forward(read, written, saved, scratch)
-        arriving = [array(-1, outputs[0].type)]
-        leaving = [array(i, t) if i in wanted else None for i, t in enumerate(types)]
-        call = kernel.backward(read, written, saved, arriving, leaving, scratch)
-        assert call
+            bound: Any = kernel.forward(*arrays)
+        else:
+            arriving = [array(-1, outputs[0].type)]
+            leaving = [array(i, t) if i in wanted else None for i, t in enumerate(types)]
+            arrays[3:] = [arriving, leaving, scratch]
+            bound = kernel.backward(*arrays)
+
+        def call(kept: object = (kernel, arrays)) -> None:
+            bound()
+
         return call
 
     def _random(self, count: int, dtype: type) -> Any:
-        """Return memory with numbers around 1: zeros would be multiplied at less power."""
+        """Return memory with normal numbers: a GPU multiplies simpler ones at less power."""
         memory = self.device.allocate(count * np.dtype(dtype).itemsize).view(dtype)
-        numbers = np.random.default_rng(0).uniform(0.5, 2, count).astype(np.float32)
-        if dtype == np.uint16:
-            self.device.write((numbers.view(np.uint32) >> 16).astype(np.uint16), memory)
-        else:
-            self.device.write(numbers, memory)
+        some = np.random.default_rng(0).standard_normal(1 << 20, np.float32)
+        numbers = from_float32(some) if dtype == np.uint16 else some
+        self.device.write(np.resize(numbers, count), memory)
         return memory
 
 
 def basics(measure: Measure, nbytes: int) -> Row:
-    """Return what bounds everything else: copies, additions, launches, replays."""
+    """Return what bounds everything else: copies and additions of ``nbytes``, launches, replays."""
     elements = nbytes // 2
     map_ = TensorType((1, 1, elements // 64, 64))
     tiny = measure.call(Add(), [TensorType((1, 1, 1, 64))] * 2, "forward")
     whole = measure.call(Add(), [map_] * 2, "forward")
-    graph = measure.device.capture([tiny] * 100)
+    host, memory = np.ones(nbytes, np.uint8), measure.device.allocate(nbytes)
+    write = measure.launched(lambda: measure.device.write(host, memory))
     return {
-        "add_gb_per_second": 3 * nbytes / measure.seconds(whole) / 1e9,
-        "launch_us": 1e6 * measure.seconds(tiny),
-        "replayed_launch_us": 1e4 * measure.seconds(graph),
+        "write_gb_per_second": nbytes / write / 1e9,
+        "add_gb_per_second": 3 * nbytes / measure.replayed(whole) / 1e9,
+        "launch_us": 1e6 * measure.launched(tiny),
+        "replayed_launch_us": 1e6 * measure.replayed(tiny),
     }
 
 
@@ -187,7 +212,7 @@ def convolutions(
             for direction in DIRECTIONS:
                 if direction == "by data" and shape.channels == 3:
                     continue  # nothing asks for the gradient of an image
-                seconds = measure.seconds(measure.call(op, types, direction))
+                seconds = measure.replayed(measure.call(op, types, direction))
                 flops = op.flops((x, weight), op.infer(*types))
                 row = {"network": network, "batch": batch, **shape._asdict()}
                 row |= {"direction": direction, "us": 1e6 * seconds}
@@ -200,19 +225,17 @@ def convolutions(
 
 def geometric_means(rows: list[Row]) -> Row:
     """Return cuDNN's time over ours by direction, over all shapes."""
-    means = {}
-    for direction in DIRECTIONS:
-        logs = [math.log(row["ratio"]) for row in rows if row["direction"] == direction]
-        means[direction] = math.exp(sum(logs) / len(logs))
-    return means
+    ratios = {name: [r["ratio"] for r in rows if r["direction"] == name] for name in DIRECTIONS}
+    return {name: statistics.geometric_mean(each) for name, each in ratios.items()}
 
 
 class Torch:
-    """cuDNN through PyTorch."""
+    """cuDNN through PyTorch, on a GPU by its number."""
 
-    def __init__(self) -> None:
+    def __init__(self, gpu: int) -> None:
         import torch
 
+        torch.cuda.set_device(gpu)
         torch.backends.cudnn.benchmark = True
         self._torch = torch
         self.versions = {"torch": torch.__version__, "cudnn": torch.backends.cudnn.version()}
@@ -236,56 +259,61 @@ class Torch:
                 y, x, w, None, *numbers, False, [0, 0], 1, mask
             )
 
-        for _ in range(3):
+        for _ in range(3):  # the first chooses the algorithm
             call()
-        best = math.inf
-        for _ in range(GROUPS):
-            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            begin.record()
-            for _ in range(20):
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, capture_error_mode="relaxed"):  # CuPy may free memory
+            for _ in range(LAUNCHES):
                 call()
-            end.record()
-            torch.cuda.synchronize()
-            best = min(best, begin.elapsed_time(end) / 20e3)
-        return best
+        return seconds_of(graph.replay, torch.cuda.synchronize, LEAST) / LAUNCHES
 
 
-def steps(precision: str) -> Iterator[Row]:
-    """Yield whole steps of model-bench, and PyTorch's where it is there."""
-    sys.path.insert(0, str(ROOT / "tests" / "bench"))
-    from side_by_side import DESC
+def steps(
+    cases: Iterable[tuple[str, str, int, int]],
+    precision: str,
+    count: int,
+    gpu: str,
+    rivals: Mapping[str, Sequence[str]],
+) -> Iterator[Row]:
+    """Yield whole steps of model-bench, and of torch_step.py with the options of each rival.
 
-    for network, mode, size, batch in STEPS:
-        class_num = 10 if size == 32 else 1000
-        same = f"--mode {mode} --precision {precision} --batch-size {batch} --steps 30"
+    ``gpu`` is the number of the GPU, nothing stands for the processor.
+    """
+    for network, mode, size, batch in cases:
+        class_num = 10 if network in ("cifar", "dense") else 1000
+        same = f"--mode {mode} --precision {precision} --batch-size {batch} --steps {count}"
         same += f" --class-num {class_num} --image-size {size}"
-        ours = [sys.executable, str(ROOT / "bin" / "model-bench"), "--border-mode", "half"]
-        ours += ["--json", "--model-desc", *DESC[network].split()]
-        ours += [*same.split(), str(size)]
-        theirs = [sys.executable, str(ROOT / "tests" / "bench" / "torch_step.py"), *same.split()]
-        theirs += ["--network", network, "--device", "cuda"]
+        ours = [str(ROOT / "bin" / "model-bench"), "--border-mode", "half", "--json"]
+        ours += ["--model-desc", *DESC[network].split(), *same.split(), str(size)]
+        theirs = [str(ROOT / "tests" / "bench" / "torch_step.py"), *same.split()]
+        theirs += ["--network", network, "--device", f"cuda:{gpu}" if gpu else "cpu"]
         row: Row = {"network": network, "mode": mode, "size": size, "batch": batch}
-        for name, command in (
-            ("denet", ours),
-            ("torch", theirs),
-            ("torch compiled", [*theirs, "--compile"]),
-        ):
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            last = (done.stdout or done.stderr).strip().splitlines()[-1:]
-            row[name] = json.loads(last[0]) if not done.returncode else last
+        row["denet"] = _printed(ours, gpu)
+        row |= {name: _printed([*theirs, *options], gpu) for name, options in rivals.items()}
         yield row
+
+
+def _printed(arguments: list[str], gpu: str) -> Any:
+    """Return the JSON object that a program prints, or the last line of what it complains of."""
+    environment = {**os.environ, "GPU": gpu}
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        return f"exit code {done.returncode}: {done.stderr.strip().splitlines()[-1:]}"
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, required=True, help="file of the JSON object")
-    parser.add_argument("--precision", choices=("f32", "bf16"), default="bf16")
+    parser.add_argument("--precision", choices=("f32", "bf16"), default="bf16", help="of steps")
     arguments = parser.parse_args()
     from denet.backend.cuda.cupy_device import CupyDevice
 
-    measure = Measure(CupyDevice(int(os.environ.get("GPU") or 0)), least=0.02)
+    gpu = os.environ.get("GPU") or "0"
+    measure = Measure(CupyDevice(int(gpu)))
     try:
-        rival = Torch()
+        rival = Torch(int(gpu))
     except ImportError:
         rival = None
     found: Row = {"versions": rival.versions if rival else {}}
@@ -293,13 +321,20 @@ def main() -> None:
     def tell(name: str, value: Any) -> None:
         found[name] = value
         arguments.output.write_text(json.dumps(found, indent=1))  # what was measured stays
-        print(f"{name}: {json.dumps(value)[:3000]}", flush=True)
+        print(f"{name}: {json.dumps(value[-1] if isinstance(value, list) else value)}", flush=True)
+
+    def collect(name: str, rows: Iterator[Row]) -> list[Row]:
+        kept: list[Row] = []
+        for row in rows:
+            kept.append(row)
+            tell(name, kept)
+        return kept
 
     tell("basics", basics(measure, 1 << 28))
-    tell("convolutions", [*convolutions(measure, NETWORKS, rival)])
+    rows = collect("convolutions", convolutions(measure, NETWORKS, rival))
     if rival:
-        tell("cudnn's time over ours", geometric_means(found["convolutions"]))
-    tell("steps", [*steps(arguments.precision)])
+        tell("cudnn's time over ours", geometric_means(rows))
+    collect("steps", steps(STEPS, arguments.precision, 30, gpu, RIVALS if rival else {}))
 
 
 if __name__ == "__main__":

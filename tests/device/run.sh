@@ -12,7 +12,8 @@ out="${OUT:-device}"
 python="${PYTHON:-python3}"
 mkdir -p "$out"
 "$python" bin/model-info --env | tee "$out/environment.txt"
-"$python" -m pytest -q -rfE --maxfail 30 tests/backend/cuda tests/backend/test_plan_equality.py 2>&1 |
+"$python" -m pytest -q -rfEs --maxfail 30 \
+    tests/backend/cuda tests/backend/test_plan_equality.py tests/device 2>&1 |
     tee "$out/tests.txt" | tail -40
 tested=${PIPESTATUS[0]}
 "$python" tests/device/measure.py --output "$out/device.json" "$@"

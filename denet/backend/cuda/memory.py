@@ -51,7 +51,7 @@ class DeviceMemory:
     def write(self, host: np.ndarray | Levels, memory: Any) -> None:
         """Copy a host array to memory of its shape; bytes become numbers on the device."""
         if isinstance(host, np.ndarray):
-            self._device.write(np.ascontiguousarray(host, memory.dtype), memory)
+            self._device.write(np.asarray(host, memory.dtype, order="C"), memory)
             return
         assert memory.dtype == np.float32, memory.dtype
         given = {"levels": host.levels, "scale": host.scale, "shift": host.shift}

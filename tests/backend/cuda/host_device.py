@@ -1,4 +1,4 @@
-"""A device that is the processor: kernels compiled by g++ behind shim.hpp, on NumPy's memory."""
+"""A device that is the processor: kernels compiled by g++ behind shim.hpp."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import numpy as np
+from backend.cuda.device_array import ArrayMemory, DeviceArray
 
 from denet.backend.cuda.device import Grid
 from denet.backend.cuda.source import Source
@@ -70,7 +72,7 @@ class _Launch(ctypes.Structure):
     )
 
 
-class HostDevice:
+class HostDevice(ArrayMemory):
     """Runs kernels block after block, the threads of a block in turn, as ``schedule`` says."""
 
     def __init__(self, schedule: str = "forward", seed: int = 0, capability: int = 90):
@@ -81,29 +83,6 @@ class HostDevice:
         self.processors = 4
         self._schedule = SCHEDULES.index(schedule)
         self._seed = seed
-
-    def allocate(self, nbytes: int) -> np.ndarray:
-        """Return zeroed memory that begins on 256 bytes."""
-        memory = np.zeros(nbytes + 256, np.uint8)
-        start = -memory.ctypes.data % 256
-        return memory[start : start + nbytes]
-
-    def write(self, host: np.ndarray, memory: np.ndarray) -> None:
-        """Copy an array."""
-        assert host.shape == memory.shape and host.dtype == memory.dtype
-        memory[...] = host
-
-    def read(self, memory: np.ndarray) -> np.ndarray:
-        """Return a copy."""
-        return memory.copy()
-
-    def clear(self, memory: np.ndarray) -> None:
-        """Fill memory with zeros."""
-        memory.fill(0)
-
-    def address(self, memory: np.ndarray) -> int:
-        """Return where an array begins."""
-        return memory.ctypes.data
 
     def free_bytes(self) -> int:
         """Return what the host has left."""
@@ -138,6 +117,8 @@ class HostDevice:
         except AttributeError:
             raise KernelError(f"{source.file}: no kernel is named {source.name}") from None
         values = [_value(argument) for argument in arguments]
+        # as a GPU's, whose calls know addresses: the arrays are kept by whoever makes the call
+        memories = [ref(each.data.mem) for each in arguments if isinstance(each, DeviceArray)]
         launch = _Launch(
             (ctypes.c_uint * 3)(*grid),
             threads,
@@ -149,14 +130,15 @@ class HostDevice:
             "".join(_kind(*pair) for pair in zip(arguments, values, strict=True)).encode(),
             _stacks().ctypes.data,
         )
+        launch.values = values  # which it points to
 
         def call() -> None:
-            kept = arguments, values  # as long as the call lives
+            if any(memory() is None for memory in memories):
+                raise KernelError(f"{source.name}: memory of an argument has been given back")
             with _LOCK:
                 done = function(ctypes.byref(launch))
             if not done:
                 raise KernelError(_complaint(source, text, launch))
-            del kept
 
         return call
 
@@ -165,18 +147,18 @@ def _value(argument: Any) -> np.ndarray:
     """Return what the function gets for an argument, as an array of one element."""
     if argument is None:
         return np.zeros(1, np.uint64)
-    if isinstance(argument, np.ndarray):
+    if isinstance(argument, DeviceArray):
         assert argument.flags.c_contiguous, "a kernel takes arrays without gaps"
-        return np.array([argument.ctypes.data], np.uint64)
+        return np.array([argument.data.ptr], np.uint64)
     assert isinstance(argument, np.generic), (
-        f"a kernel takes arrays and NumPy scalars: {argument!r}"
+        f"a kernel takes memory of the device and NumPy scalars: {argument!r}"
     )
     return np.array([argument])
 
 
 def _kind(argument: Any, value: np.ndarray) -> str:
     """Return the type of an argument: P8 a pointer, i4 an int, u8, f4."""
-    if argument is None or isinstance(argument, np.ndarray):
+    if argument is None or isinstance(argument, DeviceArray):
         return "P8"
     return f"{value.dtype.kind}{value.itemsize}"
 

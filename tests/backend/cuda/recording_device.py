@@ -7,13 +7,13 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from backend.cuda.device_array import ArrayMemory
 from backend.kernel_run import KernelRun
 from graph.cases import CASES
 
 from denet.backend.cuda.backend import KERNELS, CudaBackend
 from denet.backend.cuda.device import Grid
 from denet.backend.cuda.source import Source
-from denet.backend.numpy.memory import aligned_zeros
 from denet.graph.graph import Graph
 from denet.graph.kernel import Call, Memory, in_order
 from denet.graph.plan import Plan
@@ -38,7 +38,7 @@ NETWORKS = (
 )
 
 
-class RecordingDevice:
+class RecordingDevice(ArrayMemory):
     """``launched`` holds the most dynamic shared memory that each kernel was asked to run with."""
 
     processors = 132
@@ -46,26 +46,6 @@ class RecordingDevice:
     def __init__(self, capability: int):
         self.capability = capability
         self.launched: dict[Source, int] = {}
-
-    def allocate(self, nbytes: int) -> np.ndarray:
-        """Return zeroed memory of the host."""
-        return aligned_zeros(nbytes)
-
-    def write(self, host: np.ndarray, memory: np.ndarray) -> None:
-        """Copy an array."""
-        memory[...] = host
-
-    def read(self, memory: np.ndarray) -> np.ndarray:
-        """Return a copy."""
-        return memory.copy()
-
-    def clear(self, memory: np.ndarray) -> None:
-        """Fill memory with zeros."""
-        memory[...] = 0
-
-    def address(self, memory: np.ndarray) -> int:
-        """Return where an array begins."""
-        return memory.ctypes.data
 
     def free_bytes(self) -> int:
         """Return what is enough for anything."""

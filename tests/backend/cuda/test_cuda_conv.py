@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from backend.convolutions import ONE, SMALL, TREACHEROUS, WIDE, convolution
-from backend.cuda.host_device import SCHEDULES, HostDevice, unavailable
+from backend.cuda.devices import SCHEDULES, device, unavailable
 from backend.guarded import GuardedBackend
 from backend.kernel_run import KernelRun, reference
 from graph.cases import Case
@@ -18,8 +18,8 @@ from denet.graph.op.deconv import Deconv
 if reason := unavailable():
     pytest.skip(reason, allow_module_level=True)
 
-BACKENDS = {schedule: CudaBackend(HostDevice(schedule)) for schedule in SCHEDULES}
-BACKEND = BACKENDS["random"]
+BACKENDS = {schedule: CudaBackend(device(schedule)) for schedule in SCHEDULES}
+BACKEND = CudaBackend(device("random"))
 
 each_precision = pytest.mark.parametrize("precision", ["f32", "bf16"])
 
@@ -109,7 +109,7 @@ def test_only_wanted_gradients_are_computed(op, wanted, precision):
 
 @each_case([WIDE[5], MORE[0], MORE[3], WIDE[-2]])
 def test_float32_results_of_bf16_inputs_keep_their_digits(case):
-    run = KernelRun(BACKEND, case, "bf16")
+    run = KernelRun(CudaBackend(device(capability=80)), case, "bf16")
     assert run.kernel.name.endswith("tensor cores")
     _, gradients = reference(case)
     run.forward()
@@ -141,12 +141,12 @@ def test_nan_passes_the_relu(precision):
 
 
 def test_tensor_cores_serve_bf16_but_where_groups_fill_no_chunks():
-    def way(case, precision="bf16", capability=90):
-        backend = CudaBackend(HostDevice(capability=capability))
+    def way(case, precision="bf16"):
+        backend = CudaBackend(device(capability=80))
         return KernelRun(backend, case, precision).kernel.name.rpartition(", ")[2]
 
     assert way(WIDE[0]) == way(MORE[0]) == way(MORE[4]) == "tensor cores"
-    assert way(WIDE[0], "f32") == way(MORE[2]) == way(WIDE[0], capability=75) == "exact"
+    assert way(WIDE[0], "f32") == way(MORE[2]) == "exact"
 
 
 TILED = [
@@ -180,7 +180,7 @@ def test_tiles_are_large_where_they_fill_the_device():
 def test_weights_for_prediction_are_stored_as_tensor_cores_read_them(op):
     row = convolution((2, 6, 5, 7), 9, (3, 4), 2, ONE, op)
     case = Case(row.name, op((2, 2), ONE, True), row.types, training=False)
-    run = KernelRun(BACKEND, case, "bf16")
+    run = KernelRun(CudaBackend(device(capability=80)), case, "bf16")
     layout = run.layout(1)
     assert layout.element_type == np.uint16
     plain = case.inputs(dtype=np.float32)[1]
@@ -235,5 +235,5 @@ def test_parts_of_a_gradient_take_bounded_memory():
         return KernelRun(BACKEND, case, "f32").kernel.backward_scratch
 
     assert scratch((128, 1, 1, 25088), 4096, (1, 1)) == 0  # 392 MiB of gradient
-    # two tiles, and two blocks for each of four processors: four parts
-    assert scratch((8, 128, 128, 8), 8, (3, 3)) == 4 * 4 * 8 * 8 * 9
+    # two tiles, and two blocks for each processor: as many parts as processors
+    assert scratch((8, 128, 128, 8), 8, (3, 3)) == device().processors * 4 * 8 * 8 * 9

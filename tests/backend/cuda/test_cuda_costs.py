@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from backend.cuda.host_device import SCHEDULES, HostDevice, unavailable
+from backend.cuda.devices import SCHEDULES, device, unavailable
 from backend.kernel_run import KernelRun
 from graph.cases import Case
 
@@ -27,7 +27,7 @@ from denet.graph.op.softmax_cross_entropy import SoftmaxCrossEntropy
 if reason := unavailable():
     pytest.skip(reason, allow_module_level=True)
 
-BACKEND = CudaBackend(HostDevice())
+BACKEND = CudaBackend(device())
 HEADS = [
     (DetectionCrossEntropy(1.5, 0.5, False), 21),
     (DetectionCrossEntropy(1.0, 0.3, True), 101),
@@ -140,7 +140,7 @@ def test_of_equal_overlaps_the_first_object_counts():
 @each_head
 def test_the_order_of_threads_changes_no_bit(op, outputs):
     case = head(op, outputs, 0, side=7)
-    first, *others = (results(case, CudaBackend(HostDevice(name))) for name in SCHEDULES)
+    first, *others = (results(case, CudaBackend(device(name))) for name in SCHEDULES)
     for other in others:
         for one, another in zip(first, other, strict=True):
             np.testing.assert_array_equal(one, another)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from backend.cuda.host_device import SCHEDULES, HostDevice, unavailable
+from backend.cuda.devices import SCHEDULES, device, unavailable
 from backend.guarded import GuardedBackend
 from backend.kernel_run import KernelRun
 from graph.cases import Case
@@ -52,7 +52,7 @@ def given(op, *arrays, training=True, keys=(), real=()):
 
 def outputs(case, schedule="forward", seed=0):
     """Return what the kernel makes of a row, all arrays of the device between guards."""
-    backend = GuardedBackend(CudaBackend(HostDevice(schedule, seed)))
+    backend = GuardedBackend(CudaBackend(device(schedule, seed)))
     run = KernelRun(backend, case, "f32")
     assert run.kernel.name.startswith("cuda")
     made = run.forward()
@@ -200,7 +200,7 @@ def test_least_log_odds_of_half_and_of_certainty():
 def test_a_map_beyond_the_cells_that_are_numbered_runs_on_the_processor():
     op = CornerSearch(2, corner_max=4)
     case = given(op, np.full((1, 257, 256, 4), 5, np.float32), training=False)
-    assert KernelRun(CudaBackend(HostDevice()), case, "f32").kernel.name.startswith("numpy")
+    assert KernelRun(CudaBackend(device()), case, "f32").kernel.name.startswith("numpy")
 
 
 @pytest.mark.parametrize("samples, capacity", [(5, 3), (300, 128), (40, 128), (1, 2), (600, 1)])
@@ -240,7 +240,7 @@ def test_sparse_samples_of_real_sizes(name):
     assert_same(case)
     gradients = []
     for schedule in SCHEDULES:
-        run = KernelRun(GuardedBackend(CudaBackend(HostDevice(schedule))), case, "f32")
+        run = KernelRun(GuardedBackend(CudaBackend(device(schedule))), case, "f32")
         run.forward()
         gradients.append(run.backward()[0])
         np.testing.assert_array_equal(gradients[-1], gradients[0])
@@ -256,7 +256,7 @@ def test_sparse_samples_of_real_sizes(name):
 def test_a_map_between_the_points_has_no_gradient():
     sample = np.tile(np.float32([0, 0, 0.1, 0.1]), (1, 4, 1))
     case = given(SparseSample(2), np.ones((1, 30, 30, 3), np.float32), sample, real=(0,))
-    run = KernelRun(CudaBackend(HostDevice()), case, "f32")
+    run = KernelRun(CudaBackend(device()), case, "f32")
     run.forward()
     gradient = run.backward()[0]
     read = np.unique(case.op.cells(sample, 30, 30))

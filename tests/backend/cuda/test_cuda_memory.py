@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from backend.cuda.host_device import HostDevice, unavailable
+from backend.cuda.devices import device, unavailable
 from tolerance import assert_close
 
 from denet.backend.cuda.memory import FUNCTIONS, DeviceMemory
@@ -16,12 +16,20 @@ if reason := unavailable():
 
 SIZE, DECAY_SIZE, STEPS = 1045, 500, 5  # several blocks, the last one short
 FACTORS = {300: Factors(0.5, 3), 400: Factors(), 600: Factors(2, 0, 0.7)}
-MEMORIES = HostMemory(), DeviceMemory(HostDevice("random"))
+MEMORIES = HostMemory(), DeviceMemory(device("random"))
 
 
 def arrays(count):
     rng = np.random.default_rng(3)
     return [rng.standard_normal(SIZE).astype(np.float32) for _ in range(count)]
+
+
+def placed(memory, *arrays):
+    """Return copies of flat arrays in a memory."""
+    copies = [memory.allocate(array.nbytes).view(array.dtype) for array in arrays]
+    for array, copy in zip(arrays, copies, strict=True):
+        memory.write(array, copy)
+    return copies
 
 
 def steps(memory, name, momentum, clip):
@@ -33,8 +41,7 @@ def steps(memory, name, momentum, clip):
         clip=clip,
         average=True,
     )
-    flat, gradient = (memory.allocate(4 * SIZE).view(np.float32) for _ in range(2))
-    memory.write(weights, flat)
+    flat, gradient = placed(memory, weights, weights)
     for each in gradients:
         memory.write(each, gradient)
         assert solver.update(flat, gradient, 0.01)
@@ -58,15 +65,13 @@ def test_every_rule_has_a_function():
 @pytest.mark.parametrize("where", [0, 400, SIZE - 1])
 def test_what_is_not_finite_is_found(where, bad):
     memory = MEMORIES[1]
-    flat, gradient = arrays(2)
-    assert memory.is_finite(flat)
-    flat[where] = bad
-    assert not memory.is_finite(flat)
+    whole, ruined = arrays(2)
+    ruined[where] = bad
+    flat, gradient = placed(memory, ruined, whole)
+    assert memory.is_finite(gradient) and not memory.is_finite(flat)
     solver = make_solver("nesterov", SIZE, DECAY_SIZE, [0.9], 0.3, memory)
     assert not solver.update(flat, gradient, 0.1)
-    gradient[where] = bad
-    (flat,) = arrays(1)
-    assert not solver.update(flat, gradient, 0.1)
+    assert not solver.update(gradient, flat, 0.1)
 
 
 @pytest.mark.parametrize(
@@ -75,9 +80,9 @@ def test_what_is_not_finite_is_found(where, bad):
 def test_averages_and_sums_equal_those_of_the_host(name, scalars):
     results = []
     for memory in MEMORIES:
-        given = arrays(4 if name == "running_average" else 2)
+        given = placed(memory, *arrays(4 if name == "running_average" else 2))
         getattr(memory, name)(*given, *scalars)
-        results.append(given[0])
+        results.append(memory.read(given[0]))
     assert_close(results[1], results[0], "f32")
 
 

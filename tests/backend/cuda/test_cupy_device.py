@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from backend.cuda.devices import GPU
 
 from denet.backend.cuda import source
 from denet.backend.cuda.cupy_device import CupyDevice
@@ -12,7 +13,7 @@ from denet.backend.cuda.source import Source
 from denet.errors import OutOfMemoryError, UsageError
 
 try:
-    DEVICE = CupyDevice(0)
+    DEVICE = CupyDevice(int(GPU or 0))
 except (UsageError, OutOfMemoryError) as reason:
     pytest.skip(f"needs a GPU: {reason}", allow_module_level=True)
 

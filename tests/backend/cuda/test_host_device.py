@@ -1,15 +1,18 @@
 """The device that is the processor: what it computes, and the faults of kernels that it tells."""
 
+import operator
+
 import numpy as np
 import pytest
+from backend.cuda.devices import NO_SHIM, each_schedule
 from backend.cuda.host_device import SCHEDULES, HostDevice, KernelError, unavailable
 from backend.cuda.written import Written, run
 from backend.guarded import GuardedMemory
 
-if reason := unavailable():
-    pytest.skip(reason, allow_module_level=True)
+from denet.backend.cuda.memory import DeviceMemory
 
-each_schedule = pytest.mark.parametrize("schedule", SCHEDULES)
+if reason := NO_SHIM or unavailable():
+    pytest.skip(reason, allow_module_level=True)
 
 
 def floats(count):
@@ -247,7 +250,8 @@ def test_the_line_of_a_fault_is_shown():
 
 @pytest.mark.parametrize(("index", "where"), [(-1, "4 before"), (100, "4 behind")])
 def test_writes_beyond_an_array_meet_its_guards(index, where):
-    guarded, device = GuardedMemory(), HostDevice()
+    device = HostDevice()
+    guarded = GuardedMemory(DeviceMemory(device))
     y = guarded.allocate(400).view(np.float32)
     source = Written("port.cuh", "run", body=kernel("y[at] = 0;", "float* y, int at"))
     device.launch(source, (1, 1, 1), 32, [y, np.int32(index)])()
@@ -292,6 +296,45 @@ def test_arguments_of_every_type_arrive():
 )
 def test_launches_that_a_device_refuses_are_errors(how, expected):
     assert expected in message(kernel(""), [floats(1)], **how)
+
+
+TOUCHES = {
+    "read": np.asarray,
+    "read in part": lambda memory: float(memory[0]),
+    "looked at": bool,
+    "compared": lambda memory: memory == memory,
+    "computed with": lambda memory: memory + 1,
+    "computed with an array": lambda memory: np.ones(8, np.uint8) + memory,
+    "reduced": np.sum,
+    "written": lambda memory: operator.setitem(memory, slice(4), 1),
+    "copied to": lambda memory: np.copyto(np.ones(8, np.uint8), memory),
+    "copied from": lambda memory: np.copyto(memory, np.ones(8, np.uint8)),
+}
+
+
+@pytest.mark.parametrize("touch", TOUCHES.values(), ids=TOUCHES)
+def test_memory_is_not_touched_but_by_its_device(touch):
+    with pytest.raises(TypeError):
+        touch(HostDevice().allocate(8))
+
+
+def test_host_arrays_are_no_arguments_of_a_kernel():
+    source = Written("port.cuh", "run", body=kernel(""))
+    with pytest.raises(AssertionError, match="a kernel takes memory of the device"):
+        HostDevice().launch(source, (1, 1, 1), 32, [floats(1)])
+
+
+def test_a_call_does_not_keep_its_arrays():
+    """Neither does a GPU's, which then writes where others have their memory."""
+    device = HostDevice()
+    source = Written("port.cuh", "run", body=kernel("*y = 7.f;"))
+    memory = device.allocate(256)
+    call = device.launch(source, (1, 1, 1), 32, [memory[64:].view(np.float32)])
+    call()
+    assert device.read(memory.view(np.float32))[16] == 7
+    del memory
+    with pytest.raises(KernelError, match="run: memory of an argument has been given back"):
+        call()
 
 
 def test_a_text_that_does_not_compile_tells_the_line():

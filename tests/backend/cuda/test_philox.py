@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from backend.cuda.host_device import HostDevice, unavailable
-from backend.cuda.written import Written
+from backend.cuda import written
+from backend.cuda.devices import unavailable
 
 if reason := unavailable():
     pytest.skip(reason, allow_module_level=True)
@@ -16,9 +16,8 @@ each_key = pytest.mark.parametrize("key", KEYS, ids=str)
 
 def run(body, key, *arguments):
     """Run one thread; the kernel gets a key, a salt and these arrays."""
-    source = Written("philox.cuh", "run", body=body)
     numbers = [np.uint64(number) for number in key]
-    HostDevice().launch(source, (1, 1, 1), 1, [*numbers, *arguments])()
+    written.run(body, [*numbers, *arguments], header="philox.cuh", threads=1)
 
 
 def generator(key):

@@ -6,13 +6,14 @@ D, and the canonical layouts of operands in shared memory, swizzled by 128 bytes
 
 import numpy as np
 import pytest
-from backend.cuda.devices import DEVICES, each_device
-from backend.cuda.host_device import SCHEDULES, KernelError
+from backend.cuda.devices import SCHEDULES, device, each_schedule, shim_alone, unavailable
+from backend.cuda.host_device import KernelError
 from backend.cuda.written import run
 
 from denet.backend.numpy.bfloat16 import from_float32, to_float32
 
-on_the_processor = pytest.mark.skipif("forward" not in DEVICES, reason="needs g++ on x86-64")
+if reason := unavailable():
+    pytest.skip(reason, allow_module_level=True)
 
 # 64 of k: four products. Memory comes laid out: 16 KB at most for A, then B.
 PRODUCT = """
@@ -64,7 +65,7 @@ extern "C" __global__ void run{number}(float* x) {{
 )
 
 
-@on_the_processor
+@shim_alone
 @pytest.mark.parametrize("number", range(len(REFUSED)), ids=[line for line, _ in REFUSED])
 def test_what_the_device_would_refuse_is_an_error(number):
     line, message = REFUSED[number]
@@ -108,13 +109,13 @@ def laid_out(matrix, transposed):
     return memory
 
 
-def product(columns, a, b, device, whole=ALL):
+def product(columns, a, b, schedule=SCHEDULES[0], whole=ALL):
     rng = np.random.default_rng(columns)
     left, right = (from_float32(rng.standard_normal((n, 64), np.float32)) for n in (64, columns))
     operands = np.concatenate([laid_out(left, a), laid_out(right, b)])
     out = np.full((128, columns // 2), np.nan, np.float32)
     how = {"threads": 128, "shared": operands.nbytes, "name": f"product_{columns}_{a}_{b}"}
-    run(whole, [operands, out], header="wgmma.cuh", device=device, **how)
+    run(whole, [operands, out], header="wgmma.cuh", device=device(schedule, capability=90), **how)
     found = np.empty((64, columns))
     for thread in range(128):
         warp, lane = thread // 32, thread % 32
@@ -124,16 +125,14 @@ def product(columns, a, b, device, whole=ALL):
     return found, to_float32(left).astype(np.float64) @ to_float32(right).T
 
 
-@each_device
+@each_schedule
 @pytest.mark.parametrize(("columns", "a", "b"), KINDS)
-def test_a_product_of_a_warpgroup_equals_the_product(columns, a, b, device):
-    if device.capability != 90:
-        pytest.skip(f"needs a GPU of 9.0: this one has {device.capability / 10}")
-    found, expected = product(columns, a, b, device)
+def test_a_product_of_a_warpgroup_equals_the_product(columns, a, b, schedule):
+    found, expected = product(columns, a, b, schedule)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
 
 
-@on_the_processor
+@shim_alone
 @pytest.mark.parametrize(
     "fault",
     [{"PENDING": "1"}, {"BARRIER": ""}, {"EARLY": "memory[threadIdx.x] = 0"}],
@@ -141,12 +140,12 @@ def test_a_product_of_a_warpgroup_equals_the_product(columns, a, b, device):
 )
 def test_a_product_with_a_fault_is_wrong_under_some_schedule(fault):
     whole = text(64, 0, 0, **fault)
-    results = [product(64, 0, 0, DEVICES[schedule], whole) for schedule in SCHEDULES]
+    results = [product(64, 0, 0, schedule, whole) for schedule in SCHEDULES]
     assert any(not np.allclose(found, expected, atol=1e-4) for found, expected in results)
 
 
-@on_the_processor
+@shim_alone
 @pytest.mark.parametrize("fence", ["", "if (threadIdx.x != 77) fence_proxy_async()"])
 def test_a_missing_fence_behind_copies_is_an_error(fence):
     with pytest.raises(KernelError, match="thread (0|77) copied an operand, and no fence followed"):
-        product(64, 0, 0, DEVICES["forward"], text(64, 0, 0, FENCE=fence))
+        product(64, 0, 0, whole=text(64, 0, 0, FENCE=fence))
