@@ -1,7 +1,7 @@
 """A backend that hands out memory between guards: what a kernel writes beyond its arrays shows.
 
 A plan packs its arrays into one arena, where an overrun lands in a neighbour and only now and then
-changes a result.
+changes a result. What it reads there is NaN, which shows in what it computes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from denet.backend.numpy.memory import HostMemory
 from denet.graph.kernel import Backend, Call, Kernel
 
 GUARD = 1 << 19  # bytes on each side
-MARK = 0xA5
+MARKS = np.tile(np.array([0xA5, 0x7F], np.uint8), GUARD // 2)  # NaN as float32 and as bf16
 
 
 class GuardedMemory(HostMemory):
@@ -28,8 +28,7 @@ class GuardedMemory(HostMemory):
     def allocate(self, nbytes: int) -> np.ndarray:
         memory = super().allocate(2 * GUARD + nbytes)
         before, behind = memory[:GUARD], memory[GUARD + nbytes :]
-        before.fill(MARK)
-        behind.fill(MARK)
+        before[...] = behind[...] = MARKS
         self._guards.append((nbytes, before, behind))
         return memory[GUARD : GUARD + nbytes]
 
@@ -37,7 +36,7 @@ class GuardedMemory(HostMemory):
         """Return a line for each piece beyond which something was written."""
         lines = []
         for nbytes, before, behind in self._guards:
-            early, late = np.flatnonzero(before != MARK), np.flatnonzero(behind != MARK)
+            early, late = np.flatnonzero(before != MARKS), np.flatnonzero(behind != MARKS)
             if early.size:
                 lines.append(f"memory of {nbytes} bytes: written {GUARD - early[0]} before it")
             if late.size:
