@@ -11,7 +11,7 @@ RETIRED = {
     "epoch-start": _RESUME,
     "export-model-dims": _WITHOUT_EFFECT,
     "export-symbolic": _WITHOUT_EFFECT,
-    "gpus": "this version computes on the processor: leave it out",
+    "gpus": "GPU=0 before the command takes the first GPU: leave it out",
     "initial-tune": "--learn-warmup 1 lets the learn rate grow in the first epoch",
     "model-dims": "shapes are found without that file: leave it out",
     "optimize-bn": _WITHOUT_EFFECT,

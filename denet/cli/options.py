@@ -148,14 +148,15 @@ NETWORK = (
 ENGINE = (
     Option(
         "backend",
-        "what computes: auto takes onednn where it runs",
+        "what computes on the CPU: auto takes onednn where it runs; GPU=0 before the command "
+        "takes a GPU instead",
         Choice(("auto", "onednn", "numpy")),
         "auto",
     ),
     Option(
         "precision",
-        "format of activations and their gradients: auto takes bf16 where the processor is "
-        "faster with it",
+        "format of activations and their gradients: auto takes bf16 where the processor or the "
+        "GPU is faster with it",
         Choice(("auto", "f32", "bf16")),
         "auto",
     ),

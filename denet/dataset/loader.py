@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -37,11 +37,42 @@ class Preprocessing(Protocol):
     def mean_image(self) -> np.ndarray | None: ...
 
 
+@dataclass(frozen=True, eq=False)
+class Pixels:
+    """Images as bytes, and what makes numbers of them: levels * scale + shift in float32.
+
+    ``levels`` (n, h, w, c) uint8; ``scale`` and ``shift`` (w c,) float32, those of each row. NumPy
+    takes it for the array of these numbers.
+    """
+
+    levels: np.ndarray
+    scale: np.ndarray
+    shift: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, h, w, c)."""
+        return self.levels.shape
+
+    def __len__(self) -> int:
+        return len(self.levels)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        n, h, w, c = self.levels.shape
+        rows = self.levels.reshape(n, h, w * c).astype(np.float32)
+        rows *= self.scale
+        rows += self.shift
+        return rows.reshape(n, h, w, c).astype(dtype or np.float32, copy=False)
+
+
+Images = np.ndarray | Pixels  # (n, h, w, c) float32, normalised
+
+
 @dataclass(frozen=True)
 class Batch:
     """n samples: what a plan takes, and which samples they are."""
 
-    data: np.ndarray  # (n, h, w, c) float32, normalised
+    data: Images
     targets: dict[str, np.ndarray]  # by name of the network's input: class_index (n,) int32, ...
     sample_keys: np.ndarray  # (n,) uint64, unique per (seed, epoch, sample)
     indices: np.ndarray  # (n,) int64 positions in the dataset
@@ -56,6 +87,7 @@ class Loader:
     Order and distortions are functions of (seed, epoch, sample index): the batches are the same
     for any ``thread_num`` (0: all cores). ``wait_seconds`` adds up how long the consumer waited.
     ``normalise`` stands in for ``Normalise`` where images are not all of the dataset's shape.
+    ``levels`` leaves the normalising of bytes to who takes the batches, see Pixels.
     """
 
     def __init__(
@@ -69,6 +101,7 @@ class Loader:
         thread_num: int | None = 1,
         training: bool,
         normalise: Callable[[np.ndarray, np.ndarray | None], np.ndarray] | None = None,
+        levels: bool = False,
     ):
         if batch_size < 1:
             raise UsageError(f"batch-size: {batch_size}: give a positive number")
@@ -82,7 +115,9 @@ class Loader:
         self.dataset = dataset
         self.batch_size = batch_size
         self.wait_seconds = 0.0
-        self._normalise = normalise or Normalise(dataset.shape, preprocessing)
+        own = Normalise(dataset.shape, preprocessing)
+        self._normalise: Callable[[np.ndarray, np.ndarray | None], Images]
+        self._normalise = normalise or (own.pixels if levels else own)
         self._distortions = list(distortions)
         self._seed = seed
         self.threads = thread_count(thread_num)
@@ -172,6 +207,12 @@ class Normalise:
         self._size = height, width
         image = preprocessing.mean_image
         self._mean_image = None if image is None else (-image / std).astype(np.float32)
+
+    def pixels(self, images: np.ndarray, shifts: np.ndarray | None) -> Images:
+        """Return bytes as they are with their factors, where these are all there is to do."""
+        if images.dtype == np.uint8 and self._mean_image is None:
+            return Pixels(images, self._byte_scale, self._shift)
+        return self(images, shifts)
 
     def __call__(self, images: np.ndarray, shifts: np.ndarray | None = None) -> np.ndarray:
         n, h, w, c = images.shape

@@ -47,7 +47,7 @@ def mean_image(
     hidden = not progress or not sys.stderr.isatty()
     with tqdm(desc="mean image", total=len(whole), disable=hidden, leave=False) as bar:
         for batch in loader.epoch(0):
-            pixels = batch.data[whole.usable(batch.indices)].astype(np.float64)
+            pixels = np.asarray(batch.data)[whole.usable(batch.indices)].astype(np.float64)
             total += pixels.sum(axis=0)
             square += (pixels**2).sum(axis=(0, 1, 2))
             count += len(pixels)

@@ -8,7 +8,7 @@ import numpy as np
 
 from denet.dataset import Dataset
 from denet.dataset.base import names_text
-from denet.dataset.loader import Batch
+from denet.dataset.loader import Batch, Images
 from denet.errors import DataError
 from denet.evaluate.predictor import Predictor
 from denet.evaluate.topk import TopErrors
@@ -22,7 +22,7 @@ class Classifier(Predictor):
     needs = "class_probability"
     lacking = "it gives no class probabilities: end its network with R"
 
-    def probabilities(self, data: np.ndarray) -> np.ndarray:
+    def probabilities(self, data: Images) -> np.ndarray:
         """Return class probabilities (n, k) float32 of normalised images (n, h, w, c).
 
         The array is valid until the next call; n is at most ``batch_size``.

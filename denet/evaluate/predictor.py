@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from denet.dataset import Dataset
-from denet.dataset.loader import Loader
+from denet.dataset.loader import Images, Loader
 from denet.errors import DataError, UsageError
 from denet.evaluate.any_size import NormaliseAnySize, SizePlans
 from denet.evaluate.plan_set import PlanSet
@@ -66,6 +66,7 @@ class Predictor:
             thread_num=thread_num,
             training=False,
             normalise=NormaliseAnySize(self.model.preprocessing) if self._sizes else None,
+            levels=self._plans.full.memory.takes_levels,
         )
         self._plans.check_memory("prediction", loader.working_bytes + self.more_bytes)
         return loader
@@ -75,7 +76,7 @@ class Predictor:
         """Bytes of what a full batch takes beside its activations."""
         return 0
 
-    def outputs(self, data: np.ndarray) -> dict[str, np.ndarray]:
+    def outputs(self, data: Images) -> dict[str, np.ndarray]:
         """Return what the network says of normalised images (n, h, w, c), by name.
 
         The arrays are valid until the next call; n is at most ``batch_size``. Raises

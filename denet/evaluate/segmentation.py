@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from denet.dataset.loader import Images
 from denet.errors import UsageError
 from denet.evaluate.predictor import Predictor, check_numbers
 from denet.evaluate.voc import in_words
@@ -33,7 +34,7 @@ class Segmenter(Predictor):
             )
         super().__init__(model, batch_size, backend, precision)
 
-    def class_ids(self, data: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    def class_ids(self, data: Images, names: Sequence[str]) -> np.ndarray:
         """Return the likeliest class (n, h, w) uint8 at each position of the last map.
 
         ``data`` (n, h, w, c) are normalised images, ``names`` theirs for messages; n is at most

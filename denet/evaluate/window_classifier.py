@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from denet.dataset.image_options import Size
+from denet.dataset.loader import Images
 from denet.evaluate.classifier import Classifier
 from denet.graph.kernel import Backend
 from denet.model.sliding import FEATURES, Sliding
@@ -42,7 +43,7 @@ class WindowClassifier(Classifier):
         windows = 4 * self._head.batch_size * math.prod(self._head.model.input_shape)
         return self._head.arena_bytes + 2 * windows
 
-    def probabilities(self, data: np.ndarray) -> np.ndarray:
+    def probabilities(self, data: Images) -> np.ndarray:
         maps = self.outputs(data)[FEATURES]
         _, height, width = self._head.model.input_shape
         down, right = maps.shape[1] - height, maps.shape[2] - width

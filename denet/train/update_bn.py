@@ -15,7 +15,7 @@ from denet.dataset.loader import Loader
 from denet.errors import DivergedError, UsageError
 from denet.evaluate.plan_set import PlanSet
 from denet.graph.graph import Graph
-from denet.graph.kernel import Backend
+from denet.graph.kernel import Backend, Levels
 from denet.layer.dropout import DropoutLayer
 from denet.model.model import Model
 from denet.train.progress import follow
@@ -49,6 +49,7 @@ def update_bn(
         seed=seed,
         thread_num=thread_num,
         training=True,
+        levels=backend.memory.takes_levels,
     )
     plans = PlanSet(
         lambda size: statistics_graph(model, size), loader.batch_size, backend, "train", precision
@@ -58,7 +59,7 @@ def update_bn(
     total = np.zeros(plans.full.states.shape)
     with closing(follow(loader, 0, "statistics")) as batches:
         for batch, _ in batches:
-            inputs = {"data": batch.data, **batch.targets}
+            inputs: dict[str, np.ndarray | Levels] = {"data": batch.data, **batch.targets}
             plans[len(batch.data)].run(inputs, batch.sample_keys)
             total += backend.memory.read(plans.full.states) * (len(batch.data) / len(dataset))
     backend.memory.write(total, plans.full.states)

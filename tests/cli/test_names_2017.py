@@ -128,7 +128,7 @@ def test_every_change_of_2017_is_made_from_its_format_to_its_format(tmp_path, li
 
 # option or field of a layer that is gone: words of what the error tells instead
 GONE = {
-    "--gpus": "computes on the processor",
+    "--gpus": "GPU=0 before the command",
     "--use-acc-mode": "--batch-size-factor",
     "--update-server": "trains in one process",
     "--model-dims": "without that file",

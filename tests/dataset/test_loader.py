@@ -145,6 +145,22 @@ def test_normalise(dtype):
     np.testing.assert_allclose(plain, pixels, rtol=1e-6)
 
 
+def test_bytes_stay_bytes_where_who_takes_them_makes_the_numbers():
+    left, made = (loader(levels=levels).epoch(3) for levels in (True, False))
+    for one, other in zip(left, made, strict=True):
+        assert one.data.levels.dtype == np.uint8 and one.data.shape == other.data.shape
+        assert len(one.data) == len(other.data)
+        np.testing.assert_array_equal(np.asarray(one.data), other.data)
+
+
+@pytest.mark.parametrize(
+    "images, mean_image", [(np.float32, None), (np.uint8, np.zeros((6, 4, 3)))]
+)
+def test_what_bytes_cannot_tell_comes_as_numbers(images, mean_image):
+    normalise = Normalise((3, 6, 4), Preprocessing(mean_image=mean_image))
+    assert normalise.pixels(PIXELS.astype(images), None).dtype == np.float32
+
+
 class Failing(Dataset):
     def __init__(self, bad):
         super().__init__(["a"], np.zeros(100), ["x"] * 100, (1, 2, 2))

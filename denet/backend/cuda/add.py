@@ -49,4 +49,5 @@ class AddKernel(Kernel):
         return self._request.copy(g, gx)
 
     def _launch(self, name: str, arrays: list[Any]) -> Call:
-        return self._request.by_vector("add.cu", name, arrays, RELU=int(self._relu))
+        real = self._request.element(self._request.type())
+        return self._request.by_vector("add.cu", name, arrays, RELU=int(self._relu), real=real)

@@ -36,10 +36,12 @@ from denet.backend.cuda.inject_ground_truth import InjectGroundTruthKernel
 from denet.backend.cuda.local_response import LocalResponseKernel
 from denet.backend.cuda.memory import DeviceMemory
 from denet.backend.cuda.move import crop_kernel, first_channels_kernel, pad_kernel
+from denet.backend.cuda.nvrtc import capability_text
 from denet.backend.cuda.pool import PoolKernel
 from denet.backend.cuda.pool_inverse import PoolInverseKernel
 from denet.backend.cuda.request import Request, Unserved
 from denet.backend.cuda.sparse_sample import SparseSampleKernel
+from denet.errors import UsageError
 from denet.graph.graph import Node, Tensor
 from denet.graph.kernel import Call, Kernel, Layout, Memory, in_order
 from denet.graph.op.activation import Activation
@@ -74,6 +76,8 @@ from denet.graph.op.softmax_cross_entropy import SoftmaxCrossEntropy
 from denet.graph.op.sparse_sample import SparseSample
 
 log = logging.getLogger(__name__)
+
+BF16_CAPABILITY = 80  # from which on tensor cores multiply it
 
 KERNELS: dict[type[Op], Callable[[Request], Kernel]] = {
     Activation: activation_kernel,
@@ -128,7 +132,16 @@ class CudaBackend:
         layouts: Mapping[Tensor, Layout],
         wanted: tuple[int, ...],
     ) -> Kernel:
-        """Return the kernel of ``node``: one for the device, or the reference on the processor."""
+        """Return the kernel of ``node``: one for the device, or the reference on the processor.
+
+        Raises UsageError where the device has no bf16.
+        """
+        if precision == "bf16" and self._device.capability < BF16_CAPABILITY:
+            own, least = map(capability_text, (self._device.capability, BF16_CAPABILITY))
+            raise UsageError(
+                f"precision: bf16 needs a GPU of compute capability {least}, this one has {own}: "
+                "use --precision f32"
+            )
         make = KERNELS.get(type(node.op))
         why = "no kernel"
         if make:
@@ -149,7 +162,7 @@ class CudaBackend:
 
     def auto_precision(self) -> str:
         """Return bf16 where the device multiplies it on tensor cores."""
-        return "bf16" if self._device.capability >= 80 else "f32"
+        return "bf16" if self._device.capability >= BF16_CAPABILITY else "f32"
 
     def _tell(self, message: str) -> None:
         if message not in self._told:

@@ -144,12 +144,15 @@ class CupyDevice:
         arguments: Sequence[Any],
         shared: int = 0,
     ) -> Call:
-        """Begin to compile a kernel and bind it; return the call that runs it."""
+        """Begin to compile a kernel and bind it; return the call that runs it.
+
+        The arrays stay the caller's, who keeps them as long as the call.
+        """
         key = source.file, source.defines
         if key not in self._modules:
             self._modules[key] = _Module(self._cupy.cuda, self._compiler.submit(source))
         module, stream = self._modules[key], self._stream
-        block, given = (threads, 1, 1), tuple(arguments)
+        block, given = (threads, 1, 1), tuple(map(self._parameter, arguments))
         function = None
 
         def call() -> None:
@@ -159,6 +162,13 @@ class CupyDevice:
             function(grid, block, given, shared, stream)
 
         return call
+
+    def _parameter(self, argument: Any) -> np.generic:
+        """Return what a function receives for an argument: its address, if it is an array."""
+        if isinstance(argument, np.generic):
+            return argument
+        assert argument is None or argument.flags.c_contiguous
+        return np.uint64(0 if argument is None else self.address(argument))
 
     def _stage(self, memory: Any) -> tuple[Any, np.ndarray]:
         """Return pinned memory, which the device reads and writes by itself, and as an array."""

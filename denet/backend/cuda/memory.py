@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from denet.backend.cuda.device import Device
 from denet.backend.cuda.request import THREADS, blocks
 from denet.backend.cuda.source import Source
+from denet.graph.kernel import Levels
 from denet.graph.rule import (
     Adam,
     AdamW,
@@ -36,17 +37,35 @@ PARTIALS = 1024  # blocks that sum squares
 class DeviceMemory:
     """Arrays on a device; see ``Memory`` in graph/kernel.py."""
 
+    takes_levels: ClassVar[bool] = True
+
     def __init__(self, device: Device):
         self._device = device
         self._ruined = device.allocate(4).view(np.int32)
+        self._staged: dict[tuple[str, int], Any] = {}  # by name and bytes
 
     def allocate(self, nbytes: int) -> Any:
         """Return ``nbytes`` of 256-byte aligned zeroed memory as a uint8 array."""
         return self._device.allocate(nbytes)
 
-    def write(self, host: np.ndarray, memory: Any) -> None:
-        """Copy a host array to memory of its shape."""
-        self._device.write(np.ascontiguousarray(host, memory.dtype), memory)
+    def write(self, host: np.ndarray | Levels, memory: Any) -> None:
+        """Copy a host array to memory of its shape; bytes become numbers on the device."""
+        if isinstance(host, np.ndarray):
+            self._device.write(np.ascontiguousarray(host, memory.dtype), memory)
+            return
+        assert memory.dtype == np.float32, memory.dtype
+        given = {"levels": host.levels, "scale": host.scale, "shift": host.shift}
+        arrays = [self._staged_copy(name, array) for name, array in given.items()]
+        self._run("number_levels", [*arrays, memory, np.int32(host.scale.size)], memory.size)
+
+    def _staged_copy(self, name: str, host: np.ndarray) -> Any:
+        """Return a copy on the device; the next of this name and size takes its place."""
+        key = name, host.nbytes
+        if key not in self._staged:
+            self._staged[key] = self._device.allocate(host.nbytes)
+        staged = self._staged[key].view(host.dtype).reshape(host.shape)
+        self._device.write(np.ascontiguousarray(host), staged)
+        return staged
 
     def read(self, memory: Any) -> np.ndarray:
         """Return a host array with what memory holds."""

@@ -78,7 +78,8 @@ class Request:
         """Bind a copy of an array to another of its shape; None where both are one."""
         if self.device.address(source) == self.device.address(target):
             return None
-        return self.by_vector("copy.cu", "copy", [source, target])
+        real = "float" if source.itemsize == 4 else "bf16"
+        return self.by_vector("copy.cu", "copy", [source, target], real=real)
 
 
 def blocks(count: int, each: int = THREADS) -> int:

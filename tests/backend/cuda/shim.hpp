@@ -23,6 +23,7 @@ inline void begin_block(unsigned long long number) {
     zones_count = 0;
     shared_bytes = static_end = 0;
     if (current->shared) place(dynamic_memory + 1024, current->shared, 0);
+    __builtin_memset(unfenced, 0, (1024 + current->shared + 15) / 16 * sizeof unfenced[0]);
     const int count = current->threads;
     favourite = next_random() % count;
     block = {0, count, count};

@@ -117,7 +117,7 @@ struct Copy {
 struct Copies {  // that a thread has begun
     unsigned long long block;
     unsigned batch;  // the one that is open
-    int begun, ended;
+    int begun, ended, fenced;
     Copy ring[MOST_COPIES];
 };
 
@@ -127,9 +127,17 @@ inline Copies& my_copies() {
     Copies& mine = copies[self->number];
     if (mine.block != blocks_begun) {
         mine.block = blocks_begun;
-        mine.batch = mine.begun = mine.ended = 0;
+        mine.batch = mine.begun = mine.ended = mine.fenced = 0;
     }
     return mine;
+}
+
+// the threads (from 1) whose copies lie in 16 bytes of dynamic shared memory without a fence behind
+inline unsigned short unfenced[sizeof dynamic_memory / 16];
+
+inline unsigned short* fence_of(const unsigned char* p) {
+    const long long byte = p - dynamic_memory;
+    return byte >= 0 && byte < (long long)sizeof dynamic_memory ? unfenced + byte / 16 : nullptr;
 }
 
 inline void end_copies(unsigned pending) {  // all but the last `pending` batches
@@ -139,6 +147,7 @@ inline void end_copies(unsigned pending) {  // all but the last `pending` batche
         if (copy.batch + pending >= mine.batch) return;
         __builtin_memcpy(copy.to, copy.from, copy.bytes);
         __builtin_memset(copy.to + copy.bytes, 0, copy.size - copy.bytes);
+        if (auto* fence = fence_of(copy.to)) *fence = self->number + 1;
     }
 }
 
@@ -170,10 +179,18 @@ inline void cp_async(void* to, const void* from, int bytes, int line = __builtin
     const auto* source = shim::checked("cp_async", line, from, size, false);
     auto* target = static_cast<unsigned char*>(to);
     __builtin_memset(target, shim::UNWRITTEN, size);
+    if (mine.begun - mine.fenced == shim::MOST_COPIES) mine.fenced++;
     mine.ring[mine.begun++ % shim::MOST_COPIES] = {target, source, size, bytes, mine.batch};
 }
 inline void cp_async_commit() { shim::my_copies().batch++; }
 template <int pending>
 inline void cp_async_wait() {
     shim::end_copies(pending);
+}
+inline void fence_proxy_async() {
+    shim::Copies& mine = shim::my_copies();
+    for (; mine.fenced < mine.ended; mine.fenced++) {
+        auto* fence = shim::fence_of(mine.ring[mine.fenced % shim::MOST_COPIES].to);
+        if (fence && *fence == shim::self->number + 1) *fence = 0;
+    }
 }

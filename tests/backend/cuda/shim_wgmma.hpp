@@ -1,5 +1,6 @@
 // The emulation of wgmma.cuh. A product is computed when it is waited for, by each warp its 16 rows:
-// who reads the sums or overwrites the operands too early shows. What a missing fence does, not.
+// who reads the sums or overwrites the operands too early shows. A missing wgmma_fence does not, a
+// missing fence_proxy_async only behind copies by cp_async.
 #pragma once
 
 namespace shim {
@@ -43,6 +44,8 @@ inline float element(unsigned long long descriptor, bool transposed, int row, in
     unsigned short bits;
     const auto* p = dynamic_memory + byte;
     __builtin_memcpy(&bits, checked("wgmma_bf16", line, p, 2, true), 2);
+    if (const int thread = *fence_of(p))
+        fail(line, "wgmma_bf16: thread %d copied an operand, and no fence followed", thread - 1);
     return __uint_as_float(static_cast<unsigned>(bits) << 16);
 }
 
@@ -118,4 +121,3 @@ template <int pending, int columns>
 inline void wgmma_wait(float*, int line = __builtin_LINE()) {
     shim::meet_warp("wgmma_wait", line, &shim::my_products(), shim::end_products<pending>);
 }
-inline void fence_proxy_async() {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from backend.cuda.recording_device import launched
 from denet.backend.cuda import source
 from denet.backend.cuda.nvrtc import Compiled, NvrtcUnavailable, load
 from denet.backend.cuda.source import Source
+from denet.cores import core_count
 
 try:
     NVRTC = load()
@@ -82,7 +82,7 @@ def test_every_kernel_keeps_to_its_budget(architecture: str) -> None:
     kernels = launched(int(architecture.rstrip("a")))
     texts = {(kernel.file, kernel.defines): kernel for kernel in kernels}
     assert len(texts) > 2
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(core_count()) as pool:
         done = pool.map(lambda kernel: NVRTC.compile(kernel, architecture), texts.values())
         compiled = dict(zip(texts, done, strict=True))
     found = {

@@ -1,23 +1,26 @@
-"""Every CUDA kernel, run on the processor, against the float64 reference of its op."""
+"""Every CUDA kernel, on the processor and on a GPU, against the float64 reference of its op."""
 
 import numpy as np
 import pytest
-from backend.cuda.host_device import SCHEDULES, HostDevice, unavailable
+from backend.cuda.devices import DEVICES
+from backend.cuda.host_device import HostDevice
 from backend.guarded import GuardedBackend
 from backend.kernel_run import KernelRun, reference
 from graph.cases import CASES
 from tolerance import assert_close
 
 from denet.backend.cuda.backend import KERNELS, CudaBackend
+from denet.errors import UsageError
+from denet.graph.op.registry import op_types
 
-if reason := unavailable():
-    pytest.skip(reason, allow_module_level=True)
+BACKENDS = {name: CudaBackend(device) for name, device in DEVICES.items()}
 
-BACKENDS = {schedule: CudaBackend(HostDevice(schedule)) for schedule in SCHEDULES}
-SERVED = [case for case in CASES if type(case.op) in KERNELS]
-
-each_case = pytest.mark.parametrize("case", SERVED, ids=lambda case: case.name)
+each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 each_precision = pytest.mark.parametrize("precision", ["f32", "bf16"])
+
+
+def each_of(*names):
+    return pytest.mark.parametrize("name", [name for name in names if name in BACKENDS])
 
 
 def assert_like_reference(run):
@@ -31,29 +34,48 @@ def assert_like_reference(run):
                 assert_close(gradient, gradients[index], run.precision)
 
 
+def test_every_op_has_a_kernel():
+    assert set(op_types().values()) == set(KERNELS)
+
+
+@each_of("forward", "gpu")
 @each_precision
 @each_case
-def test_kernel_equals_reference(case, precision):
-    guarded = GuardedBackend(BACKENDS["forward"])
-    assert_like_reference(KernelRun(guarded, case, precision))
+def test_kernel_equals_reference(case, precision, name):
+    guarded = GuardedBackend(BACKENDS[name])
+    backend = BACKENDS[name] if name == "gpu" else guarded
+    assert_like_reference(KernelRun(backend, case, precision))
     assert not guarded.memory.overruns()
 
 
+@each_of("reverse", "gpu")
 @each_precision
 @each_case
-def test_kernel_in_place_equals_reference(case, precision):
-    assert_like_reference(KernelRun(BACKENDS["reverse"], case, precision, in_place=True))
+def test_kernel_in_place_equals_reference(case, precision, name):
+    assert_like_reference(KernelRun(BACKENDS[name], case, precision, in_place=True))
 
 
+ORDERS = [["forward", "reverse", "random"], ["gpu", "gpu"]]
+
+
+@pytest.mark.parametrize("names", [names for names in ORDERS if names[0] in BACKENDS], ids="-".join)
 @each_precision
 @each_case
-def test_kernel_gives_the_same_bits_in_whatever_order_threads_run(case, precision):
-    def results(schedule):
-        run = KernelRun(BACKENDS[schedule], case, precision)
+def test_kernel_gives_the_same_bits_in_whatever_order_threads_run(case, precision, names):
+    def results(name):
+        run = KernelRun(BACKENDS[name], case, precision)
         arrays = run.forward() + (run.backward() if run.wanted else [])
         return [array for array in arrays if array is not None]
 
-    first, *others = [results(schedule) for schedule in SCHEDULES]
+    first, *others = [results(name) for name in names]
     for other in others:
         for one, another in zip(first, other, strict=True):
             np.testing.assert_array_equal(one, another)
+
+
+def test_bf16_is_refused_where_the_device_lacks_it():
+    old = CudaBackend(HostDevice(capability=75))
+    assert old.auto_precision() == "f32"
+    assert KernelRun(old, CASES[0], "f32").kernel.name.startswith("cuda")
+    with pytest.raises(UsageError, match="compute capability 8.0, this one has 7.5: use --prec"):
+        KernelRun(old, CASES[0], "bf16")

@@ -7,6 +7,8 @@ from tolerance import assert_close
 
 from denet.backend.cuda.memory import FUNCTIONS, DeviceMemory
 from denet.backend.numpy.memory import HostMemory
+from denet.dataset.loader import Normalise
+from denet.model.preprocessing import Preprocessing
 from denet.train.solver import SOLVERS, Factors, make_solver
 
 if reason := unavailable():
@@ -77,3 +79,16 @@ def test_averages_and_sums_equal_those_of_the_host(name, scalars):
         getattr(memory, name)(*given, *scalars)
         results.append(given[0])
     assert_close(results[1], results[0], "f32")
+
+
+@pytest.mark.parametrize("shape", [(3, 7, 5, 3), (2, 4, 4, 1), (1, 33, 40, 3)])
+def test_bytes_become_the_numbers_that_the_host_makes_of_them(shape):
+    images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    _, height, width, channels = shape
+    statistics = Preprocessing([0.45, 0.4, 0.3][:channels], [0.21, 0.3, 0.17][:channels])
+    normalise = Normalise((channels, height, width), statistics)
+    memory = MEMORIES[1]
+    numbers = memory.allocate(4 * images.size).view(np.float32).reshape(shape)
+    for each in (images, images[::-1]):
+        memory.write(normalise.pixels(each, None), numbers)
+        np.testing.assert_array_equal(memory.read(numbers), normalise(each))

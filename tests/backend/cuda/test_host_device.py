@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from backend.cuda.host_device import SCHEDULES, HostDevice, KernelError, unavailable
-from backend.cuda.written import run
+from backend.cuda.written import Written, run
 from backend.guarded import GuardedMemory
 
 if reason := unavailable():
@@ -223,7 +223,7 @@ FAULTY += kernel("y[threadIdx.x] = 7.f;")
 
 @pytest.mark.parametrize("number", range(len(FAULTS)), ids=[body for body, _ in FAULTS])
 def test_faults_are_told(number):
-    y = HostDevice().allocate(256).view(np.float32)
+    y = floats(64)
     assert FAULTS[number][1] in message(FAULTY, [y], blocks=2, name=f"run{number}")
     run(FAULTY, [y])  # what follows runs
     assert (y[:32] == 7).all()
@@ -247,9 +247,10 @@ def test_the_line_of_a_fault_is_shown():
 
 @pytest.mark.parametrize(("index", "where"), [(-1, "4 before"), (100, "4 behind")])
 def test_writes_beyond_an_array_meet_its_guards(index, where):
-    guarded = GuardedMemory()
+    guarded, device = GuardedMemory(), HostDevice()
     y = guarded.allocate(400).view(np.float32)
-    run(kernel("y[at] = 0;", "float* y, int at"), [y, np.int32(index)])
+    source = Written("port.cuh", "run", body=kernel("y[at] = 0;", "float* y, int at"))
+    device.launch(source, (1, 1, 1), 32, [y, np.int32(index)])()
     assert guarded.overruns() == [f"memory of 400 bytes: written {where} it"]
 
 

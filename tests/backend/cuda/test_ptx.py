@@ -1,4 +1,4 @@
-"""The words of ptx.cuh on the processor: which lane holds what is written out from NVIDIA's manual.
+"""The words of ptx.cuh: which lane holds what is written out from NVIDIA's manual.
 
 Parallel Thread Execution ISA 8.7, "Warp Level Matrix Multiply-Accumulate Instructions": figures of
 mma.m16n8k16 with 16-bit operands and of ldmatrix.
@@ -6,15 +6,13 @@ mma.m16n8k16 with 16-bit operands and of ldmatrix.
 
 import numpy as np
 import pytest
-from backend.cuda.host_device import SCHEDULES, HostDevice, KernelError, unavailable
+from backend.cuda.devices import DEVICES, each_device
+from backend.cuda.host_device import SCHEDULES, KernelError
 from backend.cuda.written import run
 
 from denet.backend.numpy.bfloat16 import from_float32, to_float32
 
-if reason := unavailable():
-    pytest.skip(reason, allow_module_level=True)
-
-each_schedule = pytest.mark.parametrize("schedule", SCHEDULES)
+on_the_processor = pytest.mark.skipif("forward" not in DEVICES, reason="needs g++ on x86-64")
 
 
 def matrix(*shape, seed=0):
@@ -35,8 +33,14 @@ extern "C" __global__ void run(const unsigned* a, const unsigned* b, float* d) {
 """
 
 
-@each_schedule
-def test_mma_holds_fragments_as_the_manual_says(schedule):
+def ask(device, capability):
+    if device.capability < capability:
+        pytest.skip(f"needs a GPU of {capability / 10}: this one has {device.capability / 10}")
+
+
+@each_device
+def test_mma_holds_fragments_as_the_manual_says(device):
+    ask(device, 80)
     a, b, c = matrix(16, 16), matrix(16, 8, seed=1), matrix(16, 8, seed=2)
     left, right = np.empty((32, 8), np.float32), np.empty((32, 4), np.float32)
     sums = np.empty((32, 4), np.float32)
@@ -50,7 +54,7 @@ def test_mma_holds_fragments_as_the_manual_says(schedule):
             right[lane, i] = b[thread * 2 + (i & 1) + (0 if i < 2 else 8), group]
             sums[lane, i] = c[group if i < 2 else group + 8, thread * 2 + (i & 1)]
     registers = [from_float32(each).view(np.uint32) for each in (left, right)]
-    run(MMA, [*registers, sums], device=HostDevice(schedule))
+    run(MMA, [*registers, sums], device=device)
     expected = c.astype(np.float64) + a.astype(np.float64) @ b
     for lane in range(32):
         for i in range(4):
@@ -76,13 +80,12 @@ ALL_LOADS = "".join(
 )
 
 
-@each_schedule
+@each_device
 @pytest.mark.parametrize(("word", "count"), LOADS)
-def test_ldmatrix_gives_each_lane_what_the_manual_says(word, count, schedule):
+def test_ldmatrix_gives_each_lane_what_the_manual_says(word, count, device):
     rows = np.arange(256, dtype=np.uint16).reshape(32, 8)
     order = np.random.default_rng(3).permutation(32).astype(np.int32)
     out = np.zeros((32, count), np.uint32)
-    device = HostDevice(schedule)
     run(ALL_LOADS, [rows, order, out], device=device, name=f"{word}_{count}")
     pairs = out.view(np.uint16).reshape(32, count, 2)
     for index in range(count):
@@ -128,7 +131,7 @@ extern "C" __global__ void run(const bf16* a, const bf16* b, float* c, int k) {
 """
 
 
-def product(schedule, **words):
+def product(device, **words):
     given = {"PENDING": "1", "BARRIER": "__syncthreads()", "LAST": "__syncthreads()", **words}
     text = PRODUCT
     for name, word in given.items():
@@ -136,21 +139,23 @@ def product(schedule, **words):
     a, b = matrix(32, 80), matrix(80, 32, seed=1)
     c = np.full((32, 32), np.nan, np.float32)
     arguments = [from_float32(a), from_float32(b), c, np.int32(80)]
-    run(text, arguments, device=HostDevice(schedule), threads=64)
+    run(text, arguments, device=device, threads=64)
     return c, a.astype(np.float64) @ b
 
 
-@each_schedule
-def test_stages_of_a_product_equal_the_product(schedule):
-    found, expected = product(schedule)
+@each_device
+def test_stages_of_a_product_equal_the_product(device):
+    ask(device, 80)
+    found, expected = product(device)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
 
 
+@on_the_processor
 @pytest.mark.parametrize(
     "fault", [{"PENDING": "2"}, {"BARRIER": ""}, {"LAST": ""}], ids=["wait", "barrier", "last"]
 )
 def test_a_product_with_a_fault_is_wrong_under_some_schedule(fault):
-    results = [product(schedule, **fault) for schedule in SCHEDULES]
+    results = [product(DEVICES[schedule], **fault) for schedule in SCHEDULES]
     assert any(not np.allclose(found, expected, atol=1e-4) for found, expected in results)
 
 
@@ -169,12 +174,13 @@ WORDS = {"unsigned": 4, "uint2": 8, "uint4": 16}
 ALL_ROWS = "".join(ROWS.replace("TYPE", type_) for type_ in WORDS)
 
 
+@each_device
 @pytest.mark.parametrize(("type_", "size"), WORDS.items())
-def test_copies_fill_with_zeros_what_they_do_not_read(type_, size):
-    x, y = HostDevice().allocate(2 * 32 * size).reshape(2, 32, size)
-    x[...] = np.random.default_rng(0).integers(1, 256, x.shape)
+def test_copies_fill_with_zeros_what_they_do_not_read(type_, size, device):
+    x = np.random.default_rng(0).integers(1, 256, (32, size), np.uint8)
+    y = np.zeros_like(x)
     many = np.arange(32, dtype=np.int32) % (size + 1)
-    run(ALL_ROWS, [x, y, many], name=f"{type_}_rows")
+    run(ALL_ROWS, [x, y, many], name=f"{type_}_rows", device=device)
     assert (y == np.where(np.arange(size) < many[:, None], x, 0)).all()
 
 
@@ -200,9 +206,10 @@ extern "C" __global__ void run{number}(unsigned* x) {{
 )
 
 
+@on_the_processor
 @pytest.mark.parametrize("number", range(len(REFUSED)), ids=[line for line, _ in REFUSED])
 def test_what_the_device_would_refuse_is_an_error(number):
     line, message = REFUSED[number]
     with pytest.raises(KernelError) as error:
-        run(REFUSALS, [HostDevice().allocate(256)], name=f"run{number}")
+        run(REFUSALS, [np.zeros(64, np.uint32)], name=f"run{number}")
     assert message in str(error.value) and line in str(error.value)

@@ -1,4 +1,4 @@
-"""Products of warpgroups on the processor, of operands laid out as NVIDIA's manual says.
+"""Products of warpgroups, of operands laid out as NVIDIA's manual says.
 
 Parallel Thread Execution ISA 8.7, "Asynchronous Warpgroup Level Matrix Instructions": the layout of
 D, and the canonical layouts of operands in shared memory, swizzled by 128 bytes.
@@ -6,23 +6,23 @@ D, and the canonical layouts of operands in shared memory, swizzled by 128 bytes
 
 import numpy as np
 import pytest
-from backend.cuda.host_device import SCHEDULES, HostDevice, KernelError, unavailable
+from backend.cuda.devices import DEVICES, each_device
+from backend.cuda.host_device import SCHEDULES, KernelError
 from backend.cuda.written import run
 
 from denet.backend.numpy.bfloat16 import from_float32, to_float32
 
-if reason := unavailable():
-    pytest.skip(reason, allow_module_level=True)
-
-each_schedule = pytest.mark.parametrize("schedule", SCHEDULES)
+on_the_processor = pytest.mark.skipif("forward" not in DEVICES, reason="needs g++ on x86-64")
 
 # 64 of k: four products. Memory comes laid out: 16 KB at most for A, then B.
 PRODUCT = """
 extern "C" __global__ void product_COLUMNS_TA_TB(const uint4* operands, float* out) {
     DYNAMIC_SHARED(memory);
     for (int i = threadIdx.x; i < SIZE / 16; i += 128)
-        reinterpret_cast<uint4*>(memory)[i] = operands[i];
-    fence_proxy_async();
+        cp_async<16>(memory + 16 * i, operands + i, 16);
+    cp_async_commit();
+    cp_async_wait<0>();
+    FENCE;
     BARRIER;
     float d[COLUMNS / 2] = {};
     wgmma_fence<COLUMNS>(d);
@@ -64,17 +64,24 @@ extern "C" __global__ void run{number}(float* x) {{
 )
 
 
+@on_the_processor
 @pytest.mark.parametrize("number", range(len(REFUSED)), ids=[line for line, _ in REFUSED])
 def test_what_the_device_would_refuse_is_an_error(number):
     line, message = REFUSED[number]
     how = {"header": "wgmma.cuh", "threads": 128, "shared": 1024, "name": f"run{number}"}
     with pytest.raises(KernelError) as error:
-        run(REFUSALS, [HostDevice().allocate(256)], **how)
+        run(REFUSALS, [np.zeros(64, np.float32)], **how)
     assert message in str(error.value) and line in str(error.value)
 
 
 def text(columns, a, b, **words):
-    given = {"PENDING": "0", "BARRIER": "__syncthreads()", "EARLY": "", **words}
+    given = {
+        "PENDING": "0",
+        "FENCE": "fence_proxy_async()",
+        "BARRIER": "__syncthreads()",
+        "EARLY": "",
+        **words,
+    }
     given |= {
         "COLUMNS": str(columns),
         "TA": str(a),
@@ -101,14 +108,13 @@ def laid_out(matrix, transposed):
     return memory
 
 
-def product(columns, a, b, schedule="forward", whole=ALL):
+def product(columns, a, b, device, whole=ALL):
     rng = np.random.default_rng(columns)
     left, right = (from_float32(rng.standard_normal((n, 64), np.float32)) for n in (64, columns))
-    operands = HostDevice().allocate(8192 + 128 * columns).view(np.uint16)
-    operands[...] = np.concatenate([laid_out(left, a), laid_out(right, b)])
+    operands = np.concatenate([laid_out(left, a), laid_out(right, b)])
     out = np.full((128, columns // 2), np.nan, np.float32)
     how = {"threads": 128, "shared": operands.nbytes, "name": f"product_{columns}_{a}_{b}"}
-    run(whole, [operands, out], header="wgmma.cuh", device=HostDevice(schedule), **how)
+    run(whole, [operands, out], header="wgmma.cuh", device=device, **how)
     found = np.empty((64, columns))
     for thread in range(128):
         warp, lane = thread // 32, thread % 32
@@ -118,13 +124,16 @@ def product(columns, a, b, schedule="forward", whole=ALL):
     return found, to_float32(left).astype(np.float64) @ to_float32(right).T
 
 
-@each_schedule
+@each_device
 @pytest.mark.parametrize(("columns", "a", "b"), KINDS)
-def test_a_product_of_a_warpgroup_equals_the_product(columns, a, b, schedule):
-    found, expected = product(columns, a, b, schedule)
+def test_a_product_of_a_warpgroup_equals_the_product(columns, a, b, device):
+    if device.capability != 90:
+        pytest.skip(f"needs a GPU of 9.0: this one has {device.capability / 10}")
+    found, expected = product(columns, a, b, device)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
 
 
+@on_the_processor
 @pytest.mark.parametrize(
     "fault",
     [{"PENDING": "1"}, {"BARRIER": ""}, {"EARLY": "memory[threadIdx.x] = 0"}],
@@ -132,5 +141,12 @@ def test_a_product_of_a_warpgroup_equals_the_product(columns, a, b, schedule):
 )
 def test_a_product_with_a_fault_is_wrong_under_some_schedule(fault):
     whole = text(64, 0, 0, **fault)
-    results = [product(64, 0, 0, schedule, whole) for schedule in SCHEDULES]
+    results = [product(64, 0, 0, DEVICES[schedule], whole) for schedule in SCHEDULES]
     assert any(not np.allclose(found, expected, atol=1e-4) for found, expected in results)
+
+
+@on_the_processor
+@pytest.mark.parametrize("fence", ["", "if (threadIdx.x != 77) fence_proxy_async()"])
+def test_a_missing_fence_behind_copies_is_an_error(fence):
+    with pytest.raises(KernelError, match="thread (0|77) copied an operand, and no fence followed"):
+        product(64, 0, 0, DEVICES["forward"], text(64, 0, 0, FENCE=fence))

@@ -30,6 +30,16 @@ blend(float* average, const float* values, float share, long long count) {
     average[i] += share * (values[i] - average[i]);
 }
 
+// numbers = levels * scale + shift, by element of a row; rounded twice, as the host does
+extern "C" __global__ void __launch_bounds__(THREADS)
+number_levels(
+    const unsigned char* levels, const float* scale, const float* shift, float* numbers, int row,
+    long long count) {
+    INDEX;
+    const int place = static_cast<int>(i % row);
+    numbers[i] = __fadd_rn(__fmul_rn(levels[i], scale[place]), shift[place]);
+}
+
 // *ruined = 1 where a number is not finite
 extern "C" __global__ void __launch_bounds__(THREADS)
 find_ruined(const float* values, int* ruined, long long count) {

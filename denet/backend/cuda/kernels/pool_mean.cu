@@ -53,7 +53,7 @@ pool_mean_large(const real* x, real* y, int channels, int height, int out_height
     store(y + window * channels + channel, sum / count);
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, 1)  // more blocks at a time would spill
 pool_mean_backward(const real* g, real* gx, int channels, int height, int out_height, int size_y,
                    int stride_y, int width, int out_width, int size_x, int stride_x,
                    int padding) {

@@ -14,7 +14,7 @@
 // wgmma_wait<n, columns>(d)  waits for all batches but the last n: until then d is nobody's, and what
 //                            the products read may not change
 // fence_proxy_async()  lets products see what this thread wrote to shared memory, by cp_async too;
-//                      a barrier follows (the processor does not notice where it is missing)
+//                      a barrier follows
 #include "ptx.cuh"
 
 #ifdef __CUDACC_RTC__
