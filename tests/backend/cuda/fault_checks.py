@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 from backend.cuda import test_cuda_batch_norm as batch_norm
 from backend.cuda import test_cuda_conv as conv
 from backend.cuda import test_cuda_costs as costs
@@ -14,8 +15,12 @@ from backend.cuda import test_cuda_kernels as kernels
 from backend.cuda import test_cuda_memory as memory
 from backend.cuda import test_maps as maps
 from backend.cuda import test_philox as philox
+from backend.cuda.host_device import SCHEDULES, HostDevice
+from backend.guarded import GuardedBackend
+from backend.kernel_run import KernelRun
 from graph.cases import CASES
 
+from denet.backend.cuda.backend import CudaBackend
 from denet.graph.op.box_regression import BoxRegression
 from denet.graph.op.detection_cross_entropy import DetectionCrossEntropy
 
@@ -28,19 +33,37 @@ INTEGERS = partial(
     philox.test_integers_and_chances_are_those_of_numpy_in_any_order, philox.KEYS[1], 0.3
 )
 CLASSES_1000 = partial(costs.test_classes_of_any_number, (3, 1, 1, 1000), 0.0)
+LEVELS = partial(memory.test_bytes_become_the_numbers_that_the_host_makes_of_them, (3, 7, 5, 3))
 
 Check = Callable[[], Any]
 
 
 def row(name: str, precision: str = "f32") -> Check:
     """A row of the case table against the reference, between guards."""
-    return partial(kernels.test_kernel_equals_reference, ROWS[name], precision)
+
+    def check() -> None:
+        guarded = GuardedBackend(CudaBackend(HostDevice()))
+        kernels.assert_like_reference(KernelRun(guarded, ROWS[name], precision))
+        assert not guarded.memory.overruns()
+
+    return check
 
 
 def bits(name: str, precision: str = "f32") -> Check:
     """A row of the case table in every order of threads."""
-    test = kernels.test_kernel_gives_the_same_bits_in_whatever_order_threads_run
-    return partial(test, ROWS[name], precision)
+
+    def results(schedule: str) -> list[Any]:
+        run = KernelRun(CudaBackend(HostDevice(schedule)), ROWS[name], precision)
+        found = run.forward() + (run.backward() if run.wanted else [])
+        return [array for array in found if array is not None]
+
+    def check() -> None:
+        first, *others = map(results, SCHEDULES)
+        for other in others:
+            for one, another in zip(first, other, strict=True):
+                np.testing.assert_array_equal(one, another)
+
+    return check
 
 
 def wide_map(op: str, index: int = 0, precision: str = "f32") -> Check:

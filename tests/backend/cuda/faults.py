@@ -1,11 +1,10 @@
 """Faults to seed into the kernels, each with the test of the suite that must see it.
 
 What no run on the processor can show is left out: that chunks in shared memory lie in other banks
-(the exchange in ``place`` of conv_tensor.cuh), that loads join into vectors, fences between the
-proxies of Hopper; what no result depends on: `volatile`, launch bounds, unrolling; products joined
-with sums (``__fmul_rn`` and its kind: the processor joins none); PTX itself (DEVICE_ONLY); and a
-read beyond an array of what is multiplied by 0 or dropped, where it lies in other memory of the
-node.
+(the exchange in ``place`` of conv_tensor.cuh) and loads join into vectors; fences between the
+proxies of Hopper, and all PTX (DEVICE_ONLY); products joined with sums (``__fmul_rn`` and its kind:
+the processor joins none); and what no result depends on, such as launch bounds. What is read beyond
+an array and dropped is left to test_sanitized.py.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from backend.cuda import test_maps as maps
 from backend.cuda.fault_checks import (
     CLASSES_1000,
     INTEGERS,
+    LEVELS,
     WORDS,
     Check,
     average,
@@ -111,6 +111,7 @@ FAULTS: dict[str, list[tuple[str, str, Check]]] = {
         ("take[i] * values[i]", "keep[i] * values[i]", average("running_average")),
         ("total[i] += share * values[i]", "total[i] = share * values[i]", average("add")),
         ("(values[i] - average[i])", "values[i]", average("blend")),
+        ("i % row", "i % (row - 1)", LEVELS),
         (
             "!isfinite(values[i])",
             "isnan(values[i])",
