@@ -147,7 +147,8 @@ class Estimate:
             f"{name} {bytes_text(size)}" for name, size in parts.items() if size >= MEGABYTE
         )
         left = "" if available is None else f"; {bytes_text(available)} free"
-        return f"{self.where}memory: about {bytes_text(self.total)} at most ({listed}){left}"
+        listed = f" ({listed})" if listed else ""
+        return f"{self.where}memory: about {bytes_text(self.total)} at most{listed}{left}"
 
     def check(self, available: int | None) -> None:
         """Raise OutOfMemoryError naming the batch size that fits, if this one does not."""

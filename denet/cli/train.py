@@ -217,12 +217,15 @@ def open_training(
 
     With it comes the set to test when training has ended, if there is one.
     """
+    from denet.backend.select import BACKENDS
     from denet.model.format import warn_of_loss
     from denet.train.tester import check_targets
     from denet.train.trainer import Trainer
 
     backend, precision = engine(options)
-    options.backend, options.precision = backend.name, precision
+    options.precision = precision
+    if backend.name in BACKENDS:  # a GPU is chosen anew each time, by GPU=N
+        options.backend = backend.name
     if state:
         from denet.cli.train_resume import check_resumed
 

@@ -17,13 +17,15 @@ from denet.graph.op.activation import Activation
 from denet.graph.op.add import Add
 from denet.graph.op.batch_norm import BatchNorm
 from denet.graph.op.pool import Pool
+from denet.graph.op.softmax_cross_entropy import SoftmaxCrossEntropy
 
-# kinks: a value near one may fall to either side, so inputs keep away from it
+# kinks: a value near one may fall to either side, so inputs keep away from it; classes are three
 DOMAINS = {
     Activation: {0: "tiled"},
     Add: {0: "tiled", 1: "small"},
     BatchNorm: {4: "positive"},
     Pool: {0: "tiled"},
+    SoftmaxCrossEntropy: {1: "3 classes"},
 }
 # sums of up to 400,000 products in float32: a map of 224x224, a batch of eight
 LIMIT = TOLERANCE | {"f32": 2e-4}

@@ -34,8 +34,12 @@ class RandomNetwork(NamedTuple):
         return Model(layers, self.shape, ["a", "b", "c"]).graph(self.batch_size)
 
 
-def random_network(seed: int) -> RandomNetwork:
-    """Return the network of this seed, of a size that the reference takes a second for."""
+def random_network(seed: int, most_flop: float = MOST_FLOP) -> RandomNetwork:
+    """Return the network of this seed, of a size that the reference takes a second for.
+
+    Where ``most_flop`` is less, the network is smaller in proportion.
+    """
+    most_numbers = MOST_NUMBERS * most_flop / MOST_FLOP
     rng = np.random.default_rng(seed)
     while True:
         network = _draw(rng)
@@ -48,7 +52,7 @@ def random_network(seed: int) -> RandomNetwork:
             node.op.flops([t.type for t in node.inputs], [t.type for t in node.outputs])
             for node in graph.nodes
         )
-        if sum(type_.size for type_ in tensors) <= MOST_NUMBERS and flop <= MOST_FLOP:
+        if sum(type_.size for type_ in tensors) <= most_numbers and flop <= most_flop:
             return network
 
 

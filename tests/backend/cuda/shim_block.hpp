@@ -34,7 +34,7 @@ constexpr size_t STATIC_SHARED = 48 << 10;  // bytes that a block may have
 constexpr size_t DYNAMIC_SHARED = 227 << 10;
 constexpr int MOST_ARRAYS = 64;
 constexpr size_t RED = 256;  // bytes of red zone around each array in shared memory
-constexpr unsigned char RED_MARK = 0xA5;
+constexpr unsigned short RED_MARK = 0x7FA5;  // NaN as float and as bf16: what is read there shows
 constexpr unsigned char UNWRITTEN = 0xFF;  // NaN in every type of float
 constexpr unsigned long long STACK_MARK = 0x5AFE57AC5AFE57ACull;
 
@@ -228,10 +228,19 @@ inline void thread_main() {
 
 // ----------------------------------------------------------------------------- shared memory
 
+// of a red zone; it depends on where the byte lies
+inline unsigned char red_byte(const unsigned char* at) {
+    return RED_MARK >> reinterpret_cast<size_t>(at) % 2 * 8;
+}
+
+inline void paint_red(unsigned char* zone) {
+    for (unsigned char* at = zone; at < zone + RED; at++) *at = red_byte(at);
+}
+
 inline void place(unsigned char* begin, size_t bytes, int line) {
-    __builtin_memset(begin - RED, RED_MARK, RED);
+    paint_red(begin - RED);
     __builtin_memset(begin, UNWRITTEN, bytes);
-    __builtin_memset(begin + bytes, RED_MARK, RED);
+    paint_red(begin + bytes);
     zones[zones_count++] = {begin, bytes, line};
 }
 
@@ -253,11 +262,13 @@ inline void check_zones() {
     for (int i = 0; i < zones_count && !failed; i++)
         for (size_t at = 0; at < RED; at++) {
             const Zone& zone = zones[i];
-            if (zone.begin[zone.bytes + at] != RED_MARK)
+            const unsigned char* const behind = zone.begin + zone.bytes + at;
+            const unsigned char* const before = zone.begin - 1 - at;
+            if (*behind != red_byte(behind))
                 return fail(
                     zone.line, "written from byte %zu behind an array of %zu bytes in shared memory",
                     at + 1, zone.bytes);
-            if (zone.begin[-1 - (long long)at] != RED_MARK)
+            if (*before != red_byte(before))
                 return fail(
                     zone.line, "written from byte %zu before an array of %zu bytes in shared memory",
                     at + 1, zone.bytes);

@@ -23,6 +23,7 @@ SHAPES = [
     (1, 1, 1, 7),
     (1, 1, 1, 1),
     (5, 1, 1, 36),
+    (2, 9, 5, 15),  # 17 lanes
 ]
 
 each_precision = pytest.mark.parametrize("precision", ["f32", "bf16"])
@@ -69,6 +70,20 @@ def test_the_order_of_threads_changes_no_bit(precision):
     for other in others:
         for one, two in zip(first, other, strict=True):
             np.testing.assert_array_equal(one, two)
+
+
+class Zero(Case):
+    """Every y is 0."""
+
+    def inputs(self, seed=0, dtype=np.float64):
+        x, gamma, beta, *others = super().inputs(seed, dtype)
+        return [x, 0 * gamma, 0 * beta, *others]
+
+
+def test_a_relu_of_zeros_passes_no_gradient():
+    run = KernelRun(BACKEND, batch_norm((2, 3, 5, 4), "relu", Zero), "f32")
+    assert not run.forward()[0].any()
+    assert not any(gradient.any() for gradient in run.backward()[:3])
 
 
 class FarFromZero(Case):

@@ -137,6 +137,25 @@ def test_of_equal_overlaps_the_first_object_counts():
     assert gradient.ravel().tolist() == [0.5, 0, 0, 0]
 
 
+BARELY = [
+    (Coverage(0.5), 0),
+    (DetectionCrossEntropy(1.0, 0.5, False), 3),
+    (DetectionCrossEntropy(1.0, 0.5, True), 11),
+    (FitnessCrossEntropy(1.0, 0.5), 6),
+    (BoxRegression(1.0, 0.5, False), 4),
+]
+
+
+@pytest.mark.parametrize(("op", "outputs"), BARELY, ids=lambda value: str(value))
+def test_an_overlap_of_no_more_than_the_threshold_does_not_count(op, outputs):
+    """Half of the first object, all of it, and half of the second."""
+    box = np.array([[(0, 0, 1, 1), (0, 0, 0.25, 0.25)]])
+    sample = np.array([[(0, 0, 0.5, 1), (0, 0, 1, 1), (0, 0, 0.25, 0.125), (0, 0, 0, 0)]])
+    logits = np.random.default_rng(0).standard_normal((1, 2, 2, outputs))
+    case = given(op, *([logits] if outputs else []), sample, box, np.array([[0, 1]]))
+    assert_like_reference(case)
+
+
 @each_head
 def test_the_order_of_threads_changes_no_bit(op, outputs):
     case = head(op, outputs, 0, side=7)

@@ -100,6 +100,7 @@ SEARCHES = {
     "of chance alone": CornerSearch(6, random_sample=1.0, prior_levels=1, salt=5, corner_max=64),
     "few clusters": CornerSearch(5, 0.2, nms_threshold=0.3, random_sample=0.1, corner_max=256),
     "more clusters than places": CornerSearch(5, 0.2, nms_threshold=0.9, corner_max=256),
+    "few places for large clusters": CornerSearch(3, 0.2, nms_threshold=0.7, corner_max=256),
     "clusters in prediction": CornerSearch(
         5, local_max=1, nms_threshold=0.5, distinct_in_prediction=True, corner_max=256
     ),
@@ -126,6 +127,12 @@ def test_search_of_a_real_size(schedule, training):
     case = given(op, logits, training=training, keys=refusing)
     sample, count = assert_same(case, schedule, 3)
     assert (count == 48 * 48).all() and sample[1].any()
+
+
+def test_more_boxes_than_are_sorted_at_once():
+    """Six kinds of pairs with more than 2304 boxes each."""
+    logits = objects(1, (1, 48, 64, 5), 0.12)
+    assert_same(given(CornerSearch(48, 0.01, corner_max=1024), logits, training=False))
 
 
 @each_schedule
@@ -210,8 +217,10 @@ def test_true_boxes_take_the_last_places(samples, capacity):
     box = rng.random((3, capacity, 4), np.float32)
     box_class = rng.integers(-1, 2, (3, capacity)).astype(np.int32)
     box_class[2] = -1
-    for training in (True, False):
-        assert_same(given(InjectGroundTruth(), sample, box, box_class, training=training))
+    case = given(InjectGroundTruth(), sample, box, box_class)
+    assert_same(replace(case, training=False))
+    for schedule in SCHEDULES:
+        assert_same(case, schedule)
 
 
 def boxes(seed, shape):

@@ -14,8 +14,10 @@ from denet.backend.cuda.backend import CudaBackend
 from denet.backend.cuda.cells import sample_grid, vector_size
 from denet.backend.cuda.request import Unserved
 from denet.backend.numpy.backend import NumpyBackend
+from denet.backend.numpy.bfloat16 import from_float32
 from denet.graph.graph import TensorType
 from denet.graph.op.activation import ACTIVATIONS, Activation
+from denet.graph.op.add import Add
 from denet.graph.op.base import Run
 from denet.graph.op.cast import Cast
 from denet.graph.op.class_probability import ClassProbability
@@ -70,6 +72,7 @@ WIDE = [
     *[case(Activation(kind), (2, 3, 5, 7), dtype="float32") for kind in ("softmax", "tanh")],
     case(Activation("softmax"), (2, 3, 5, 1000)),
     case(Cast(), (3, 9, 11, 13), dtype="float32"),
+    case(Add(), (2, 3, 5, 7), (2, 3, 5, 7)),
     case(Concat(), (2, 9, 5, 16), (2, 9, 5, 8), (2, 9, 5, 24)),
     case(Concat(), (2, 9, 5, 16), (2, 9, 5, 12), (2, 9, 5, 20)),  # vectors in f32 alone
     case(FirstChannels(16), (2, 9, 5, 40)),
@@ -171,6 +174,21 @@ def test_dropout_keeps_exactly_what_the_reference_keeps():
     saved = BACKEND.memory.read(run.saved[0])
     bits = np.unpackbits(saved, axis=1, bitorder="little")[:, : 17 * 19 * 7]
     assert (bits.reshape(mask.shape) == mask).all()
+
+
+def test_bf16_is_rounded_as_numpy_rounds_it():
+    """To even where it lies between two; what is no number stays none, what overflows does."""
+    bits = np.arange(1 << 16, dtype=np.uint32)[:, None] << 16 | [0x0000, 0x7FFF, 0x8000, 0x8001]
+    values = bits.astype(np.uint32).view(np.float32).reshape(1, 256, 256, 4)
+
+    class Bits(Case):
+        def inputs(self, seed=0, dtype=np.float64):
+            return [values]
+
+    row = case(Cast(), values.shape, dtype="float32", make=Bits)
+    run = KernelRun(BACKEND, row, "bf16", wanted=())
+    run.forward()
+    np.testing.assert_array_equal(BACKEND.memory.read(run.outputs[0]), from_float32(values))
 
 
 def test_large_batches_are_refused_where_a_grid_ends():

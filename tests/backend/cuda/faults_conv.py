@@ -1,0 +1,121 @@
+"""Faults to seed into the kernels of convolutions; see faults.py."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from backend.cuda import test_cuda_conv as conv
+from backend.cuda.fault_checks import BARRIER, Check, bits, conv_row, row
+
+FAULTS: dict[str, list[tuple[str, str, Check]]] = {
+    "conv.cuh": [
+        (
+            "(phase + stride - before % stride) % stride",
+            "(phase + before) % stride",
+            row("Conv stride does not divide"),
+        ),
+        (
+            "static_cast<unsigned>(row) >= static_cast<unsigned>(at.large_height)",
+            "row >= at.large_height",
+            row("Conv 3x3"),
+        ),
+        ("if (x.low >= low_base)", "if (x.low > low_base)", row("Conv 3x3")),
+        ("(first + before) / stride", "first / stride", row("Conv stride does not divide")),
+        (
+            "static_cast<unsigned>(column) >= static_cast<unsigned>(the.columns.limit)",
+            "column > the.columns.limit || column < 0",
+            row("Conv 3x3"),
+        ),
+    ],
+    "conv_exact.cu": [
+        (
+            "multiply(left, right, tile);\n        __syncthreads();",
+            "multiply(left, right, tile);",
+            bits("Conv wide channels"),
+        ),
+        (BARRIER + "        if (slice + 1", "        if (slice + 1", bits("Conv wide channels")),
+        ("if (channel >= the.target_channels) break;", "", row("Conv 3x3")),
+        (
+            "bias[the.group * the.target_channels + channel]",
+            "bias[channel]",
+            row("Conv two groups"),
+        ),
+        (
+            "threadIdx.x / TILE + EACH * i) * PITCH",
+            "threadIdx.x / TILE + SLICE * i) * PITCH",
+            row("Conv 3x3"),
+        ),
+        ("rectified ? relu(y) : y", "y", conv_row(conv.MORE[-1], "f32")),
+    ],
+    "conv_pack.cu": [
+        ("first + j < channels ? load(from + j) : 0.f", "load(from + j)", row("Conv 3x3", "bf16")),
+    ],
+    "conv_parts.cu": [
+        ("int part = 1; part < parts", "int part = 2; part < parts", conv_row(conv.MORE[3])),
+        (
+            "row_sums[threadIdx.x] = sum;\n    __syncthreads();",
+            "row_sums[threadIdx.x] = sum;",
+            bits("Conv bias"),
+        ),
+        (
+            "first + part_pixels < pixels ? first + part_pixels : pixels",
+            "first + part_pixels",
+            conv_row(conv.MORE[3]),
+        ),
+    ],
+    "conv_tensor.cu": [
+        ("if (i < count) store(target", "store(target", conv_row(conv.WIDE[1])),
+        ("pixel >= the.pixels || count <= 0", "count <= 0", row("Conv 3x3", "bf16")),
+        ("? other[i]", "? other[0]", conv_row(conv.MORE[-2])),
+    ],
+    "conv_tensor.cuh": [
+        (
+            "cp_async_wait<STAGES - 2>",
+            "cp_async_wait<STAGES - 1>",
+            row("Conv wide channels", "bf16"),
+        ),
+        ("__syncthreads();  // the slice is there", "//", bits("Conv wide channels", "bf16")),
+        (
+            "cp_async_wait<0>();\n    __syncthreads();",
+            "cp_async_wait<0>();",
+            bits("Conv wide channels", "bf16"),
+        ),
+        (
+            "chunk = depth / CHUNK + lane / 16;",
+            "chunk = depth / CHUNK + lane / 8 % 2;",
+            row("Conv wide channels", "bf16"),
+        ),
+        (
+            "8 * n + lane / 16 * 8 + lane % 8",
+            "8 * n + lane % 16",
+            row("Conv wide channels", "bf16"),
+        ),
+        (
+            "line * length + (chunk ^ (length == 32 ? line >> 1 & 3 : line & 7)) * CHUNK",
+            "line * length + (chunk ^ threadIdx.x / 8 % (length / 8)) * CHUNK",
+            row("Conv wide channels", "bf16"),
+        ),
+        ("inside ? 16 : 0", "16", row("Conv 3x3", "bf16")),
+        (
+            "        __syncwarp();\n        for (int i = lane",
+            "        for (int i = lane",
+            bits("Conv wide channels", "bf16"),
+        ),
+        (
+            "        __syncwarp();\n    }",
+            "    }",
+            partial(conv.test_every_schedule_gives_the_same_bits, conv.MORE[0], "bf16"),
+        ),
+        ("later % STAGES", "slice % STAGES", row("Conv wide channels", "bf16")),
+    ],
+    "conv_tensor_weight.cu": [
+        ("/ filled;", "/ at.large_channels;", row("Conv 3x3", "bf16")),
+        ("right_inside && first + Right::line(i) < end", "right_inside", conv_row(conv.MORE[3])),
+        ("left_inside && pixel < end", "left_inside", row("Conv wide channels", "bf16")),
+        (
+            "add(pixels[i], step, at.small_height, at.small_width)",
+            "add(pixels[i], step, at.small_width, at.small_height)",
+            row("Conv wide channels stride 2", "bf16"),
+        ),
+    ],
+}
