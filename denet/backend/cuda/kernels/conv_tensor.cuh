@@ -66,7 +66,6 @@ __device__ inline void product(Source& source, int slices, bf16* stages, float* 
         cp_async_commit();
         end_slice<LEFT_DEEP, RIGHT_DEEP>(left, left + LEFT, sum);
     }
-    cp_async_wait<0>();
     __syncthreads();
 }
 

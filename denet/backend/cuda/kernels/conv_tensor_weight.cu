@@ -37,9 +37,10 @@ struct WeightSource {
 
     __device__ void next(bf16* left, bf16* right) {
 #pragma unroll
-        for (int i = 0; i < Left::count; i++)
-            Left::copy(left, i, row_of(small, Left::apart * i, small_pitch),
-                Left::apart * i < left_pixels);
+        for (int i = 0; i < Left::count; i++) {  // all lines: a slice of pixels
+            Left::copy(left, i, small, Left::apart * i < left_pixels);
+            small = row_of(small, Left::apart, small_pitch);
+        }
 #pragma unroll
         for (int i = 0; i < Right::count; i++) {
             const Found met = met_pixel(at, pixels[i], column.high, column.middle);
@@ -47,7 +48,6 @@ struct WeightSource {
                 met.inside && Right::apart * i < right_pixels);
             add(pixels[i], step, at.small_height, at.small_width);
         }
-        small = row_of(small, SLICE, small_pitch);
         left_pixels -= SLICE;
         right_pixels -= SLICE;
     }
