@@ -34,8 +34,7 @@ class Plan:
     before.
     ``recompute`` says what training computes twice instead of keeping it (recompute.py).
 
-    ``ratios`` are those of the graph as the last training run left them. ``memory`` is the
-    backend's, in which all arrays lie but those that are returned.
+    ``memory`` is the backend's, in which all arrays lie but those that are returned.
     """
 
     def __init__(
@@ -67,7 +66,7 @@ class Plan:
         costs = {cost.name: cost.tensor for cost in self._graph.costs}
         self._results = costs if self.training else self._graph.outputs
         self.outputs = self._arrays(self._results)
-        self.ratios = self._arrays(self._graph.ratios)
+        self._ratios = self._arrays(self._graph.ratios)
         self._averages = RunningAverages(self._graph.updates, self._store)
         self._share = share
         self._steps = self._lower()
@@ -120,6 +119,11 @@ class Plan:
     def pack_states(self, values: Mapping[str, np.ndarray], flat: Any) -> None:
         """Write arrays into one that is laid out as ``states``."""
         self._store.pack_states(values, flat)
+
+    @property
+    def ratios(self) -> dict[str, np.ndarray]:
+        """The ratios of the graph, by name, as the last training run left them."""
+        return {name: self.memory.read(array) for name, array in self._ratios.items()}
 
     @property
     def decay_size(self) -> int:
@@ -273,7 +277,7 @@ class Plan:
         """Return the memory of all tensors that do not live in the arena."""
         fixed = {self._graph.inputs[name]: array for name, array in self.inputs.items()}
         fixed.update({tensor: self.outputs[name] for name, tensor in self._results.items()})
-        fixed.update({tensor: self.ratios[name] for name, tensor in self._graph.ratios.items()})
+        fixed.update({tensor: self._ratios[name] for name, tensor in self._graph.ratios.items()})
         for node in self._graph.nodes:
             for tensor in node.inputs:
                 if tensor.kind in ("parameter", "state"):
