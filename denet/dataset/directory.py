@@ -202,7 +202,8 @@ def _find_images(path: str, kind: str) -> Listing:
         )
     there = suffixes_text(listing.others)
     if not listing.classes:
-        raise DataError(f"no class directories: {where}: put the images into {path}/CLASS/")
+        mend = fitting(path) or f"put the images into {path}/CLASS/"
+        raise DataError(f"no class directories: {where}: {mend}")
     if not listing.files:
         wanted = "images" if kind == "image" else f".{kind} images"
         mend = fitting(path) or (
