@@ -159,6 +159,8 @@ class Dataset:
     epoch_limit   an epoch of training goes through at most so many samples, drawn anew each time
     own_colours   whether training shifts colours along the principal components of these images
     components    these, as soon as they are known
+    constants     mean and std per channel that such images are normalised by unless
+                  ``channel_statistics`` are asked for
 
     A format derives from this class and gives ``read``.
     """
@@ -171,6 +173,7 @@ class Dataset:
     epoch_limit: int | None = None
     own_colours = False
     components: Components | None = None
+    constants: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
     def __init__(
         self,

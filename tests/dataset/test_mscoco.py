@@ -12,6 +12,7 @@ from denet.dataset import BadDataError, open_dataset
 from denet.dataset.base import ForeignClassError
 from denet.errors import DataError, UsageError
 
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and deviation
 CATEGORIES = [  # numbers with gaps, not in the order of the names
     {"id": 7, "name": "zebra", "supercategory": "animal"},
     {"id": 3, "name": "ant"},
@@ -122,15 +123,16 @@ def test_published_names(tmp_path):
         opened(tmp_path, "mscoco,2014-test")
     with pytest.raises(UsageError, match="name the splits.*test-dev2015, test2015, train2014"):
         opened(tmp_path, "mscoco")
-    assert opened(tmp_path, "mscoco,2014-val").channel_statistics()[0] == (0.485, 0.456, 0.406)
+    assert opened(tmp_path, "mscoco,2014-val").constants == IMAGENET
 
 
 def test_subtract_mean(tmp_path):
     """In 2017 this set had no mean and deviation of its own, and all pixels were divided by 0."""
     write_coco(tmp_path, content([image(1)]))
-    constants = opened(tmp_path, "mscoco,train,crop=8,subtract_mean").channel_statistics()
-    assert constants == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    mean, _ = opened(tmp_path, "mscoco,train,crop=8").channel_statistics()
+    assert opened(tmp_path, "mscoco,train,crop=8,subtract_mean").constants == IMAGENET
+    dataset = opened(tmp_path, "mscoco,train,crop=8")
+    assert dataset.constants is None
+    mean, _ = dataset.channel_statistics()
     assert mean == pytest.approx((0, 0, 1))  # of its blue image
 
 
