@@ -107,8 +107,8 @@ def _label_bytes(files: Sequence[Path]) -> int:
         fitting = {count for count in fitting if size and size % (count + _PIXELS) == 0}
         if not fitting:
             raise DataError(
-                f"{size} bytes: {file.absolute()}: CIFAR has records of {1 + _PIXELS} bytes (CIFAR-10) or "
-                f"{2 + _PIXELS} (CIFAR-100), all files of the same: take another copy"
+                f"{size} bytes: {file.absolute()}: CIFAR has records of {1 + _PIXELS} bytes "
+                f"(CIFAR-10) or {2 + _PIXELS} (CIFAR-100), all files the same: take another copy"
             )
     return min(fitting)
 
