@@ -209,6 +209,7 @@ def open_test_set(options: argparse.Namespace, model: Model) -> Dataset:
         model,
         class_owner=class_owner(options),
         extension=options.test_extension,
+        option="test-extension" if options.test_extension else "extension",
     )
 
 
