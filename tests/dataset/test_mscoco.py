@@ -80,6 +80,20 @@ def test_boxes_count_from_zero(tmp_path, caplog):
     assert "1 crowd boxes, 1 images without boxes" in caplog.text
 
 
+def test_annotations_of_one_id_are_told(tmp_path, caplog):
+    """Each counts, as ids of annotations stand for nothing here."""
+    box = [1, 1, 4, 4]
+    ids = [5, 9, 5, 7, 9, 5, "x", "x"]
+    found = [annotation(1, 3, box, id=each) for each in ids]
+    write_coco(tmp_path, content([image(1)], found))
+    assert len(opened(tmp_path).boxes) == 8
+    assert "3 annotations have the id 5, 1 other id likewise: each counts here" in caplog.text
+    caplog.clear()
+    write_coco(tmp_path, content([image(1)], found[1:4]))
+    opened(tmp_path)
+    assert "have the id" not in caplog.text
+
+
 def test_crowds_are_no_targets(tmp_path):
     """In 2017 they were trained on as if they were one object."""
     write_coco(
