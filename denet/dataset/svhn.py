@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 SPLITS = ("train", "extra", "test")
 _SIZE = 32 * 32 * 3  # bytes of an image
 _COPIES = 2  # of all images in memory: as they lie in the file, and as they are wanted
-_NUMBERS = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "single")
-_NUMBERS += ("double",)
+_BITS = (8, 16, 32, 64)
+_NUMBERS = ("single", "double", *(f"{sign}int{bits}" for sign in ("", "u") for bits in _BITS))
 _DIGITS = [str(digit) for digit in range(10)]
 
 

@@ -62,6 +62,10 @@ class PlanSet:
         fixed = {"gradients": plan.gradients.nbytes, "rest": REST_BYTES + more_bytes}
         Estimate(work, plan.batch_size, growing, fixed).check(available_bytes())
 
+    def short_bytes(self, sample_num: int) -> int:
+        """Return the bytes of the plan for the shorter last batch of so many samples, if any."""
+        return self.full.kernel_bytes if sample_num % self.full.batch_size else 0
+
     def _prepared(self, batch_size: int) -> Plan:
         full = self.full
         whole = batch_size == full.batch_size
