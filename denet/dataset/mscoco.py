@@ -196,9 +196,9 @@ def _tell_repeated(ids: Sequence[int], file: str) -> None:
     if len(repeated):
         first = repeated[0]
         log.warning(
-            "%s: %d annotations have the id %d, %s likewise: each counts here, but other tools "
+            "%s: %s of several annotations: %d of them have %d: each counts here, but other tools "
             "keep one: number them anew",
-            *(file, counts[first], values[first], counted(len(repeated) - 1, "other id")),
+            *(file, counted(len(repeated), "id"), counts[first], values[first]),
         )
 
 
