@@ -49,13 +49,24 @@ def open_cifar(
     files = files_of(path, kind, splits, splits_at, _nothing)
     label_bytes = _label_bytes(files)
     records = _read(files, label_bytes)
-    place, names_file, count = _LABELS[str(labels)] if label_bytes == 2 else _LABELS_OF_10
+    if label_bytes == 1 and labels != "fine":
+        raise UsageError(
+            f"labels={labels}: --extension {kind}: {files[0].absolute()} is of CIFAR-10, which has "
+            "one kind of labels: leave it out"
+        )
+    place, name, count = _LABELS[str(labels)] if label_bytes == 2 else _LABELS_OF_10
+    names_file = files[0].with_name(name)
     numbers = records[:, place]
-    names = _names(files[0].with_name(names_file), count)
+    names = _names(names_file, count)
     if (highest := int(numbers.max())) >= len(names):
         raise DataError(
             f"label {highest} of {len(names)} classes: {files[0].parent.absolute()}: not CIFAR, or "
             "damaged: take another copy"
+        )
+    if not names_file.is_file() and not set(names).issubset(opening.class_labels or names):
+        raise DataError(
+            f"classes are mere numbers: {files[0].absolute()}: put {names_file.name} of the "
+            "archive beside it, which names them"
         )
     ids = class_ids(names, opening.class_labels, str(files[0]), opening.class_owner)
     rows = opening.choose(len(records), str(files[0]))

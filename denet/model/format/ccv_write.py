@@ -44,7 +44,7 @@ from denet.model.format.ccv import (
     TABLES,
 )
 from denet.model.format.content import check_writable, told
-from denet.model.model import Model, nameless
+from denet.model.model import Model, named
 
 FILTERS_STEP = 4  # ccv computes so many filters of a group together
 
@@ -81,7 +81,7 @@ def write(model: Model, path: str | os.PathLike[str], half: bool = False) -> Non
 
 def lost_in_ccv(model: Model) -> list[str]:
     """Return what the file of a model does not hold, a clause each."""
-    own = model.class_labels != nameless(len(model.class_labels))
+    own = named(model.class_labels)
     return ["holds no names of classes, only their order"] if own else []
 
 
