@@ -117,7 +117,9 @@ def modify(options: argparse.Namespace) -> int:
     from denet.model.format import load_model, model_suffix, save_model, warn_of_loss
 
     parser().require(options, "input", "output")
-    other = options.half or not options.input.endswith(model_suffix(options.output))
+    suffix = model_suffix(options.output)
+    other = options.half or suffix == ".sqlite3"  # which may hold 16 bits and is to hold 32
+    other = other or not options.input.endswith(suffix)
     wanted = [change for key, change in changes(options) if getattr(options, key)]
     if not wanted and not other:
         names = ", ".join(f"--{option.name}" for option in CHANGES)

@@ -84,6 +84,17 @@ def test_names_of_classes_that_are_lost_are_told(files: Path, command: Command) 
     assert "warning: pets.sqlite3: the format of ccv holds no names of classes" in done.stderr
 
 
+def test_16_bits_become_32(files: Path, command: Command) -> None:
+    make_file(files / "half.sqlite3", half=True)
+    done = command("model-modify", "--input", "half.sqlite3", "--output", "full.sqlite3")
+    assert done.returncode == 0, done.stderr
+    with closing(sqlite3.connect(files / "full.sqlite3")) as connection:
+        assert connection.execute("SELECT sum(half_precision) FROM layer_data").fetchone() == (0,)
+    found, stored = (load_model(files / f"{name}.sqlite3").values() for name in ("full", "half"))
+    for path, value in stored.items():
+        np.testing.assert_array_equal(found[path], value)
+
+
 def test_classes_have_one_number_everywhere_until_they_are_named(
     files: Path, command: Command
 ) -> None:
