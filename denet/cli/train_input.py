@@ -131,9 +131,9 @@ def trained_model(options: argparse.Namespace, model: Model) -> tuple[Model, Dat
     """Return the model of a file, its classes named after the training set if they have no name."""
     from denet.dataset.base import ForeignClassError
     from denet.evaluate.classifier import check_fit
-    from denet.model.model import nameless
+    from denet.model.model import named
 
-    if model.class_labels != nameless(len(model.class_labels)):
+    if named(model.class_labels):
         try:
             return model, open_training_set(options, model)
         except ForeignClassError as error:

@@ -54,9 +54,15 @@ def open_cifar(
             "classes are not grouped: leave it out"
         )
     records = _read(files, label_bytes)
-    place, names_file, count = _LABELS[str(labels)] if label_bytes == 2 else _LABELS_OF_10
+    place, name, count = _LABELS[str(labels)] if label_bytes == 2 else _LABELS_OF_10
+    names_file = files[0].with_name(name)
     numbers = records[:, place]
-    names = _names(files[0].with_name(names_file), count, int(numbers.max()))
+    names = _names(names_file, count, int(numbers.max()))
+    if not names_file.is_file() and not set(names).issubset(opening.class_labels or names):
+        raise DataError(
+            f"classes are mere numbers: {files[0].absolute()}: put {names_file.name} of the "
+            "archive beside it, which names them"
+        )
     ids = class_ids(names, opening.class_labels, str(files[0]), opening.class_owner)
     rows = opening.choose(len(records), str(files[0]))
     known = np.array([ids[name] for name in names], np.int32)

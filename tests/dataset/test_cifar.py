@@ -188,3 +188,28 @@ def test_a_model_is_tested_on_it(words: str, ten: Path, command: Command) -> Non
     line = "model-predict --model m.mdl --input . --extension cifar,test --backend numpy"
     done = command(*line.split(), *words.split())
     assert done.stdout == "top-1 error 0.000%\ntop-5 error 0.000%\n", done.stderr
+
+
+def test_a_file_without_its_names(ten: Path, command: Command) -> None:
+    """Its classes are numbers, which are not those of a model, whether that has names or not."""
+    folder = ten / "cifar-10-batches-bin"
+    for names in (NAMES, [f"class {number}" for number in range(1, 11)]):
+        save_model(Model.create("P.A R", (3, 32, 32), names), ten / "m.mdl")
+        (ten / "alone").mkdir(exist_ok=True)
+        (ten / "alone" / "test.bin").write_bytes((folder / "test_batch.bin").read_bytes())
+        predict = "model-predict --backend numpy --model m.mdl --extension cifar --input"
+        done = command(*predict.split(), "alone/test.bin")
+        assert done.returncode == 3 and done.stderr.count("\n") == 1
+        assert done.stderr.startswith("error: classes are mere numbers: ")
+        assert "put batches.meta.txt of the archive beside it" in done.stderr
+    done = command(*predict.split(), str(folder / "test_batch.bin"))
+    assert "name them: model-modify --class-labels FILE" in done.stderr
+    name = f"--class-labels {folder}/batches.meta.txt"
+    command(*f"model-modify --input m.mdl --output m.mdl {name}".split())
+    done = command(*predict.split(), str(folder / "test_batch.bin"))
+    assert done.returncode == 0 and "top-1 error" in done.stdout, done.stderr
+
+
+def test_coarse_labels_are_of_the_hundred(ten: Path) -> None:
+    with pytest.raises(UsageError, match="labels=coarse: --extension cifar: .* is of CIFAR-10"):
+        open_dataset(ten, "cifar,train,labels=coarse")
