@@ -36,14 +36,18 @@ def make_directory(path: str | os.PathLike[str]) -> Path:
 def prove_writable(directory: Path, name: str) -> None:
     """Write a file and drop it in a directory, or in the nearest that there is above it.
 
-    ``name`` is as long as names there will be. Raises OSError.
+    ``name`` is as long as names there will be. Raises OSError of the directory.
     """
     directory = directory.absolute()
     place = next(each for each in (directory, *directory.parents) if os.path.lexists(each))
     if not place.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "not a directory", str(place))
-    with tempfile.NamedTemporaryFile(prefix=f".{name}.", suffix=".tmp", dir=place) as probe:
-        probe.write(b"\0")
+    try:
+        with tempfile.NamedTemporaryFile(prefix=f".{name}.", suffix=".tmp", dir=place) as probe:
+            probe.write(b"\0")
+    except OSError as error:
+        error.filename = str(place)  # nobody has asked for the file that is tried
+        raise
 
 
 def check_writable(path: str | os.PathLike[str], makes_directory: bool = False) -> None:

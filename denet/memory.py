@@ -21,6 +21,7 @@ MEGABYTE, GIGABYTE = 1e6, 1e9
 THREAD_BYTES = 72 << 20  # of addresses
 SMALL = 1 << 24  # bytes
 REST_BYTES = 8_000_000  # compiled kernels, stacks of threads, tables
+STEP_BYTES = 80_000  # what one kernel of a plan is compiled to, with its tables
 SYSTEM = Path("/")  # above proc and sys
 
 
@@ -160,20 +161,24 @@ class Estimate:
             f"{self.where}memory, {bytes_text(available)} are free: {self.mend(available)}"
         )
 
-    def mend(self, available: int) -> str:
+    def mend(self, available: int, cuts: bool = True) -> str:
         """Say which batch would fit into so many bytes more than are held."""
         growing, fixed = sum(self.growing.values()), sum(self.fixed.values())
-        return advice(self.batch_size, self.factor, growing / max(available - fixed, 1))
+        return advice(self.batch_size, self.factor, growing / max(available - fixed, 1), cuts)
 
 
-def advice(batch_size: int, factor: int | None, shrink: float = 2.0) -> str:
-    """Say how to do with ``shrink`` times less memory for the batch, and the same steps if any."""
+def advice(batch_size: int, factor: int | None, shrink: float = 2.0, cuts: bool = True) -> str:
+    """Say how to do with ``shrink`` times less memory for the batch, and the same steps if any.
+
+    ``cuts``: whether SPLIT in the network would help, there being a training without such cuts.
+    """
     halvings = max(1, math.ceil(math.log2(shrink)))
     smaller = batch_size >> halvings
     if not smaller and factor is None:
         return "use smaller images (model-modify --image-size) or a smaller network"
     if not smaller:
-        return "use smaller images or a smaller network, or cut the network with SPLIT"
+        cut = ", or cut the network with SPLIT" if cuts else ""
+        return f"use smaller images or a smaller network{cut}"
     steps = "" if factor is None else f" --batch-size-factor {-(-batch_size * factor // smaller)}"
     return f"try --batch-size {smaller}{steps}"
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from denet.errors import DataError
-from denet.files import atomic_write
+from denet.files import atomic_write, prove_writable
 
 
 def files(directory):
@@ -112,3 +112,10 @@ def test_killed_in_the_middle_of_a_save(tmp_path):
     done = subprocess.run(command, env=environment, check=False)
     assert done.returncode == -signal.SIGKILL
     assert (tmp_path / "a.mdl").read_bytes() == b"old"
+
+
+def test_what_cannot_be_written_is_named_and_no_file_that_tried_it(tmp_path):
+    """A name too long stands for all else that a directory refuses: root may write anywhere."""
+    with pytest.raises(OSError, match="File name too long") as caught:
+        prove_writable(tmp_path / "new", "x" * 250)
+    assert caught.value.filename == str(tmp_path)

@@ -125,6 +125,10 @@ def test_advice(
         assert text == "try " + " ".join(f"{option} {number}" for option, number in words)
 
 
+def test_nobody_is_sent_to_cuts_that_are_made_already() -> None:
+    assert "SPLIT" in advice(1, 1) and "SPLIT" not in advice(1, 1, cuts=False)
+
+
 # 700 MB grow with the batch, 100 MB do not, and 50 MB are held already
 ESTIMATE = Estimate(
     work="training",

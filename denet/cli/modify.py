@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from denet.cli.options import (
     layer_options,
 )
 from denet.cli.pixels import read_normalise
-from denet.errors import UsageError
+from denet.errors import DataError, UsageError
 from denet.kind import Flag
 
 if TYPE_CHECKING:
@@ -43,6 +44,12 @@ CHANGES = (
         "layer starts anew where the number changes",
         CLASS_NUM,
         metavar="K",
+    ),
+    Option(
+        "class-labels",
+        "names of the classes, one on each line, in the order of the model, as in the .words files "
+        "of ccv; a name that stands on several lines gets the number of its class",
+        metavar="FILE",
     ),
     Option(
         "image-size", "width and height of the images in pixels", IMAGE_SIDE, None, 2, ("W", "H")
@@ -110,7 +117,9 @@ def modify(options: argparse.Namespace) -> int:
     from denet.model.format import load_model, model_suffix, save_model, warn_of_loss
 
     parser().require(options, "input", "output")
-    other = options.half or not options.input.endswith(model_suffix(options.output))
+    suffix = model_suffix(options.output)
+    other = options.half or suffix == ".sqlite3"  # which may hold 16 bits and is to hold 32
+    other = other or not options.input.endswith(suffix)
     wanted = [change for key, change in changes(options) if getattr(options, key)]
     if not wanted and not other:
         names = ", ".join(f"--{option.name}" for option in CHANGES)
@@ -131,6 +140,12 @@ def changes(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[Model]
     seed = options.seed
     new = layer_options(options, activation=options.activation or "relu")
     yield "class_num", partial(surgery.set_class_num, classes=options.class_num, seed=seed)
+    yield (
+        "class_labels",
+        lambda model: surgery.set_class_num(
+            model, read_class_labels(options.class_labels, len(model.class_labels)), seed
+        ),
+    )
     size = dict(zip(("width", "height"), options.image_size or (), strict=False))
     yield "image_size", partial(surgery.set_image_size, **size, seed=seed)
     yield (
@@ -153,6 +168,31 @@ def changes(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[Model]
         yield "layer_insert", insert
     text = " ".join(options.layer_append or [])
     yield "layer_append", partial(surgery.append, text=text, options=new, seed=seed)
+
+
+def read_class_labels(file: str, class_num: int) -> list[str]:
+    """Return the names that stand in a file, made to differ by the numbers of their classes.
+
+    Raises DataError unless there are so many, and each can be shown in a line.
+    """
+    from denet.dataset.annotation_file import read_lines
+    from denet.dataset.base import names_text
+    from denet.model.format.content import check_labels
+
+    names = read_lines(file)
+    if len(names) != class_num:
+        raise DataError(
+            f"class labels: {file}: {len(names)} names for {class_num} classes: give each class "
+            "one line, in the order of the model"
+        )
+    times = Counter(names)
+    labels = [
+        f"{name} ({number})" if times[name] > 1 else name for number, name in enumerate(names, 1)
+    ]
+    if twice := [label for label, name in zip(labels, names, strict=True) if label != name]:
+        log.warning("%s: names that stand on several lines: %s", file, names_text(twice))
+    check_labels(labels, file)
+    return labels
 
 
 def assignments(words: Sequence[str]) -> list[tuple[str, dict[str, str]]]:

@@ -39,8 +39,8 @@ INPUT = (
     Option(
         "input",
         "image file, directory of images, list.txt of image files or - for such a list from stdin "
-        "(one path per line), or a labelled dataset: NAME of arrays, or directory of class "
-        "directories named as the classes of the model",
+        "(one path per line), or a labelled dataset: NAME of arrays, list.txt of CLASS PATH lines, "
+        "or directory of class directories named as the classes of the model",
         metavar="PATH",
     ),
     replace(
@@ -98,8 +98,9 @@ OUTPUT = (
         "format",
         "form of the answers, text where it is not given (of detect, it leaves out what has a "
         "score below 30%); ccv is that of its cnnclassify, ID CONFIDENCE ID CONFIDENCE ... with "
-        "class ids from 1, and the time of a single image; for a labelled dataset only the errors "
-        "are told unless --format or --results is given",
+        "class ids from 1, an empty line for an image that cannot be read, and the time of a "
+        "single one; for a labelled dataset only the errors are told unless --format or --results "
+        "is given",
         Choice(("text", "jsonl", "csv", "ccv")),
     ),
     Option("top", "classes told for each image", COUNT, 5, metavar="N"),

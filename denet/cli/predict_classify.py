@@ -93,7 +93,8 @@ def drawn(
     from denet.predict.picture import draw_answer
 
     def draw(answer: Answer) -> Answer:
-        draw_answer(options.draw, answer, options.font, options.max_image_pixels)
+        if answer.classes:
+            draw_answer(options.draw, answer, options.font, options.max_image_pixels)
         return answer
 
     if not options.draw:

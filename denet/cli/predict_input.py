@@ -78,6 +78,7 @@ def open_input(
 def open_labelled_views(options: argparse.Namespace, extension: str, look: Look) -> Dataset:
     """Return the views of each image of a labelled dataset."""
     from denet.dataset import parse_extension
+    from denet.predict.image_files import CoveringFiles
 
     model = look.model
     kind, form, given = parse_extension(extension)
@@ -98,6 +99,11 @@ def open_labelled_views(options: argparse.Namespace, extension: str, look: Look)
         settings["shape"] = shape
         extension = f"{kind},crop={width}x{height}"
     images = open_images(options, options.input, extension=extension, **settings)
+    if kind == "imagenet":  # its training scales otherwise
+        labels, limit = images.labels, options.max_image_pixels
+        files = CoveringFiles([*images.names], images.class_labels, shape, limit, labels)
+        files.bad = images.bad
+        images = files
     in_files = kind == "imagenet" or form.converts
     return views_of(images, look, options, shape, in_files)
 

@@ -53,7 +53,7 @@ def model_and_training_set(
         check_layers(source.layers, options)
     subtract_mean(source, options.extension)
     agrees = options.normalise == "none" and source.preprocessing == Preprocessing()
-    if options.normalise != "dataset" and not agrees:
+    if options.normalise != "auto" and not agrees:
         log.warning(
             "--normalise %s is not used: the model normalises pixels by %s; model-modify "
             "--normalise changes that",
@@ -76,7 +76,7 @@ def new_model(options: argparse.Namespace, source: Model | None = None) -> tuple
     layers = layer_options(options)
     # what is wrong with the texts is told before data is read
     check_layers(build_layers(parse_desc(options.model_desc), layers), options)
-    other = options.normalise != "dataset" and not source
+    other = options.normalise != "auto" and not source
     if other and asks_for_mean(options.extension):
         raise UsageError(
             f"--normalise {options.normalise}: together with subtract_mean of --extension: leave "
@@ -106,7 +106,9 @@ def new_preprocessing(options: argparse.Namespace, train_set: Dataset) -> Prepro
 
     if options.normalise == "none":
         return Preprocessing()
-    if options.normalise == "dataset":
+    if options.normalise == "auto" and train_set.constants:
+        return Preprocessing(*train_set.constants)
+    if options.normalise in ("auto", "dataset"):
         return Preprocessing(*train_set.channel_statistics())
     distortions = parse_distortions(options.distort_mode)
     mirrors = train_set.mirrors or any(each.kind == "m" for each in distortions)
@@ -129,9 +131,9 @@ def trained_model(options: argparse.Namespace, model: Model) -> tuple[Model, Dat
     """Return the model of a file, its classes named after the training set if they have no name."""
     from denet.dataset.base import ForeignClassError
     from denet.evaluate.classifier import check_fit
-    from denet.model.model import nameless
+    from denet.model.model import named
 
-    if model.class_labels != nameless(len(model.class_labels)):
+    if named(model.class_labels):
         try:
             return model, open_training_set(options, model)
         except ForeignClassError as error:
@@ -207,6 +209,7 @@ def open_test_set(options: argparse.Namespace, model: Model) -> Dataset:
         model,
         class_owner=class_owner(options),
         extension=options.test_extension,
+        option="test-extension" if options.test_extension else "extension",
     )
 
 

@@ -38,9 +38,11 @@ NETWORK = (
         "normalise",
         "pixels a new network sees: dataset gives each channel mean 0 and deviation 1 over the "
         "training set, so does mean-image, with a mean for each pixel (of centre crops of scale=N "
-        "of --extension), none leaves 0 to 1; a --model keeps its own (model-modify --normalise)",
-        Choice(("dataset", "mean-image", "none")),
-        "dataset",
+        "of --extension), none leaves 0 to 1; auto is dataset, but for the published VOC and COCO "
+        "and for --extension imagenet by the constants of ImageNet; a --model keeps its own "
+        "(model-modify --normalise)",
+        Choice(("auto", "dataset", "mean-image", "none")),
+        "auto",
     ),
 )
 DATA = (

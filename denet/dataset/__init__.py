@@ -70,12 +70,14 @@ def open_dataset(
     *,
     mirror: bool = False,
     shape: tuple[int, int, int] | None = None,
+    option: str = "extension",
     **settings: Any,
 ) -> Dataset:
     """Open the dataset at ``path``; ``extension`` is KIND[,OPTION[=VALUE]...].
 
     mirror    append a mirrored copy of every sample
     shape     (c, h, w) the images must have
+    option    what says ``extension``, for messages
     settings  those of Opening: class_labels, max_samples, seed, thread_num, ...
 
     Raises UsageError for the extension and DataError for the data.
@@ -95,7 +97,7 @@ def open_dataset(
         if "crop" in format_.options and dataset.shape[0] == shape[0]:
             words = [each for each in extension.split(",") if not each.startswith("crop=")]
             crop = f"crop={shape[2]}x{shape[1]}"
-            mend = f"give --extension {','.join([*words, crop])}, or resize the model: model-modify"
+            mend = f"give --{option} {','.join([*words, crop])}, or resize the model: model-modify"
         raise DataError(f"images are {given}, but {wanted} are needed: {path}: {mend}")
     missing = [dataset.class_labels[k] for k in _absent(dataset)]
     if 0 < len(missing) < len(dataset.class_labels):

@@ -71,15 +71,20 @@ def lines_of(stream: BinaryIO, size: int, name: str) -> list[str]:
     return lines
 
 
+def read_names(file: str) -> list[str]:
+    """Return the classes that a text names, one per line. Raises DataError, for two alike too."""
+    names = read_lines(file)
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise DataError(f"class {twice[0]!r} twice: {file}: give each class one line")
+    return names
+
+
 def read_class_labels(folder: str) -> tuple[str, list[str] | None]:
     """Return labels.txt of a folder and the classes in it, one per line; None if there is none."""
     file = os.path.join(folder, "labels.txt")
     if not os.path.isfile(file):
         return file, None
-    names = read_lines(file)
-    if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise DataError(f"class {twice[0]!r} twice: {file}: give each class one line")
-    return file, names
+    return file, read_names(file)
 
 
 def read_xml(file: str) -> ElementTree.Element:

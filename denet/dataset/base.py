@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, overload
@@ -18,6 +19,7 @@ from denet.printable import counted, printable
 
 MAX_IMAGE_PIXELS = 89_478_485  # Pillow's limit: a quarter of a GB as RGB
 SAMPLE_BYTES = 64  # of memory at most for row, label and place in the order, also if mirrored
+_NUMBERED = re.compile(r"class \d+")  # a class that has no name
 _CHUNK_BYTES = 1 << 22  # pixels looked at together when the whole set is scanned
 
 
@@ -159,6 +161,8 @@ class Dataset:
     epoch_limit   an epoch of training goes through at most so many samples, drawn anew each time
     own_colours   whether training shifts colours along the principal components of these images
     components    these, as soon as they are known
+    constants     mean and std per channel that such images are normalised by unless
+                  ``channel_statistics`` are asked for
 
     A format derives from this class and gives ``read``.
     """
@@ -171,6 +175,7 @@ class Dataset:
     epoch_limit: int | None = None
     own_colours = False
     components: Components | None = None
+    constants: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
     def __init__(
         self,
@@ -370,9 +375,14 @@ def class_ids(
         missing = sorted(ids.keys() - found, key=ids.__getitem__)
         place = f"in {owner}" if owner else "there"
         only = f"; only {place}: {names_text(missing)}" if missing else ""
+        told = f"class {foreign[0]!r} is not one of the {len(known)} {classes}{more}"
+        if all(map(_NUMBERED.fullmatch, known)):
+            raise ForeignClassError(
+                f"{told}, which are mere numbers: {where}: name them: model-modify --class-labels "
+                "FILE"
+            )
         raise ForeignClassError(
-            f"class {foreign[0]!r} is not one of the {len(known)} {classes}{more}: {where}: "
-            f"only here: {names_text(foreign)}{only}: "
+            f"{told}: {where}: only here: {names_text(foreign)}{only}: "
             f"rename it{nearest_hint(foreign[0], known)} or remove it"
         )
     return ids

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from denet.dataset.annotation_file import read_lines
+from denet.dataset.annotation_file import read_names
 from denet.dataset.array import ArrayDataset
 from denet.dataset.base import Opening, class_ids
-from denet.dataset.split_files import Splits, files_of
+from denet.dataset.split_files import Splits, files_of, size_of
 from denet.errors import DataError, UsageError
-from denet.files import is_device
 from denet.memory import room
+from denet.printable import counted
 
 log = logging.getLogger(__name__)
 
@@ -48,14 +48,20 @@ def open_cifar(
         raise UsageError(f"labels={labels}: --extension {kind}: give labels=fine or labels=coarse")
     files = files_of(path, kind, splits, splits_at, _nothing)
     label_bytes = _label_bytes(files)
+    if label_bytes == 1 and labels == "coarse":
+        raise UsageError(
+            f"labels=coarse: --extension {kind}: {files[0].absolute()} is of CIFAR-10, whose "
+            "classes are not grouped: leave it out"
+        )
     records = _read(files, label_bytes)
-    place, names_file, count = _LABELS[str(labels)] if label_bytes == 2 else _LABELS_OF_10
+    place, name, count = _LABELS[str(labels)] if label_bytes == 2 else _LABELS_OF_10
+    names_file = files[0].with_name(name)
     numbers = records[:, place]
-    names = _names(files[0].with_name(names_file), count)
-    if (highest := int(numbers.max())) >= len(names):
+    names = _names(names_file, count, int(numbers.max()))
+    if not names_file.is_file() and not set(names).issubset(opening.class_labels or names):
         raise DataError(
-            f"label {highest} of {len(names)} classes: {files[0].parent.absolute()}: not CIFAR, or "
-            "damaged: take another copy"
+            f"classes are mere numbers: {files[0].absolute()}: put {names_file.name} of the "
+            "archive beside it, which names them"
         )
     ids = class_ids(names, opening.class_labels, str(files[0]), opening.class_owner)
     rows = opening.choose(len(records), str(files[0]))
@@ -67,14 +73,18 @@ def open_cifar(
 
 
 def splits_at(path: str) -> Splits:
-    """Return the files of each split that lies whole in the directory, or one deeper."""
+    """Return the files of each split that lies, if in parts, in the directory or one deeper.
+
+    All files of a split belong to it: what is wrong with one, or that it is missing, is told when
+    it is read.
+    """
     for folder in _FOLDERS:
         kinds = [
             (split, [Path(path, folder, name) for name in names])
             for split, both in _FILES.items()
             for names in both
         ]
-        found = {split: files for split, files in kinds if all(file.is_file() for file in files)}
+        found = {split: files for split, files in kinds if any(map(os.path.lexists, files))}
         if found:
             return found
     return {}
@@ -97,22 +107,16 @@ def _nothing(path: str) -> str:
 
 def _label_bytes(files: Sequence[Path]) -> int:
     """Return the label bytes of a record, 1 or 2; DataError unless all files hold such records."""
-    sizes = []
+    fitting = {1, 2}
     for file in files:
-        if is_device(str(file)):
-            raise DataError(f"a device or pipe, not a file: {file.absolute()}")
-        try:
-            sizes.append(file.stat().st_size)
-        except OSError as error:
-            raise DataError(f"cannot read {file.absolute()}: {error.strerror}") from error
-    for count in (1, 2):
-        if all(size and size % (count + _PIXELS) == 0 for size in sizes):
-            return count
-    odd = next((n for n, size in enumerate(sizes) if size % (1 + _PIXELS)), 0)
-    raise DataError(
-        f"{sizes[odd]} bytes: {files[odd].absolute()}: CIFAR has records of {1 + _PIXELS} bytes "
-        f"(CIFAR-10) or {2 + _PIXELS} (CIFAR-100): take another copy"
-    )
+        size = size_of(file)
+        fitting = {count for count in fitting if size and size % (count + _PIXELS) == 0}
+        if not fitting:
+            raise DataError(
+                f"{size} bytes: {file.absolute()}: CIFAR has records of {1 + _PIXELS} bytes "
+                f"(CIFAR-10) or {2 + _PIXELS} (CIFAR-100), all files the same: take another copy"
+            )
+    return min(fitting)
 
 
 def _read(files: Sequence[Path], label_bytes: int) -> np.ndarray:
@@ -133,8 +137,21 @@ def _read(files: Sequence[Path], label_bytes: int) -> np.ndarray:
     return data.reshape(-1, label_bytes + _PIXELS)
 
 
-def _names(file: Path, count: int) -> list[str]:
-    """Return the class names in a file, or numbers where there is none."""
-    if not file.is_file():
-        return [str(number) for number in range(count)]
-    return read_lines(str(file))[:count]
+def _names(file: Path, count: int, highest: int) -> list[str]:
+    """Return the class names in a file, or numbers where there is none.
+
+    Raises DataError unless there are as many as the ``highest`` label needs.
+    """
+    named = file.is_file()
+    names = read_names(str(file))[:count] if named else [str(number) for number in range(count)]
+    if highest >= count:
+        raise DataError(
+            f"label {highest} of {count} classes: {file.parent.absolute()}: not CIFAR, or damaged: "
+            "take another copy"
+        )
+    if highest >= len(names):
+        raise DataError(
+            f"{counted(len(names), 'name')} for {count} classes: {file.absolute()}: give each "
+            "class a line, or remove the file: classes are then called by their numbers"
+        )
+    return names

@@ -186,10 +186,15 @@ def decode_image(
 def fit_image(image: PillowImage, width: int, height: int) -> PillowImage:
     """Return the image at this size: scaled until it just covers it, then cropped to the centre.
 
-    For a square that is: the shorter side scaled to it, then the middle of the longer one.
+    For a square that is: the shorter side scaled to it, then the middle of the longer one. Where
+    nothing is to be scaled whole pixels are taken.
     """
     from PIL import Image, ImageOps
 
+    spare = image.width - width, image.height - height
+    if min(spare) == 0:
+        left, top = (-(-each // 2) for each in spare)
+        return image.crop((left, top, left + width, top + height))
     return ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
 
 

@@ -102,6 +102,24 @@ class DetectionSplit:
         changed = (inside != self.listed.boxes_px).any(axis=1)
         return self._named(changed & (area(inside) > 0))
 
+    def thin(self) -> list[NamedBox]:
+        """Return the boxes with area that are no wider or no higher than a pixel."""
+        corners = self.listed.boxes_px
+        sides = corners[:, 2:] - corners[:, :2]
+        return self._named((sides.min(axis=1) <= 1) & (area(corners) > 0))
+
+    def repeated(self) -> list[NamedBox]:
+        """Return the boxes that were listed before, of the same class in the same image."""
+        boxes = self.listed
+        rows = np.column_stack([boxes.image, boxes.box_class, boxes.crowd, boxes.boxes_px])
+        again = np.ones(len(boxes), np.bool_)
+        again[np.unique(rows, axis=0, return_index=True)[1]] = False
+        return self._named(again)
+
+    def repeated_files(self) -> list[str]:
+        """Return the images that are listed more than once."""
+        return [file for file, count in Counter(self.files).items() if count > 1]
+
     def _inside(self) -> np.ndarray:
         """Return the listed boxes without what is outside their images."""
         return np.clip(self.listed.boxes_px, 0, np.tile(self.sizes, 2)[self.listed.image])

@@ -30,7 +30,7 @@ from denet.dataset.decode import (
     reason,
 )
 from denet.dataset.decoder import in_blocks
-from denet.dataset.image_list import class_order, read_list
+from denet.dataset.image_list import LIST_SUFFIXES, class_order, read_list
 from denet.dataset.image_options import Size, parse_image_options
 from denet.dataset.layout import check_classes, fitting
 from denet.dataset.walk import files_below
@@ -44,7 +44,6 @@ TEST_NAMES = (
     *("test", "testing", "testset", "test_set"),
     *("val", "valid", "validation", "valset", "val_set", "dev"),
 )
-_LIST_SUFFIXES = (".txt", ".lst", ".list")
 SPLIT_NAMES = frozenset({*TRAIN_NAMES, *TEST_NAMES})  # directories that are no classes
 
 
@@ -151,7 +150,7 @@ def list_directory(path: str, formats: dict[str, str]) -> Listing:
     where = os.path.abspath(path)
     listing = Listing()
     if os.path.isfile(path):
-        if suffix(path) not in _LIST_SUFFIXES:
+        if suffix(path) not in LIST_SUFFIXES:
             raise DataError(
                 f"not a directory: {where}: give the directory that holds one directory per class, "
                 "or a .txt file that lists images"
@@ -202,7 +201,8 @@ def _find_images(path: str, kind: str) -> Listing:
         )
     there = suffixes_text(listing.others)
     if not listing.classes:
-        raise DataError(f"no class directories: {where}: put the images into {path}/CLASS/")
+        mend = fitting(path) or f"put the images into {path}/CLASS/"
+        raise DataError(f"no class directories: {where}: {mend}")
     if not listing.files:
         wanted = "images" if kind == "image" else f".{kind} images"
         mend = fitting(path) or (

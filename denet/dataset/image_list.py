@@ -13,6 +13,7 @@ from denet.dataset.annotation_file import read_lines
 from denet.dataset.decode import image_suffixes
 from denet.errors import DataError
 
+LIST_SUFFIXES = (".txt", ".lst", ".list")
 _CLASS_PATH = re.compile(r"(?P<label>\S+)\s+(?P<path>.+)")
 _PATH_CLASS = re.compile(r"(?P<path>.+?)\s+(?P<label>\S+)")
 
@@ -44,6 +45,23 @@ def read_list(path: str) -> tuple[list[str], list[str]]:
             "the directory of the list: move it, or give whole paths"
         )
     return files, classes
+
+
+def tells_classes(path: str) -> bool:
+    """Say whether a text file lists images with their classes, as ``read_list`` reads them.
+
+    One in which a whole line is an image, or that is no such list, does not.
+    """
+    folder = os.path.dirname(path)
+    if not (path.lower().endswith(LIST_SUFFIXES) and os.path.isfile(path)):
+        return False
+    try:
+        if any(os.path.exists(os.path.join(folder, line)) for line in read_lines(path)):
+            return False
+        read_list(path)
+    except DataError:
+        return False
+    return True
 
 
 def class_order(names: list[str]) -> list[str]:

@@ -102,6 +102,8 @@ class DetectionDataset(Dataset):
         self.own_colours = options.own_colours
         self._targets = boxes.keep(~boxes.crowd)
         self._published = published
+        if published or options.subtract_mean:
+            self.constants = IMAGENET_MEAN, IMAGENET_STD
         self._left_out = frozenset(each.name for each in bad)
         self._skip = on_bad_data == "skip"
         self._max_image_pixels = max_image_pixels
@@ -234,13 +236,10 @@ class DetectionDataset(Dataset):
         return images * self.view_num
 
     def channel_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Return the constants of ImageNet for the published sets and with ``subtract_mean``.
+        """Return mean and std of up to 500 images as prediction sees them.
 
-        For data of one's own: mean and std of up to 500 images as prediction sees them. They tell
-        the components of colours, too, where training wants those.
+        They tell the components of colours, too, where training wants those.
         """
-        if self._published or self.options.subtract_mean:
-            return IMAGENET_MEAN, IMAGENET_STD
         if not self.own_colours:
             return super().channel_statistics()
         sums = self._measure_colours()

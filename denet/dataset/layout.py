@@ -23,6 +23,7 @@ _LAYOUTS = {
     "mscoco": "NAME/*.jpg and annotations/instances_NAME.json",
     "image": "CLASS/*.jpg",
 }
+_PACKED = ("cifar", "svhn")  # many images in a file
 _SHOWN_FOLDERS = 5
 _FEW_FOLDERS = 5  # of which one may be what somebody has downloaded; more are classes
 _YOLO_BOX = re.compile(r"\d+( [0-9.e+-]+){4,}")  # class cx cy w h, or the corners of an outline
@@ -59,12 +60,15 @@ def nothing_at(path: str, lacking: str) -> DataError:
 
 
 def fitting(path: str) -> str:
-    """Return how to read the layout of annotated images that there is at ``path``, or ""."""
+    """Return how to read what there is at ``path``: annotated or packed images, or ""."""
     if _is_yolo(path):
         return (
             "its labels/*.txt are boxes as YOLO has them (class cx cy w h), which cannot be read "
             "yet: convert them to Pascal VOC or MSCOCO"
         )
+    for kind in _PACKED:
+        if known := importlib.import_module(f"denet.dataset.{kind}").splits_at(path):
+            return f"give --extension {kind},NAME with NAME one of {', '.join(known)}"
     for kind, layout in _annotated_layouts().items():
         line = f"model-info --data {path} prints a whole line"
         if names := layout.split_names(path):

@@ -6,6 +6,7 @@ test-dev2015; any other name is taken as it is.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import re
@@ -24,6 +25,9 @@ from denet.dataset.json_lists import read_lists
 from denet.dataset.layout import nothing_at
 from denet.errors import DataError, UsageError, nearest_hint
 from denet.memory import room
+from denet.printable import counted
+
+log = logging.getLogger(__name__)
 
 _YEAR_SPLIT = re.compile(r"(\d{4})-(train|val|test|test-dev)")
 _NAME_BYTES, _BOX_BYTES = 1000, 300  # of memory for what becomes of an image and of a box
@@ -54,6 +58,7 @@ class _Columns:
         self.categories: list[tuple[str, int]] = []  # name, number
         self.image_id, self.category_id, self.crowd = array("q"), array("q"), array("b")
         self.boxes, self.area = array("d"), array("d")
+        self.ids = array("q")  # of the annotations that have one
 
     def add_image(self, position: int, entry: Any) -> None:
         self.images.append(_image(position, entry))
@@ -77,6 +82,8 @@ class _Columns:
             self.boxes.extend(box)
         except (TypeError, OverflowError):
             raise ValueError(f"{place}.bbox holds something else than numbers") from None
+        if _is_number(number := entry.get("id")):
+            self.ids.append(number)
         self.crowd.append(bool(entry.get("iscrowd")))
         area = entry.get("area")
         if not isinstance(area, int | float) or not 0 <= area <= _LARGEST_AREA:
@@ -169,6 +176,7 @@ def _read_split(path: str, folder: str, split: str) -> _Split:
             "annotations": columns.add_annotation,
         },
     )
+    _tell_repeated(columns.ids, file)
     names = len(columns.images) + len(columns.categories)
     needed = _NAME_BYTES * names + _BOX_BYTES * len(columns.crowd)
     mend = "split them, or use a machine with more memory"
@@ -179,6 +187,19 @@ def _read_split(path: str, folder: str, split: str) -> _Split:
             return _split(path, name, columns)
         except ValueError as error:
             raise DataError(f"damaged annotations: {file}: {error}") from None
+
+
+def _tell_repeated(ids: Sequence[int], file: str) -> None:
+    """Warn of annotations of one id: here each counts, but not wherever ids are looked up."""
+    values, counts = np.unique(np.asarray(ids, np.int64), return_counts=True)
+    repeated = np.flatnonzero(counts > 1)
+    if len(repeated):
+        first = repeated[0]
+        log.warning(
+            "%s: %s of several annotations: %d of them have %d: each counts here, but other tools "
+            "keep one: number them anew",
+            *(file, counted(len(repeated), "id"), counts[first], values[first]),
+        )
 
 
 def _split(path: str, name: str, columns: _Columns) -> _Split:

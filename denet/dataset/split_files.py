@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from denet.errors import DataError, UsageError
+from denet.errors import DataError, UsageError, nearest_hint
 
 Splits = dict[str, list[Path]]  # the files of each
 
@@ -30,11 +31,27 @@ def files_of(
     known = splits_at(path)
     if not known:
         raise DataError(nothing(path))
-    wrong = next((split for split in splits if split not in known), None)
-    if wrong or not splits:
-        what = f"no split {wrong!r}" if wrong else f"--extension {kind}: no split is named"
+    where, there = os.path.abspath(path), list(known)
+    if wrong := next((split for split in splits if split not in known), None):
         raise UsageError(
-            f"{what}: {os.path.abspath(path)} has {', '.join(known)}: name the splits to use, such "
-            f"as {kind},{next(iter(known))}"
+            f"no split {wrong!r}{nearest_hint(wrong, there)}: {where} has {', '.join(there)}: name "
+            "one of these, or put the missing files there"
+        )
+    if not splits:
+        raise UsageError(
+            f"--extension {kind}: no split is named: {where} has {', '.join(there)}: name the "
+            f"splits to use, such as {kind},{there[0]}"
         )
     return [file for split in dict.fromkeys(splits) for file in known[split]]
+
+
+def size_of(file: Path) -> int:
+    """Return the bytes of a file of a split. Raises DataError where there is no plain file."""
+    try:
+        status = file.stat()
+    except OSError as error:
+        what = (error.strerror or str(error)).lower()
+        raise DataError(f"{what}: {file.absolute()}: take another copy of the data") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise DataError(f"not a file: {file.absolute()}: take another copy of the data")
+    return status.st_size

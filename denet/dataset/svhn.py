@@ -15,7 +15,7 @@ import numpy as np
 
 from denet.dataset.array import ArrayDataset
 from denet.dataset.base import Opening, class_ids
-from denet.dataset.split_files import Splits, files_of
+from denet.dataset.split_files import Splits, files_of, size_of
 from denet.errors import DataError, DenetError
 from denet.memory import room
 
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 SPLITS = ("train", "extra", "test")
 _SIZE = 32 * 32 * 3  # bytes of an image
 _COPIES = 2  # of all images in memory: as they lie in the file, and as they are wanted
+_BITS = (8, 16, 32, 64)
+_NUMBERS = ("single", "double", *(f"{sign}int{bits}" for sign in ("", "u") for bits in _BITS))
 _DIGITS = [str(digit) for digit in range(10)]
 
 
@@ -34,6 +36,8 @@ def open_svhn(path: str, kind: str, opening: Opening, splits: Sequence[str] = ()
     are not there.
     """
     files = files_of(path, kind, splits, splits_at, _nothing)
+    for file in files:
+        size_of(file)  # raises, before all are read
     parts = [_read(str(file)) for file in files]
     images = np.concatenate([part[0] for part in parts]) if len(parts) > 1 else parts[0][0]
     digits = np.concatenate([part[1] for part in parts])
@@ -46,9 +50,9 @@ def open_svhn(path: str, kind: str, opening: Opening, splits: Sequence[str] = ()
 
 
 def splits_at(path: str) -> Splits:
-    """Return the file of each split that lies in a directory."""
+    """Return the file of each split that lies in a directory; reading it tells what it is."""
     places = {split: Path(path, f"{split}_32x32.mat") for split in SPLITS}
-    return {split: [file] for split, file in places.items() if file.is_file()}
+    return {split: [file] for split, file in places.items() if os.path.lexists(file)}
 
 
 def _nothing(path: str) -> str:
@@ -66,9 +70,12 @@ def _read(file: str) -> tuple[np.ndarray, np.ndarray]:
     try:
         held = {name: (shape, kind) for name, shape, kind in whosmat(file)}
         shape, kind = held.get("X", ((), ""))
-        count = shape[3] if len(shape) == 4 else 0
-        labels = held.get("y", ((), ""))[0]
-        if shape[:3] != (32, 32, 3) or kind != "uint8" or labels not in ((count, 1), (1, count)):
+        count = shape[3] if shape[:3] == (32, 32, 3) and len(shape) == 4 else 0
+        if count and kind == "uint8" and "y" not in held:
+            raise DataError(f"X but no y, the digits: {where}: cut short: take another copy")
+        labels, numbers = held.get("y", ((), ""))
+        alike = labels in ((count, 1), (1, count)) and numbers in _NUMBERS
+        if not count or kind != "uint8" or not alike:
             raise DataError(
                 f"not the cropped digits of SVHN, X (32, 32, 3, n) uint8 and y (n, 1): {where}: "
                 "take train_32x32.mat, extra_32x32.mat or test_32x32.mat"
@@ -78,6 +85,10 @@ def _read(file: str) -> tuple[np.ndarray, np.ndarray]:
             images = np.ascontiguousarray(arrays["X"].transpose(3, 2, 0, 1))
     except DenetError:
         raise
+    except NotImplementedError as error:  # a file of HDF5
+        raise DataError(
+            f"a file of MATLAB 7.3: {where}: save it anew: save('NAME.mat', 'X', 'y', '-v7')"
+        ) from error
     except Exception as error:  # SciPy's reader raises what it meets in a damaged file
         what = " ".join(f"{error!s:.200}".split())
         raise DataError(f"cannot read {where}: {what}: take another copy") from error

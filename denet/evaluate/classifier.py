@@ -67,7 +67,7 @@ def _difference(dataset: Dataset, model: Model) -> str:
         number = next(each for each, name in enumerate(here) if name != there[each])
         one, other = printable(here[number]), printable(there[number])
         return (
-            f"the same {len(here)} names in another order (class {number} is {one} in the "
+            f"the same {len(here)} names in another order (class {number + 1} is {one} in the "
             f"dataset, {other} in the model)"
         )
     return "; ".join([f"{len(here)} where the model has {len(there)}", *different])

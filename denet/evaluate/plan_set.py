@@ -66,6 +66,10 @@ class PlanSet:
             device.check(free)
         needed.check(available_bytes())
 
+    def short_bytes(self, sample_num: int) -> int:
+        """Return the bytes of the plan for the shorter last batch of so many samples, if any."""
+        return self.full.kernel_bytes if sample_num % self.full.batch_size else 0
+
     def _prepared(self, batch_size: int) -> Plan:
         full = self.full
         whole = batch_size == full.batch_size

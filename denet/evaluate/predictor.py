@@ -50,6 +50,10 @@ class Predictor:
         """Bytes of the activations of a full batch."""
         return self._plans.full.arena_bytes
 
+    def short_bytes(self, sample_num: int) -> int:
+        """Return the bytes that the shorter last batch of so many samples takes, if any."""
+        return self._plans.short_bytes(sample_num)
+
     def load(self, values: Mapping[str, np.ndarray]) -> None:
         """Take over parameters and running statistics, plain float32 arrays by path."""
         self._plans.full.load(values)

@@ -21,6 +21,7 @@ from denet.graph.lower import Lowering
 from denet.graph.memory import ELEMENT_TYPES, Step, Value, plan_memory
 from denet.graph.op.base import Run
 from denet.graph.store import ParameterStore, RunningAverages
+from denet.memory import STEP_BYTES
 
 
 class Plan:
@@ -134,6 +135,11 @@ class Plan:
     def working_bytes(self) -> int:
         """Bytes that kernels take for a moment outside the arena, about."""
         return int(self._arena_bytes * self._backend.working_share)
+
+    @property
+    def kernel_bytes(self) -> int:
+        """Bytes of compiled kernels, about."""
+        return STEP_BYTES * len(self._steps)
 
     @property
     def arena_bytes(self) -> int:

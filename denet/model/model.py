@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -23,8 +24,13 @@ SHOWN_FAULTS = 3  # of many tensors that do not fit
 
 
 def nameless(count: int) -> list[str]:
-    """Return the labels of classes that have no names until training gives them some."""
-    return [f"class {number}" for number in range(count)]
+    """Return the labels of classes that have no names until they are given some: from 1, as ccv."""
+    return [f"class {number}" for number in range(1, count + 1)]
+
+
+def named(class_labels: Sequence[str]) -> bool:
+    """Say whether classes have names, and not only numbers, from wherever these count."""
+    return not all(re.fullmatch(r"class \d+", label) for label in class_labels)
 
 
 @dataclass

@@ -39,10 +39,15 @@ class Preprocessing:
         if self.mean_image is not None:
             image = np.ascontiguousarray(self.mean_image, np.float32)
             object.__setattr__(self, "mean_image", image)
-            if image.ndim != 3 or not (np.abs(image) <= LARGEST).all():
+            if image.ndim != 3:
                 raise UsageError(
-                    f"preprocessing: a mean image must be (height, width, channels) of numbers up "
-                    f"to {LARGEST:g}; got the shape {list(image.shape)}"
+                    "preprocessing: a mean image must be (height, width, channels); got the shape "
+                    f"{list(image.shape)}"
+                )
+            if len(beyond := image[~(np.abs(image) <= LARGEST)]):  # nan is not
+                raise UsageError(
+                    f"preprocessing: a mean image must be of numbers up to {LARGEST:g}; it holds "
+                    f"{beyond[0]:g}"
                 )
 
     def __eq__(self, other: object) -> bool:

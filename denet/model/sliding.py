@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from denet.errors import DescriptionError
@@ -57,22 +57,36 @@ class Sliding:
     model: Model
     head: Model | None
     steps: Pair
+    _cells: dict[Pair, Pair] = field(default_factory=dict, repr=False)
 
     def at(self, width: int, height: int) -> Model:
         """Return the model for images of this size, its weights shared."""
         return fully_convolutional(self.model, width, height)
 
     def trimmed(self, size: Pair) -> Pair:
-        """Return the (width, height) of the middle of a larger image that the last cells reach.
+        """Return the (width, height) of the middle of a larger image that makes its last map.
 
-        That is of the model's own size and whole steps, as in ccv: 225 + 16 n.
+        That is of the model's own size and whole steps, as in ccv: 225 + 16 n. Where the windows do
+        not end with the model's own size, the rest may make one more cell; then it is all of it.
         """
-        own = self.model.input_shape[:0:-1]
-        width, height = (
-            side + (given - side) // step * step
-            for given, side, step in zip(size, own, self.steps, strict=True)
-        )
-        return width, height
+        _, height, width = self.model.input_shape
+        columns = width + (size[0] - width) // self.steps[0] * self.steps[0]
+        rows = height + (size[1] - height) // self.steps[1] * self.steps[1]
+        if self._last_map(size[0], height)[0] > self._last_map(columns, height)[0]:
+            columns = size[0]
+        if self._last_map(width, size[1])[1] > self._last_map(width, rows)[1]:
+            rows = size[1]
+        return columns, rows
+
+    def _last_map(self, width: int, height: int) -> Pair:
+        """Return the (columns, rows) of the last map of an image; none where maps do not fit."""
+        if (width, height) not in self._cells:
+            try:
+                rows, columns, _ = self.at(width, height).input_maps()[-1]
+            except DescriptionError:
+                rows = columns = 0
+            self._cells[width, height] = columns, rows
+        return self._cells[width, height]
 
 
 def slide(model: Model, windows: bool) -> Sliding:

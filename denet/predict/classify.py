@@ -10,6 +10,7 @@ import numpy as np
 
 from denet.dataset import Dataset, parse_extension
 from denet.dataset.base import BadSample, class_ids
+from denet.dataset.image_list import tells_classes
 from denet.dataset.loader import Batch, Loader
 from denet.dataset.walk import directories_in
 from denet.errors import DataError, DescriptionError, OutOfMemoryError
@@ -25,7 +26,7 @@ class Answer:
     """What the model says of one image."""
 
     name: str  # the file as it was given, or the dataset's name for the sample
-    classes: list[tuple[str, float]]  # (class, probability), best first
+    classes: list[tuple[str, float]]  # (class, probability), best first; none if it is damaged
     label: str | None = None  # the true class where it is known
     class_ids: tuple[int, ...] = ()  # of the classes
 
@@ -33,10 +34,10 @@ class Answer:
 def unlabelled(path: str, extension: str, class_labels: Sequence[str]) -> str | None:
     """Return why the true classes of what lies at ``path`` are not known; None where they are.
 
-    They are for arrays, CIFAR, SVHN and ImageNet, and for directories that are named as classes of
-    the model.
+    They are for arrays, CIFAR, SVHN and ImageNet, for lists of images with their classes, and for
+    directories that are named as classes of the model.
     """
-    if parse_extension(extension)[0] in LABELLED:
+    if parse_extension(extension)[0] in LABELLED or tells_classes(path):
         return None
     names = directories_in(path)
     if not names:
@@ -62,20 +63,21 @@ def classify_images(
     """Yield the ``top`` classes of each image, in order, with its true class where it is known.
 
     Where the samples are several views of each image their class probabilities are averaged.
-    Images that turn out to be damaged are left out: ``dataset.bad`` tells them. ``each`` gets the
-    class probabilities (n, k) of the images of a batch, and this batch: its targets and indices are
+    Those of damaged images have no classes: ``dataset.bad`` tells them. ``each`` gets the class
+    probabilities (n, k) of the other images of a batch, and this batch: its targets and indices are
     those of the first view of each, the data are of all samples.
     """
     check_fit(classifier.model, dataset)
     loader = classifier.loader(dataset, thread_num)
     for batch, samples, means in _averaged(classifier, loader):
         good = dataset.usable(samples)
-        samples, means = samples[good], means[good]
         known = "class_index" in batch.targets
         if each:
-            targets = {"class_index": dataset.labels[samples]} if known else {}
-            each(means, replace(batch, targets=targets, indices=samples))
-        yield from _answers(dataset, samples, means, top, known)
+            targets = {"class_index": dataset.labels[samples[good]]} if known else {}
+            each(means[good], replace(batch, targets=targets, indices=samples[good]))
+        answers = _answers(dataset, samples, means, top, known)
+        for answer, is_good in zip(answers, good, strict=True):
+            yield answer if is_good else Answer(answer.name, [])
 
 
 def _averaged(

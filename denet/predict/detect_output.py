@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from denet.evaluate.detect_params import DetectParams
 from denet.evaluate.detector import DatasetDetections
 from denet.files import atomic_text
 from denet.predict.output import csv_line, rounded, write_lines
-from denet.printable import printable
+from denet.printable import counted, printable
 from denet.report.detections import LEAST_SCORE
 
 log = logging.getLogger(__name__)
@@ -176,9 +177,16 @@ def write_voc(
 
     A line is ``id score x0 y0 x1 y1``, the pixels of the box counted from 1 to the (width, height)
     of ``sizes``, x1 and y1 being the last ones in it: pixel 1 alone is 1 1 1 1. Fractions stay.
-    Raises DataError as ``voc_files`` does.
+    Blanks in an id, which would be further columns, are underlines. Raises DataError as
+    ``voc_files`` does.
     """
     names = voc_files(class_labels)
+    words = [re.sub(r"\s", "_", str(each)) for each in image_ids]
+    if other := [each for each, word in zip(image_ids, words, strict=True) if str(each) != word]:
+        log.warning(
+            "%s: blanks in the names of %s are underlines in comp4_det_test_CLASS.txt: %s",
+            *(directory, counted(len(other), "photo"), other[0]),
+        )
     low = found.box[:, :2] + 1
     from_one = np.concatenate([low, found.box[:, 2:]], axis=1)
     clipped = np.clip(from_one, 1, np.tile(sizes[found.image], 2))
@@ -188,7 +196,7 @@ def write_voc(
         with atomic_text(Path(directory, name)) as file:
             for image, _, score, box in rows.rows():
                 numbers = " ".join(f"{number:.6f}" for number in (score, *box))
-                file.write(f"{image_ids[image]} {numbers}\n")
+                file.write(f"{words[image]} {numbers}\n")
     return names
 
 

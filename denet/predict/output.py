@@ -44,21 +44,30 @@ def csv_lines(answers: Iterable[Answer]) -> Iterator[str]:
 def ccv_lines(answers: Iterable[Answer]) -> Iterator[str]:
     """Yield ``ID CONFIDENCE ID CONFIDENCE ...`` for each image, the ids of classes from 1.
 
-    As ccv's cnnclassify does: behind the only image stands the time that it took.
+    As ccv's cnnclassify does: behind the only image stands the time that it took. The line of a
+    damaged image is empty, so that each other stays in its place.
     """
     start = time.perf_counter()
     taken = []
     for answer in answers:
         taken.append(time.perf_counter() - start)
         pairs = zip(answer.class_ids, answer.classes, strict=False)
-        yield " ".join(f"{number + 1} {p:f}" for number, (_, p) in pairs)
-    if len(taken) == 1:
+        line = " ".join(f"{number + 1} {p:f}" for number, (_, p) in pairs)
+        yield line
+    if len(taken) == 1 and line:
         yield f"elapsed time {1000 * taken[0]:.0f}ms"
 
 
 def write_answers(answers: Iterable[Answer], form: str, top: int, path: str | None = None) -> None:
-    """Write the ``top`` classes of each image in a form of OUTPUTS, to stdout or into a file."""
-    shown = (replace(answer, classes=answer.classes[:top]) for answer in answers)
+    """Write the ``top`` classes of each image in a form of OUTPUTS, to stdout or into a file.
+
+    Only the form of ccv, which has no names, tells of damaged images.
+    """
+    shown = (
+        replace(answer, classes=answer.classes[:top])
+        for answer in answers
+        if answer.classes or form == "ccv"
+    )
     write_lines(OUTPUTS[form](shown), path)
 
 

@@ -144,10 +144,18 @@ def _unlike_image(survey: DetectionSurvey) -> Iterator[str]:
             yield f"  {_box_text(each, survey.kind)}"
         if len(boxes) > _BOXES_SHOWN:
             yield f"  ... and {len(boxes) - _BOXES_SHOWN:,} more"
-    clipped = _together(survey, DetectionSplit.clipped)
-    if clipped:
-        first = _box_text(clipped[0], survey.kind)
-        yield f"boxes clipped to their image: {len(clipped):,}, such as {first}"
+    yield from _such_box("boxes clipped to their image", survey, DetectionSplit.clipped)
+    yield from _such_box(
+        "boxes one pixel wide or high, which may be clicks", survey, DetectionSplit.thin
+    )
+
+
+def _repeated(survey: DetectionSurvey) -> Iterator[str]:
+    repeated_files = _together(survey, DetectionSplit.repeated_files)
+    yield from _such("images that one split lists more than once", repeated_files)
+    yield from _such_box(
+        "objects listed more than once, each mention counts", survey, DetectionSplit.repeated
+    )
 
 
 def _box_text(box: NamedBox, kind: str) -> str:
@@ -187,6 +195,13 @@ def _together(
 def _such(what: str, files: Sequence[str]) -> Iterator[str]:
     if files:
         yield f"{what}: {len(files):,}, such as {printable(files[0])}"
+
+
+def _such_box(
+    what: str, survey: DetectionSurvey, found: Callable[[DetectionSplit], list[NamedBox]]
+) -> Iterator[str]:
+    if boxes := _together(survey, found):
+        yield f"{what}: {len(boxes):,}, such as {_box_text(boxes[0], survey.kind)}"
 
 
 def _small(choice: DetectorChoice) -> Iterator[str]:
@@ -267,6 +282,7 @@ _CHECKS: tuple[Callable[[DetectionSurvey], Iterator[str]], ...] = (
     _missing_classes,
     _small_classes,
     _identical,
+    _repeated,
     _unlike_image,
     _unlike_told,
     _flat,

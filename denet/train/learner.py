@@ -91,6 +91,10 @@ class Learner:
         """The number of parameters that are trained."""
         return sum(value.size for value in self.plan.unpack(self.plan.weights).values())
 
+    def short_bytes(self, sample_num: int) -> int:
+        """Return the bytes that the shorter last batch of so many samples takes, if any."""
+        return self._plans.short_bytes(sample_num)
+
     def add(self, batch: Batch, share: float) -> Measured:
         """Run a batch forward and backward; return what it was found to have.
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from denet.dataset.loader import Loader
     from denet.train.learner import Learner
     from denet.train.settings import TrainSettings
+    from denet.train.tester import Tester
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ DRAWING = 38_000_000  # bytes that matplotlib takes
 def fitting(
     make_learner: Callable[[Saving], Learner],
     loader: Loader,
-    test_arena: int,
+    tester: Tester | None,
     settings: TrainSettings,
 ) -> Learner:
     """Return the learner that computes least twice of those that stay within the memory limit.
@@ -43,7 +44,7 @@ def fitting(
         return make_learner(Saving(settings.recompute))
     for saving in LADDER:
         learner = make_learner(saving)
-        needed = estimate(learner, loader, test_arena)
+        needed = estimate(learner, loader, tester)
         if needed.total <= limit:
             log.info("memory limit %s: %s", bytes_text(limit), saving.text())
             return learner
@@ -51,15 +52,19 @@ def fitting(
             least = needed
         del learner  # before the next one takes its memory
     assert least
+    held = least.total - sum(least.growing.values())
+    mend = f"{least.mend(limit - least.resident, cuts=False)}, or a higher limit"
+    if limit <= held:
+        mend = f"{bytes_text(held)} of that are taken by any batch of any images: give a higher one"
     raise OutOfMemoryError(
         f"--memory-limit: {bytes_text(limit)}: training needs {bytes_text(least.total)} at least, "
-        f"whatever is computed twice: {least.mend(limit - least.resident)}, or a higher limit"
+        f"whatever is computed twice: {mend}"
     )
 
 
-def check_memory(learner: Learner, loader: Loader, test_arena: int) -> None:
+def check_memory(learner: Learner, loader: Loader, tester: Tester | None) -> None:
     """Tell the memory that training will take; raise OutOfMemoryError if there is less."""
-    needed, free = estimate(learner, loader, test_arena), learner.plan.memory.free_bytes()
+    needed, free = estimate(learner, loader, tester), learner.plan.memory.free_bytes()
     checks = [(needed, available_bytes())]
     if free is not None:
         host, device = needed.split(ON_DEVICE)
@@ -70,16 +75,13 @@ def check_memory(learner: Learner, loader: Loader, test_arena: int) -> None:
         part.check(available)
 
 
-def estimate(learner: Learner, loader: Loader, test_arena: int) -> Estimate:
-    """Return what a training will hold, nothing of it run yet.
-
-    ``test_arena`` are the bytes of activations of a test.
-    """
+def estimate(learner: Learner, loader: Loader, tester: Tester | None) -> Estimate:
+    """Return what a training will hold, nothing of it run yet."""
     plan, solver = learner.plan, learner.solver
     flat = plan.weights.nbytes
     growing = {
         "activations": plan.arena_bytes + plan.working_bytes,
-        "test": test_arena,
+        "test": tester.arena_bytes if tester else 0,
         "images": loader.working_bytes,
     }
     averages = len(solver.kept) * flat
@@ -91,6 +93,8 @@ def estimate(learner: Learner, loader: Loader, test_arena: int) -> Estimate:
         "copies to save": copies,
         "photos kept decoded": loader.dataset.kept_bytes,
         "order of the samples": loader.order_bytes,
+        "shorter batches": learner.short_bytes(loader.epoch_samples)
+        + (tester.short_bytes if tester else 0),
         "curves": DRAWING if can_draw() else 0,
         "rest": REST_BYTES,
     }

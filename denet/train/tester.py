@@ -88,6 +88,12 @@ class Tester:
         return self._network.arena_bytes
 
     @property
+    def short_bytes(self) -> int:
+        """Bytes that the shorter last batches of a test take."""
+        loaders = (self._loader, self._training_photos)
+        return sum(self._network.short_bytes(each.epoch_samples) for each in loaders if each)
+
+    @property
     def parts(self) -> list[Part]:
         """What a test goes through: the test set, and training photos where they are tested."""
         parts = [Part(len(self._loader), lambda most: self.result(most_batches=most))]

@@ -106,9 +106,8 @@ class Trainer:
             if test_set is None
             else Tester(model, test_set, settings, backend, precision, train_set)
         )
-        test_arena = self._tester.arena_bytes if self._tester else 0
         learner = partial(Learner, model, self._loader.batch_size, settings, backend, precision)
-        self._learner = fitting(learner, self._loader, test_arena, settings)
+        self._learner = fitting(learner, self._loader, self._tester, settings)
         self._tell(backend.name, precision)
         self._at, self._resumed = Position(), state is not None
         self._whole: Position | None = None  # see _between_steps
@@ -119,7 +118,7 @@ class Trainer:
             self._learner.resume(state.averages, state.iteration)
             self._at, self._best_error = state.position, state.best_error
             self._ends.add(state.settings.epochs)
-        check_memory(self._learner, self._loader, test_arena)
+        check_memory(self._learner, self._loader, self._tester)
         self.files.prepare()
         self._lock = self.files.lock()
         if not state:

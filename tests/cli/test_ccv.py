@@ -15,6 +15,7 @@ from denet.model.format import load_model, save_model
 from denet.model.model import Model
 
 PREDICT = "model-predict --backend numpy --model a.sqlite3 --input"
+NAME = ("model-modify", "--input", "a.sqlite3", "--output", "b.mdl", "--class-labels")
 SIDE = 8  # of the images of six colours
 
 
@@ -81,6 +82,65 @@ def test_names_of_classes_that_are_lost_are_told(files: Path, command: Command) 
     done = command("model-modify", "--input", "pets.mdl", "--output", "pets.sqlite3")
     assert done.returncode == 0
     assert "warning: pets.sqlite3: the format of ccv holds no names of classes" in done.stderr
+
+
+def test_16_bits_become_32(files: Path, command: Command) -> None:
+    make_file(files / "half.sqlite3", half=True)
+    done = command("model-modify", "--input", "half.sqlite3", "--output", "full.sqlite3")
+    assert done.returncode == 0, done.stderr
+    with closing(sqlite3.connect(files / "full.sqlite3")) as connection:
+        assert connection.execute("SELECT sum(half_precision) FROM layer_data").fetchone() == (0,)
+    found, stored = (load_model(files / f"{name}.sqlite3").values() for name in ("full", "half"))
+    for path, value in stored.items():
+        np.testing.assert_array_equal(found[path], value)
+
+
+def test_classes_have_one_number_everywhere_until_they_are_named(
+    files: Path, command: Command
+) -> None:
+    numbers = [number for number, _ in ranked(0)]
+    said = command(*PREDICT.split(), "0.png").stdout
+    assert [int(each) for each in re.findall(r"class (\d+) ", said)] == numbers
+    (files / "words").write_text("kit fox, Vulpes macrotis\ncrane\nMaltese dog\ncrane\n")
+    done = command(*NAME, "words")
+    assert (done.returncode, done.stderr.count("\n")) == (0, 2), done.stderr
+    assert "words: names that stand on several lines: crane (2), crane (4)" in done.stderr
+    labels = ["kit fox, Vulpes macrotis", "crane (2)", "Maltese dog", "crane (4)"]
+    assert load_model(files / "b.mdl").class_labels == labels
+    said = command(*PREDICT.replace("a.sqlite3", "b.mdl").split(), "0.png").stdout
+    assert [said.index(labels[number - 1]) for number in numbers] == sorted(map(said.index, labels))
+
+
+WRONG_NAMES = {
+    "a\nb\nc\n": "3 names for 4 classes: give each class one",
+    "": "0 names for 4 classes",
+    "a\nb\nc\nd\x1b[31m\n": "has control characters",
+    "a\na\na (1)\nb\n": "one of them stands twice",
+    "\udcff\nb\nc\nd\n": "not text in UTF-8",
+}
+
+
+@pytest.mark.parametrize("text", WRONG_NAMES)
+def test_wrong_names_are_told(files: Path, command: Command, text: str) -> None:
+    (files / "words").write_text(text, errors="surrogateescape")
+    done = command(*NAME, "words")
+    assert done.returncode == 3 and WRONG_NAMES[text] in done.stderr.splitlines()[-1]
+    assert not (files / "b.mdl").exists()
+
+
+def test_folders_and_numbers(files: Path, command: Command) -> None:
+    """ImageNet beside a model of ccv: names are missing, and there is a way to give them."""
+    (files / "val" / "n01").mkdir(parents=True)
+    (files / "0.png").rename(files / "val" / "n01" / "0.png")
+    predict = [*PREDICT.split(), "val", "--extension", "imagenet,crop=11x13"]
+    done = command(*predict)
+    assert done.returncode == 3 and done.stderr.startswith("error: class 'n01' is not one of the 4")
+    assert "mere numbers: val: name them: model-modify --class-labels FILE" in done.stderr
+    (files / "wnids").write_text("n00\nn01\nn02\nn03\n")
+    command(*NAME, "wnids")
+    done = command(*(word.replace("a.sqlite3", "b.mdl") for word in predict))
+    right = ranked(0)[0][0] == 2
+    assert done.stdout.startswith(f"top-1 error {0 if right else 100}.000%"), done.stderr
 
 
 @pytest.fixture

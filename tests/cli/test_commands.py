@@ -171,7 +171,7 @@ def test_modify_in_the_order_of_2017(trained: Path, command: Command) -> None:
     model = load_model(trained / "b.mdl.gz")
     assert model.text() == "B[2] C[4,3] SPLIT BNA[0.8,0.0001] P.A D[0.3] R"
     assert model.input_shape == (3, 10, 20)
-    assert model.class_labels == ["class 0", "class 1", "class 2"]
+    assert model.class_labels == ["class 1", "class 2", "class 3"]
     source = load_model(trained / "run" / "a_best.mdl")
     np.testing.assert_array_equal(model.parameters[1]["weight"], source.parameters[0]["weight"])
 

@@ -96,6 +96,12 @@ CASES = [
     (f"{ALONE} --test-extension jpg", {}, 2, "--test-extension: without --test: give both, or"),
     (f"{ALONE} --val-split 0.2 --test-extension jpg", {}, 2, "--test-extension: without --test"),
     (
+        f"{TRAIN} --ext imagenet,crop=4x3 --test-extension imagenet,crop=4",
+        {},
+        3,
+        "give --test-extension imagenet,crop=4x3, or resize the model",
+    ),
+    (
         f"{TRAIN} --learn-momentum 0.9 0.99",
         {},
         2,

@@ -117,6 +117,15 @@ def test_new_networks_are_normalised_as_it_says(images: Path) -> None:
         model_and_training_set(options(images, "--normalise", "none"), None)
 
 
+def test_dataset_is_measured_where_it_is_typed(images: Path) -> None:
+    """Also where those of ImageNet are usual; it was passed over without a word."""
+    words = ("--model-desc", "R", "--extension", "imagenet,crop=8")
+    usual, _ = model_and_training_set(options(images, *words), None)
+    assert usual.preprocessing == Preprocessing(MEAN, DEVIATION)
+    own, _ = model_and_training_set(options(images, *words, "--normalise", "dataset"), None)
+    np.testing.assert_allclose(own.preprocessing.mean, np.array(COLOUR) / 255, atol=2 / 255)
+
+
 def test_normalise_of_training_does_not_change_a_model(images: Path, caplog) -> None:
     save_model(model_of_2017(MEAN, DEVIATION), images / "a.mdl")
     given = options(images, "--model", str(images / "a.mdl"), "--normalise", "none")

@@ -31,7 +31,7 @@ REFUSED = {
     "border-mode": ("half", 2, "border-mode: half but the run began with valid"),
     "activation": ("tanh", 2, "activation: tanh but the run began with relu"),
     "weight-init": ("0.01", 2, "weight-init: ['0.01'] but the run began with ['he-backward']"),
-    "normalise": ("none", 2, "normalise: none but the run began with dataset"),
+    "normalise": ("none", 2, "normalise: none but the run began with auto"),
     "val-split": ("0.3", 2, "val-split: 0.3 but the run began with 0.0"),
     "max-samples": ("5", 2, "max-samples: 5 but the run began with None"),
     "augment-mirror": ("", 2, "augment-mirror: True but the run began with False"),

@@ -32,6 +32,8 @@ def files(request, tmp_path: Path) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8)).save(file)
     (tmp_path / "list.txt").write_text("".join(f"set/{name}\n" for name in SIZES))
+    lines = [f"{name[:3]} set/{name}\n" for name in SIZES]
+    (tmp_path / "labelled.txt").write_text("".join(lines))
     return tmp_path
 
 
@@ -87,7 +89,13 @@ def told(text: str) -> dict[str, float]:
     }
 
 
-@pytest.mark.parametrize("source", ["list.txt", "set", "set --extension imagenet --batch-size 7"])
+SOURCES = [
+    *("list.txt", "labelled.txt --extension png", "set"),
+    "set --extension imagenet --batch-size 7",
+]
+
+
+@pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("name", ["centre", "alex10", "ccv10", "ccv30", "dense"])
 def test_views(name: str, source: str, files: Path, command: Command) -> None:
     done = command(*PREDICT, "--input", *source.split(), "--views", name, "--format", "csv")
@@ -125,6 +133,48 @@ def test_arrays_and_square_images_are_cut_as_they_are(
     rows = csv.DictReader(command(*PREDICT, *words).stdout.splitlines())
     cat = [float(row[f"probability_{1 if row['class_1'] == '0' else 2}"]) for row in rows]
     assert cat == pytest.approx(list(expected.values()), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["centre", "alex10", "ccv30"])
+def test_an_odd_rest_moves_no_pixel(name: str, files: Path, command: Command) -> None:
+    for file in SIZES:  # one column too many
+        path = files / "set" / file
+        image = Image.open(path).crop((0, 0, SIZE, SIZE)).resize((SIZE + 1, SIZE))
+        image.save(path)
+    for source in SOURCES:
+        words = ["--input", *source.split(), "--views", name, "--format", "csv"]
+        found = told(command(*PREDICT, *words).stdout)
+        assert found == pytest.approx(by_hand(files, name), rel=1e-4)
+
+
+@pytest.mark.parametrize("extension", ["png,crop=14", "imagenet,crop=14"])
+def test_lists_that_tell_classes(extension: str, files: Path, command: Command) -> None:
+    words = [*PREDICT, "--extension", extension, "--input"]
+    expected = command(*words, "set")
+    assert expected.returncode == 0 and "top-1 error" in expected.stdout
+    done = command(*words, "labelled.txt")
+    assert (done.returncode, done.stdout) == (0, expected.stdout), done.stderr
+    text = (files / "labelled.txt").read_text()
+    (files / "labelled.txt").write_text(text.replace("dog ", "fox "))
+    done = command(*words, "labelled.txt")
+    assert done.returncode == 3 and "class 'fox' is not one of the 2 classes" in done.stderr
+
+
+def test_views_are_scaled_alike_whatever_the_layout(files: Path, command: Command) -> None:
+    for file in SIZES:
+        path = files / "set" / file
+        Image.open(path).resize((37, 41)).save(path)
+    for name in ("centre", "alex10", "caffe10", "dense"):
+        answers = [
+            told(
+                command(
+                    *PREDICT, "--input", *each.split(), "--views", name, "--format", "csv"
+                ).stdout
+            )
+            for each in SOURCES
+        ]
+        assert len(answers[0]) == 4
+        assert all(each == pytest.approx(answers[0], rel=1e-5) for each in answers)
 
 
 @pytest.mark.parametrize("name", ["ccv10", "dense", "alex10"])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -83,9 +85,10 @@ def test_hundred_classes_and_their_twenty_groups(hundred: Path) -> None:
     ("extension", "words"),
     [
         ("cifar", "no split is named: .* has train, test: name .* such as cifar,train"),
-        ("cifar,trian", "no split 'trian': .* has train, test"),
+        ("cifar,trian", "no split 'trian' \\(did you mean 'train'\\?\\): .* has train, test"),
         ("cifar,train,labels=all", "give labels=fine or labels=coarse"),
         ("cifar,train,crop=3", "unknown option 'crop'"),
+        ("cifar,train,labels=coarse", "labels=coarse: .*data_batch_1.bin is of CIFAR-10, .*leave"),
     ],
 )
 def test_wrong_options(ten: Path, extension: str, words: str) -> None:
@@ -119,8 +122,48 @@ def test_damaged_files(ten: Path, hundred: Path) -> None:
     with pytest.raises(DataError, match="label 20 of 20 classes"):
         open_dataset(hundred, "cifar,train,labels=coarse")
     (folder / "test_batch.bin").write_bytes(b"")
-    with pytest.raises(DataError, match="0 bytes"):
+    with pytest.raises(DataError, match="0 bytes: .*test_batch.bin"):
         open_dataset(folder, "cifar,test")
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (Path.touch, "0 bytes: .*data_batch_3.bin: CIFAR has records of"),
+        (lambda file: file.write_bytes(record(0, 3, 3)), "3074 bytes: .*data_batch_3.bin: CIFAR"),
+        (lambda file: None, "no such file or directory: .*data_batch_3.bin: take another copy"),
+        (os.mkfifo, "not a file: .*data_batch_3.bin: take another copy"),
+        (Path.mkdir, "not a file: .*data_batch_3.bin: take another copy"),
+    ],
+)
+def test_the_batch_that_is_wrong_is_named(
+    ten: Path, make: Callable[[Path], object], words: str
+) -> None:
+    """Never the test set as what there is to train on, and never another file."""
+    file = ten / "cifar-10-batches-bin" / "data_batch_3.bin"
+    file.unlink()
+    make(file)
+    for path, splits in ((ten, "train"), (file.parent, "test,train")):
+        with pytest.raises(DataError, match=words):
+            open_dataset(path, f"cifar,{splits}")
+    assert len(open_dataset(ten, "cifar,test")) == 1
+
+
+def test_names_that_are_wrong(ten: Path) -> None:
+    file = ten / "cifar-10-batches-bin" / "batches.meta.txt"
+    file.write_text("\n".join(NAMES[:3]))
+    with pytest.raises(DataError, match="3 names for 10 classes: .*batches.meta.txt: give each"):
+        open_dataset(ten, "cifar,train")
+    assert open_dataset(ten, "cifar,test").class_labels == NAMES[:3]  # its labels have names
+    file.write_text("\n".join(["cat", *NAMES[1:]]))
+    with pytest.raises(DataError, match="class 'cat' twice: .*batches.meta.txt: give each class"):
+        open_dataset(ten, "cifar,train")
+
+
+def test_without_the_extension_it_is_told(ten: Path) -> None:
+    for path in (ten, ten / "cifar-10-batches-bin"):
+        with pytest.raises(DataError, match="give --extension cifar,NAME with .* train, test$"):
+            open_dataset(path, "jpg")
 
 
 def test_model_info_tells_what_is_there_and_how_to_train(ten: Path) -> None:
@@ -145,3 +188,28 @@ def test_a_model_is_tested_on_it(words: str, ten: Path, command: Command) -> Non
     line = "model-predict --model m.mdl --input . --extension cifar,test --backend numpy"
     done = command(*line.split(), *words.split())
     assert done.stdout == "top-1 error 0.000%\ntop-5 error 0.000%\n", done.stderr
+
+
+def test_a_file_without_its_names(ten: Path, command: Command) -> None:
+    """Its classes are numbers, which are not those of a model, whether that has names or not."""
+    folder = ten / "cifar-10-batches-bin"
+    for names in (NAMES, [f"class {number}" for number in range(1, 11)]):
+        save_model(Model.create("P.A R", (3, 32, 32), names), ten / "m.mdl")
+        (ten / "alone").mkdir(exist_ok=True)
+        (ten / "alone" / "test.bin").write_bytes((folder / "test_batch.bin").read_bytes())
+        predict = "model-predict --backend numpy --model m.mdl --extension cifar --input"
+        done = command(*predict.split(), "alone/test.bin")
+        assert done.returncode == 3 and done.stderr.count("\n") == 1
+        assert done.stderr.startswith("error: classes are mere numbers: ")
+        assert "put batches.meta.txt of the archive beside it" in done.stderr
+    done = command(*predict.split(), str(folder / "test_batch.bin"))
+    assert "name them: model-modify --class-labels FILE" in done.stderr
+    name = f"--class-labels {folder}/batches.meta.txt"
+    command(*f"model-modify --input m.mdl --output m.mdl {name}".split())
+    done = command(*predict.split(), str(folder / "test_batch.bin"))
+    assert done.returncode == 0 and "top-1 error" in done.stdout, done.stderr
+
+
+def test_coarse_labels_are_of_the_hundred(ten: Path) -> None:
+    with pytest.raises(UsageError, match="labels=coarse: --extension cifar: .* is of CIFAR-10"):
+        open_dataset(ten, "cifar,train,labels=coarse")

@@ -75,6 +75,13 @@ def test_fit_keeps_the_centre():
     assert fit_image(Image.fromarray(pixels), 48, 16).size == (48, 16)
 
 
+def test_what_needs_no_scaling_keeps_its_pixels():
+    """One column or row more than the half goes at the left or top (ccv)."""
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8)
+    wide, high = (np.asarray(fit_image(Image.fromarray(pixels), *s)) for s in ((6, 9), (9, 8)))
+    assert (wide == pixels[:, 2:8]).all() and (high == pixels[1:]).all()
+
+
 def test_16_bits_a_channel(tmp_path):
     """A 16-bit colour PNG gives the high byte of each value."""
     values = np.array([[[0x12FF, 0xFF00, 0x0080], [0x8001, 0x7FFF, 0xFFFF]]], ">u2")

@@ -345,8 +345,10 @@ def test_statistics(pictures):
     mean, std = dataset.channel_statistics()
     np.testing.assert_allclose(mean, pixels.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(std, pixels.std(axis=0), rtol=1e-9)
-    constants = opened(pictures, "crop=32,subtract_mean").channel_statistics()
-    assert constants == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    assert opened(pictures, "crop=32,subtract_mean").constants == (
+        (0.485, 0.456, 0.406),
+        (0.229, 0.224, 0.225),
+    )
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_classes_are_the_sorted_folders(train):
     assert dataset.image_ids == ["n1_0", "n1_1", "n2_0", "n3_0"]
     assert dataset.labels.tolist() == [0, 0, 1, 2]
     assert dataset.shape == (3, 8, 8)  # in 2017 unknown before the images were loaded
-    assert dataset.channel_statistics() == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    assert dataset.constants == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def test_targets_are_the_classes_of_the_images(train):

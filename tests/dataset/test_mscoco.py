@@ -12,6 +12,7 @@ from denet.dataset import BadDataError, open_dataset
 from denet.dataset.base import ForeignClassError
 from denet.errors import DataError, UsageError
 
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and deviation
 CATEGORIES = [  # numbers with gaps, not in the order of the names
     {"id": 7, "name": "zebra", "supercategory": "animal"},
     {"id": 3, "name": "ant"},
@@ -79,6 +80,20 @@ def test_boxes_count_from_zero(tmp_path, caplog):
     assert "1 crowd boxes, 1 images without boxes" in caplog.text
 
 
+def test_annotations_of_one_id_are_told(tmp_path, caplog):
+    """Each counts, as ids of annotations stand for nothing here."""
+    box = [1, 1, 4, 4]
+    ids = [5, 9, 5, 7, 9, 5, "x", "x"]
+    found = [annotation(1, 3, box, id=each) for each in ids]
+    write_coco(tmp_path, content([image(1)], found))
+    assert len(opened(tmp_path).boxes) == 8
+    assert "2 ids of several annotations: 3 of them have 5: each counts here" in caplog.text
+    caplog.clear()
+    write_coco(tmp_path, content([image(1)], found[1:4]))
+    opened(tmp_path)
+    assert "several annotations" not in caplog.text
+
+
 def test_crowds_are_no_targets(tmp_path):
     """In 2017 they were trained on as if they were one object."""
     write_coco(
@@ -122,15 +137,16 @@ def test_published_names(tmp_path):
         opened(tmp_path, "mscoco,2014-test")
     with pytest.raises(UsageError, match="name the splits.*test-dev2015, test2015, train2014"):
         opened(tmp_path, "mscoco")
-    assert opened(tmp_path, "mscoco,2014-val").channel_statistics()[0] == (0.485, 0.456, 0.406)
+    assert opened(tmp_path, "mscoco,2014-val").constants == IMAGENET
 
 
 def test_subtract_mean(tmp_path):
     """In 2017 this set had no mean and deviation of its own, and all pixels were divided by 0."""
     write_coco(tmp_path, content([image(1)]))
-    constants = opened(tmp_path, "mscoco,train,crop=8,subtract_mean").channel_statistics()
-    assert constants == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    mean, _ = opened(tmp_path, "mscoco,train,crop=8").channel_statistics()
+    assert opened(tmp_path, "mscoco,train,crop=8,subtract_mean").constants == IMAGENET
+    dataset = opened(tmp_path, "mscoco,train,crop=8")
+    assert dataset.constants is None
+    mean, _ = dataset.channel_statistics()
     assert mean == pytest.approx((0, 0, 1))  # of its blue image
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.io import savemat
+from scipy.sparse import csc_matrix
 
 from denet.dataset import open_dataset
 from denet.errors import DataError, UsageError
@@ -49,7 +50,11 @@ def test_splits_that_are_not_there(numbers: Path, extension: str, words: str) ->
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
-        ({"X": PIXELS}, "not the cropped digits of SVHN"),
+        ({"X": PIXELS}, "X but no y, the digits: .*: cut short: take another copy"),
+        ({"y": np.ones((4, 1))}, "not the cropped digits of SVHN"),
+        ({"X": PIXELS[..., :0], "y": np.ones((0, 1))}, "not the cropped digits of SVHN"),
+        ({"X": PIXELS, "y": csc_matrix(np.ones((4, 1)))}, "not the cropped digits of SVHN"),
+        ({"X": PIXELS, "y": np.full((4, 1), "a", object)}, "not the cropped digits of SVHN"),
         ({"X": PIXELS[..., 0], "y": np.ones((1, 1))}, "not the cropped digits of SVHN"),
         ({"X": PIXELS.astype(np.float64), "y": np.ones((4, 1))}, "not the cropped digits of SVHN"),
         ({"X": PIXELS, "y": np.ones((3, 1))}, "not the cropped digits of SVHN"),
@@ -66,7 +71,25 @@ def test_damaged_files(numbers: Path) -> None:
     whole = (numbers / "train_32x32.mat").read_bytes()
     for content in (b"", b"no MATLAB file" * 50, whole[: len(whole) // 2]):
         (numbers / "train_32x32.mat").write_bytes(content)
-        with pytest.raises(DataError, match="(cannot read|not the cropped) .*train_32x32.mat"):
+        with pytest.raises(DataError, match="(cannot read|cut short).*take another copy"):
             open_dataset(numbers, "svhn,train")
     with pytest.raises(DataError, match="no SVHN files"):
         open_dataset(numbers / "nowhere", "svhn,train")
+    (numbers / "train_32x32.mat").unlink()
+    (numbers / "train_32x32.mat").mkdir()
+    with pytest.raises(DataError, match="not a file: .*train_32x32.mat"):
+        open_dataset(numbers, "svhn,extra,train")
+
+
+def test_a_file_of_hdf5(numbers: Path) -> None:
+    start = (
+        b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + b"\x89HDF\r\n\x1a\n".ljust(384, b"\0")
+    )
+    (numbers / "train_32x32.mat").write_bytes(start)
+    with pytest.raises(DataError, match="MATLAB 7.3: .*train_32x32.mat: save it anew: .*-v7"):
+        open_dataset(numbers, "svhn,train")
+
+
+def test_without_the_extension_it_is_told(numbers: Path) -> None:
+    with pytest.raises(DataError, match="give --extension svhn,NAME with .* train, extra$"):
+        open_dataset(numbers, "jpg")

@@ -59,7 +59,7 @@ DIFFERENCES = [
     (
         "acb",
         "abc",
-        "the same 3 names in another order (class 1 is c in the dataset, b in the model)",
+        "the same 3 names in another order (class 2 is c in the dataset, b in the model)",
     ),
     (["a", "\n"], "a", r"2 where the model has 1; only in the dataset: \n"),
 ]

@@ -136,6 +136,21 @@ def test_deviations_reach_the_weights_of_each_group(tmp_path):
     np.testing.assert_allclose(after[4:, 1], before[4:, 1] / 255 / 0.5, rtol=1e-6)
 
 
+def test_weights_too_small_for_16_bits_are_told(tmp_path, caplog):
+    """Half precision ends at 2 ** -24, about 6e-8: half of it becomes 0 (IEEE 754)."""
+    model = network("C[8,3] A F[4] R")
+    model.parameters[2]["weight"][0] = 1e-9  # beside others that are not: no loss
+    save_model(model, tmp_path / "a.sqlite3", half=True)
+    assert not caplog.records
+    model.parameters[2]["weight"][:] = 1e-9
+    save_model(model, tmp_path / "a.sqlite3")
+    assert not caplog.records
+    save_model(model, tmp_path / "a.sqlite3", half=True)
+    assert not load_model(tmp_path / "a.sqlite3").parameters[2]["weight"].any()
+    (record,) = caplog.records
+    assert 'layer 3 "F[4]": 100% of its weights are lost' in record.getMessage()
+
+
 def test_partitions_of_an_output_are_those_of_the_next_layer(tmp_path):
     """As in AlexNet of ccv: two groups are shown by one whole convolution to what follows."""
     text = "C[8] A LRN[5,2,0.0001,0.75,2] P[3,3] C[8,1,1,2] A C[8] A C[16,1,1,2] A R"
@@ -272,8 +287,15 @@ FAULTS = {
     "mean": (["UPDATE convnet_params SET input_height = 18"], "has 3060 bytes, .* 3240"),
     "nan in the mean": (
         ["UPDATE convnet_params SET mean_activity = CAST(x'0000c07f' || zeroblob(3056) AS BLOB)"],
-        "mean image must be",
+        "a mean image must be of numbers up to 1e\\+09; it holds nan",
     ),
+    **{
+        f"output partition {number}": (
+            [f"UPDATE layer_params SET output_partition = {number} WHERE layer = 3"],
+            f"layer 3: 'output_partition' is {number}, which does not part 16 filters",
+        )
+        for number in (0, 3, -2)
+    },
     "classes": (["UPDATE layer_params SET output_count = 1 << 40 WHERE layer = 7"], "output_count"),
     "view": (
         ["ALTER TABLE layer_params RENAME TO a", "CREATE VIEW layer_params AS SELECT * FROM a"],

@@ -276,7 +276,7 @@ def test_old_ways_to_give_shape_and_classes(tmp_path):
     top["layers"] = [conv(random(2, 3, 3, 3))]
     model = read(tmp_path, top)
     assert model.input_shape == (3, 5, 7)
-    assert model.class_labels == ["a", "class 1", "class 2", "b"]
+    assert model.class_labels == ["a", "class 2", "class 3", "b"]
 
 
 def test_the_centre_position(tmp_path):

@@ -110,13 +110,13 @@ def test_a_new_number_of_classes_starts_only_the_class_convolution_anew(caplog):
     model = create("C[4,3] A R.B", labels=["cat", "dog"])
     with caplog.at_level(logging.WARNING):
         changed = surgery.set_class_num(model, 4)
-    assert changed.class_labels == ["class 0", "class 1", "class 2", "class 3"]
+    assert changed.class_labels == ["class 1", "class 2", "class 3", "class 4"]
     assert not changed.parameters[2]["weight"].any() and not changed.parameters[2]["bias"].any()
     assert changed.parameters[2]["weight"].shape == (4, 4, 8, 8)
     assert "layer 3 (class-conv) starts anew" in caplog.text
     kept(changed, model, [(1, 1)])
     same_number = surgery.set_class_num(model, 2)
-    assert same_number.class_labels == ["class 0", "class 1"]
+    assert same_number.class_labels == ["class 1", "class 2"]
     kept(same_number, model, [(1, 1), (3, 3)])
 
 

@@ -103,6 +103,17 @@ def test_voc_counts_pixels_from_1(tmp_path):
     )
 
 
+def test_voc_has_six_columns_whatever_photos_are_called(tmp_path, caplog):
+    (name, _) = write_voc(tmp_path, FOUND, SIZES, ["my cat 1", "b", "\u2003c"], LABELS)
+    lines = (tmp_path / name).read_text().splitlines()
+    assert [line.split()[0] for line in lines] == ["my_cat_1"] * 2
+    assert {len(line.split()) for line in lines} == {6}
+    (message,) = caplog.messages
+    assert "blanks in the names of 2 photos are underlines" in message and "my cat 1" in message
+    write_voc(tmp_path, FOUND, SIZES, [7, "b", "c"], LABELS)
+    assert len(caplog.messages) == 1
+
+
 def test_voc_has_a_file_for_a_class_without_detections(tmp_path):
     write_voc(tmp_path, detections([]), SIZES, ["a", "b", "c"], LABELS)
     assert [path.stat().st_size for path in tmp_path.iterdir()] == [0, 0]

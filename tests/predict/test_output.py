@@ -5,7 +5,7 @@ import json
 import re
 
 from denet.predict.classify import Answer
-from denet.predict.output import OUTPUTS
+from denet.predict.output import OUTPUTS, write_answers
 
 ANSWERS = [
     Answer("a,b.png", [("cat", 0.97314567), ('dog "x"', 0.02)], "cat", (2, 0, 1)),
@@ -46,6 +46,18 @@ def test_ccv():
     assert list(OUTPUTS["ccv"](ANSWERS)) == lines
     first, time = OUTPUTS["ccv"](ANSWERS[:1])
     assert first == lines[0] and re.fullmatch(r"elapsed time \d+ms", time)
+
+
+def test_a_damaged_image_has_an_empty_line_in_the_form_of_ccv_alone(tmp_path):
+    """Line i is image i: ccv's cnnvldtr.rb reads no number there and counts a miss."""
+    answers = [ANSWERS[0], Answer("damaged.png", []), ANSWERS[1]]
+    found = {}
+    for form in OUTPUTS:
+        write_answers(answers, form, 2, str(tmp_path / form))
+        found[form] = (tmp_path / form).read_text().splitlines()
+    assert found["ccv"] == ["3 0.973146 1 0.020000", "", "1 1.000000 3 0.000000"]
+    assert [len(lines) for lines in found.values()] == [2, 2, 3, 3]
+    assert not any("damaged" in line for lines in found.values() for line in lines)
 
 
 def test_nothing_to_tell():

@@ -5,7 +5,7 @@ import shlex
 
 import numpy as np
 import pytest
-from annotated_files import object_xml, voc_xml, write_voc
+from annotated_files import object_xml, voc_xml, write_coco, write_voc
 
 from denet.cli.train import parser
 from denet.dataset.base import BadSample
@@ -135,15 +135,42 @@ def value(command, option):
 
 
 def test_swapped_corners_are_told_as_the_file_has_them(tmp_path):
-    """A click has corners that coincide; that its box has no area is all there is to tell."""
+    """A click has corners that coincide: a box of one pixel, which is told apart."""
     boxes = [(40, 35, 10, 5), (30, 5, 20, 25), (7, 8, 7, 8), (1, 1, 30, 30)]
     objects = [object_xml(box=box) for box in boxes]
     write_voc(tmp_path / "voc", {"a": voc_xml(*objects, size=(60, 50))}, size=(60, 50))
     report = detection_report(survey_detection(str(tmp_path / "voc"), "voc,train"))
-    assert "boxes without area, which are left out: 3" in report
+    assert "boxes without area, which are left out: 2" in report
     assert "cat from 40,35 to 10,5, its corners are swapped\n" in report
     assert "cat from 30,5 to 20,25, its corners are swapped\n" in report
-    assert "cat from 6,7 to 6,7\n" in report
+    told = "boxes one pixel wide or high, which may be clicks: 1, such as "
+    (line,) = [line for line in report.splitlines() if told in line]
+    assert line.endswith("cat from 6,7 to 7,8")
+
+
+def test_what_is_listed_twice_is_told(tmp_path):
+    """An object of a photo, and a photo of COCO under two numbers."""
+    twice = voc_xml(object_xml("cat"), object_xml("dog"), object_xml("cat"))
+    write_voc(tmp_path / "voc", {"a": twice, "b": voc_xml(object_xml("cat"))})
+    found = survey_detection(str(tmp_path / "voc"), "voc,train")
+    assert [(each.class_label, each.corners) for each in found.splits[0].repeated()] == [
+        ("cat", (0, 0, 5, 5))
+    ]
+    report = detection_report(found)
+    told = "objects listed more than once, each mention counts: 1, such as "
+    assert f"{told}{tmp_path}/voc/JPEGImages/a.jpg (20x10): cat from 0,0 to 5,5\n" in report
+    assert "one split lists" not in report
+    boxes = [{"image_id": n, "category_id": 1, "bbox": [0, 0, 5, 5]} for n in (1, 2)]
+    content = {
+        "images": [{"id": number, "file_name": "a.jpg"} for number in (1, 2)],
+        "annotations": boxes,
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    write_coco(tmp_path / "coco", content)
+    report = detection_report(survey_detection(str(tmp_path / "coco"), "mscoco,train"))
+    told = "images that one split lists more than once: 1, such as "
+    assert f"{told}{tmp_path}/coco/train/a.jpg\n" in report
+    assert "objects listed" not in report  # those of another image of COCO
 
 
 def test_names_that_no_class_can_have_are_a_problem(tmp_path):

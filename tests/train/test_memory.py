@@ -10,8 +10,18 @@ import numpy as np
 import pytest
 from conftest import CHOICES, ROOT
 
+from denet.backend.numpy.backend import NumpyBackend
 from denet.backend.select import choose_backend
+from denet.dataset.array import ArrayDataset
+from denet.dataset.loader import Loader
+from denet.graph.recompute import Saving
 from denet.memory import Estimate
+from denet.model.model import Model
+from denet.model.preprocessing import Preprocessing
+from denet.train import tester as testing
+from denet.train.learner import Learner
+from denet.train.memory import estimate
+from denet.train.settings import TrainSettings
 
 ONEDNN = choose_backend().name == "onednn"
 CIFAR = "C[128,3] BN A P[2] C[256,3] BN A P[2] C[512,3] BN A P.A R"
@@ -98,7 +108,29 @@ def test_a_memory_limit_changes_what_is_kept_and_no_bit_of_the_model(tmp_path: P
     assert models[0].read_bytes() == models[1].read_bytes()
     short = limited(tmp_path, "20MB")
     assert short.returncode == 5 and "error: --memory-limit: 20 MB: training needs" in short.stderr
-    assert "or a higher limit" in short.stderr
+    alone = re.search(r"at least, .*: (\d+) MB of that are taken by any batch", short.stderr)
+    assert alone and 20 < int(alone[1]) < needed, short.stderr
+    near = limited(tmp_path, f"{int(alone[1]) + 1}MB")
+    assert "or a higher limit" in near.stderr and "SPLIT" not in near.stderr
+
+
+def test_the_kernels_of_a_shorter_last_batch_are_counted() -> None:
+    """Of training and test: 20 images are two batches of 8 and one of 4."""
+    dataset = ArrayDataset(
+        [*"abcd"], np.arange(20) % 4, np.zeros((20, 3, 8, 8), np.uint8), np.arange(20)
+    )
+    model = Model.create("C.B[4,3] BN A P.A R", dataset.shape, dataset.class_labels)
+    counted = []
+    for batch_size in (10, 8):
+        settings = TrainSettings(batch_size=batch_size)
+        learner = Learner(model, batch_size, settings, NumpyBackend(), "f32", Saving("none"))
+        tester = testing.Tester(model, dataset, settings, NumpyBackend())
+        loader = Loader(dataset, batch_size, Preprocessing(), training=True)
+        counted.append(
+            [estimate(learner, loader, each).fixed["shorter batches"] for each in (None, tester)]
+        )
+    (none, still_none), (trained, both) = counted
+    assert none == still_none == 0 and 0 < trained < both
 
 
 def test_a_limit_that_is_too_low_names_the_same_step_in_smaller_batches() -> None:

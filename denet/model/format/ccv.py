@@ -150,9 +150,12 @@ def _entries(rows: dict[int, Record], source: str) -> list[Entry]:
 
 def _convolution(row: Record) -> list[Json]:
     border = row.integer("output_border")
+    count, partition = row.integer("output_count"), row.integer("output_partition")
+    if partition < 1 or count % partition:
+        raise row.fault(f"'output_partition' is {partition}, which does not part {count} filters")
     window = {
         "type": "conv",
-        "filters": row.integer("output_count"),
+        "filters": count,
         "size": [row.integer("output_rows"), row.integer("output_cols")],
         "stride": row.integer("output_strides"),
         "groups": row.integer("input_matrix_partition"),

@@ -8,6 +8,7 @@ and a ReLU behind, local response normalisation, pools, and then full connection
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -44,8 +45,11 @@ from denet.model.format.ccv import (
     TABLES,
 )
 from denet.model.format.content import check_writable, told
-from denet.model.model import Model, nameless
+from denet.model.model import Model, named
 
+log = logging.getLogger(__name__)
+
+MOST_LOST = 0.01  # of the weights of a layer, as norms; 16 bits round by 0.0005 at most
 FILTERS_STEP = 4  # ccv computes so many filters of a group together
 
 Row = dict[str, Any]
@@ -81,7 +85,7 @@ def write(model: Model, path: str | os.PathLike[str], half: bool = False) -> Non
 
 def lost_in_ccv(model: Model) -> list[str]:
     """Return what the file of a model does not hold, a clause each."""
-    own = model.class_labels != nameless(len(model.class_labels))
+    own = named(model.class_labels)
     return ["holds no names of classes, only their order"] if own else []
 
 
@@ -96,7 +100,9 @@ def _tables(model: Model, dtype: np.dtype[Any], source: str) -> dict[str, list[R
             if not layers:
                 step.arrays = _scaled(step, factors)
             if step.arrays:
-                data.append({"layer": len(layers), **_blobs(step.arrays, dtype)})
+                blobs = _blobs(step.arrays, dtype)
+                data.append({"layer": len(layers), **blobs})
+                _warn_of_small(model, step, blobs, dtype, source)
         except _Unfit as error:
             _refuse(model, step.number, str(error), source)
         layers.append({"layer": len(layers), **row})
@@ -299,6 +305,18 @@ def _blobs(arrays: Mapping[str, np.ndarray], dtype: np.dtype[Any]) -> Row:
         raise _Unfit(f"numbers beyond {np.finfo(dtype).max:g}, the largest of {dtype.name}")
     blobs: Row = {name: values.tobytes() for name, values in stored.items()}
     return blobs | {"half_precision": int(dtype == HALF)}
+
+
+def _warn_of_small(model: Model, step: Step, blobs: Row, dtype: np.dtype[Any], source: str) -> None:
+    """Log where a layer has so small weights that ``dtype`` loses them."""
+    weight = step.arrays["weight"].transpose(0, 2, 3, 1).ravel()
+    rest = weight - np.frombuffer(blobs["weight"], dtype).astype(weight.dtype)
+    lost, scale = (np.linalg.norm(each.astype(np.float64)) for each in (rest, weight))
+    if lost > MOST_LOST * scale:
+        log.warning(
+            '%s: layer %d "%s": %.0f%% of its weights are lost, too small for %s: leave out --half',
+            *(source, step.number, model.token(step.number), 100 * lost / scale, dtype.name),
+        )
 
 
 def _save(tables: dict[str, list[Row]], temporary: Path, source: str) -> None:
