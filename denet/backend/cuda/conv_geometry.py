@@ -93,3 +93,11 @@ class Geometry:
         columns = -(-self.large_width // self.stride_width)
         phases = self.stride_height * self.stride_width
         return phases, self.images * rows * columns, self.large_channels
+
+    def depth(self, adjoint: bool) -> int:
+        """Return how many products a result of a gathering product sums, in its largest phase."""
+        if not adjoint:
+            return self.window * self.large_channels
+        rows = -(-self.window_height // self.stride_height)
+        columns = -(-self.window_width // self.stride_width)
+        return rows * columns * self.small_channels

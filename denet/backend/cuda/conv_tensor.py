@@ -9,6 +9,7 @@ import numpy as np
 
 from denet.backend.cuda.conv_geometry import Geometry
 from denet.backend.cuda.conv_parts import SMALLEST, Parts
+from denet.backend.cuda.device import Device
 from denet.backend.cuda.request import Request, blocks
 from denet.backend.cuda.scratch import Scratch
 from denet.backend.cuda.weight import CHUNK, filled
@@ -21,15 +22,29 @@ READS = {
 }
 
 
+HOPPER = 90  # the capability whose warpgroups multiply (wgmma), four warps together
+REGISTERS = 1 << 16  # of a processor
+STATIC_SHARED = 48 << 10  # bytes that a block may have without asking
+HOPPER_SHARED = 228 << 10  # bytes of a processor, of which each block takes SYSTEM_SHARED more
+SYSTEM_SHARED = 1 << 10
+MOST_STAGES = 4  # more hide no more of the memory's latency
+
+
 @dataclass(frozen=True)
 class Tile:
-    """Results of a block and of one of its warps; ``speed`` is relative, on a full device."""
+    """Results of a block and of one of its warps, which multiply alone or as ``warpgroups``."""
 
     rows: int
     columns: int
     warp_rows: int
     warp_columns: int
-    speed: float  # by how often an element in shared memory is used; not measured
+    speed: float  # relative, on a full device, by how often an operand is used; not measured
+    warpgroups: bool = False
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+        return f"{self.rows}x{self.columns}" + " by warpgroups" * self.warpgroups
 
     @property
     def threads(self) -> int:
@@ -38,14 +53,37 @@ class Tile:
 
     @property
     def resident(self) -> int:
-        """Blocks that a processor holds: RESIDENT in conv_tensor.cuh."""
-        return 512 // self.threads
+        """Blocks that a processor holds, by registers: of a thread, 64 sums leave half."""
+        sums = self.warp_rows * self.warp_columns // 32
+        return REGISTERS // (self.threads * (128 if sums <= 64 else 256))
+
+    @property
+    def slice(self) -> int:
+        """Steps of depth that come together: SLICE in conv_mma.cuh and conv_wgmma.cuh."""
+        return 64 if self.warpgroups else 32
+
+    @property
+    def stages(self) -> int:
+        """Slices in shared memory."""
+        room = HOPPER_SHARED // self.resident - SYSTEM_SHARED if self.warpgroups else STATIC_SHARED
+        return min(MOST_STAGES, room // self._stage)
+
+    @property
+    def shared(self) -> int:
+        """Bytes of dynamic shared memory."""
+        return self.stages * self._stage if self.warpgroups else 0
+
+    @property
+    def _stage(self) -> int:
+        return 2 * self.slice * (self.rows + self.columns)
 
     @property
     def defines(self) -> dict[str, int | str]:
         """What conv_tensor.cuh asks for."""
         block = {"TILE_ROWS": self.rows, "TILE_COLUMNS": self.columns}
-        return {**block, "WARP_ROWS": self.warp_rows, "WARP_COLUMNS": self.warp_columns}
+        warp = {"WARP_ROWS": self.warp_rows, "WARP_COLUMNS": self.warp_columns}
+        held = {"STAGES": self.stages, "RESIDENT": self.resident}
+        return {**block, **warp, **held, "WARPGROUPS": int(self.warpgroups)}
 
     def count(self, rows: int, columns: int) -> int:
         """Return how many tiles cover so many results."""
@@ -58,20 +96,25 @@ TILES = [
     Tile(64, 128, 64, 32, 0.85),
     Tile(64, 64, 32, 32, 0.65),
     Tile(32, 32, 16, 32, 0.3),
+    Tile(256, 128, 32, 128, 1.6, warpgroups=True),
+    Tile(128, 128, 16, 128, 1.5, warpgroups=True),
+    Tile(128, 64, 16, 64, 1.1, warpgroups=True),
 ]
 
 
-def best_tile(rows: int, columns: int, times: int, processors: int) -> Tile:
-    """Return the tile that computes ``times`` matrices of this size soonest.
+def best_tile(rows: int, columns: int, depth: int, times: int, device: Device) -> Tile:
+    """Return the tile that computes ``times`` products, (rows, depth) by (depth, columns), soonest.
 
     A processor works on its blocks one by one, each in a time proportional to its size.
     """
 
     def time(tile: Tile) -> float:
-        rounds = blocks(tile.count(rows, columns) * times, processors)
-        return rounds * tile.rows * tile.columns / tile.speed
+        rounds = blocks(tile.count(rows, columns) * times, device.processors)
+        steps = blocks(depth, tile.slice) * tile.slice
+        return rounds * tile.rows * tile.columns * steps / tile.speed
 
-    return min(TILES, key=time)
+    served = [tile for tile in TILES if device.capability == HOPPER or not tile.warpgroups]
+    return min(served, key=time)
 
 
 def on_tensor_cores(request: Request, geometry: Geometry) -> bool:
@@ -115,7 +158,7 @@ class TensorProducts:
             sizes = geometry.small_channels, geometry.window * filled(geometry.large_channels)
             pixels, groups = geometry.small_pixels, geometry.groups
             times = groups * blocks(pixels, SMALLEST)  # what parts can be had
-            self._tile = best_tile(*sizes, times, request.device.processors)
+            self._tile = best_tile(*sizes, SMALLEST, times, request.device)
             self._tiles = self._tile.count(*sizes)
             work = self._tiles * groups, self._tile.resident
             self._parts = Parts(request, scratch, geometry.weights, pixels, *work)
@@ -139,7 +182,8 @@ class TensorProducts:
         """Bind "correlate" or "adjoint": target = product + bias + residual, then the ReLU."""
         phases, pixels, channels = self._geometry.target(product == "adjoint")
         times = phases * self._geometry.groups
-        tile = best_tile(pixels, channels, times, self._request.device.processors)
+        depth = self._geometry.depth(product == "adjoint")
+        tile = best_tile(pixels, channels, depth, times, self._request.device)
         arguments = [source, weight, bias, residual, np.int32(rectified), target]
         element = self._elements["large" if product == "adjoint" else "small"]
         grid = tile.count(pixels, channels), 1, times
@@ -163,7 +207,8 @@ class TensorProducts:
         **defines: Any,
     ) -> Call:
         given = [*self._geometry.arguments, *arguments]
-        options: dict[str, Any] = {**tile.defines, **defines, "threads": tile.threads}
+        options: dict[str, Any] = {**tile.defines, **defines}
+        options |= {"threads": tile.threads, "shared": tile.shared}
         return self._request.launch(file, name, grid, given, **options)
 
 

@@ -1,16 +1,19 @@
 """The convolutions of the CUDA backend where the case table does not reach."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 from backend.convolutions import ONE, SMALL, TREACHEROUS, WIDE, convolution
 from backend.cuda.devices import SCHEDULES, device, unavailable
+from backend.cuda.recording_device import RecordingDevice
 from backend.guarded import GuardedBackend
 from backend.kernel_run import KernelRun, reference
-from graph.cases import Case
+from graph.cases import CASES, Case
 from tolerance import assert_close
 
 from denet.backend.cuda.backend import CudaBackend
-from denet.backend.cuda.conv_tensor import TILES, best_tile
+from denet.backend.cuda.conv_tensor import HOPPER, TILES, best_tile
 from denet.graph.graph import Node, Tensor, TensorType
 from denet.graph.op.conv import Conv
 from denet.graph.op.deconv import Deconv
@@ -18,10 +21,30 @@ from denet.graph.op.deconv import Deconv
 if reason := unavailable():
     pytest.skip(reason, allow_module_level=True)
 
-BACKENDS = {schedule: CudaBackend(device(schedule)) for schedule in SCHEDULES}
-BACKEND = CudaBackend(device("random"))
+
+@cache
+def backend_of(capability, schedule="random"):
+    return CudaBackend(device(schedule, capability=capability))
+
+
+BACKEND = backend_of(80)
+WARPGROUPS = [tile for tile in TILES if tile.warpgroups]
+WAYS = {"f32": ("f32", 80), "bf16": ("bf16", 80), "bf16 by warpgroups": ("bf16", HOPPER)}
 
 each_precision = pytest.mark.parametrize("precision", ["f32", "bf16"])
+
+
+@pytest.fixture(params=WAYS)
+def way(request, monkeypatch):
+    """Return a precision, and the capability of a device that computes in a way of its own."""
+    precision, capability = WAYS[request.param]
+    if capability == HOPPER:
+        use(monkeypatch, WARPGROUPS)
+    return precision, capability
+
+
+def use(monkeypatch, tiles):
+    monkeypatch.setattr("denet.backend.cuda.conv_tensor.TILES", tiles)
 
 
 def each_case(cases):
@@ -53,6 +76,7 @@ def grouped(x, filters, groups):
     return Case(f"{groups} groups {x} to {filters}", op, types)
 
 
+TABLE = [case for case in CASES if type(case.op) in (Conv, Deconv)]
 MORE = [
     grouped((2, 9, 8, 48), 80, 2),  # channels of a group that fill vectors
     grouped((2, 9, 8, 48), 16, 2),
@@ -64,18 +88,18 @@ MORE = [
 ]
 
 
-@each_precision
-@each_case(WIDE + SMALL + TREACHEROUS + MORE)
-def test_kernel_equals_reference(case, precision):
-    guarded = GuardedBackend(BACKEND)
+@each_case(TABLE + WIDE + SMALL + TREACHEROUS + MORE)
+def test_kernel_equals_reference(case, way):
+    precision, capability = way
+    guarded = GuardedBackend(backend_of(capability, "random"))
     assert_like_reference(KernelRun(guarded, case, precision))
     assert not guarded.memory.overruns()
 
 
-@each_precision
 @each_case([MORE[0], MORE[3], MORE[4], WIDE[5]])
-def test_every_schedule_gives_the_same_bits(case, precision):
-    runs = [KernelRun(backend, case, precision) for backend in BACKENDS.values()]
+def test_every_schedule_gives_the_same_bits(case, way):
+    precision, capability = way
+    runs = [KernelRun(backend_of(capability, each), case, precision) for each in SCHEDULES]
     first, *others = [[*run.forward(), *run.backward()] for run in runs]
     for other in others:
         for expected, found in zip(first, other, strict=True):
@@ -130,11 +154,11 @@ class OneNan(Case):
         return [x, *others]
 
 
-@each_precision
-def test_nan_passes_the_relu(precision):
+def test_nan_passes_the_relu(way):
+    precision, capability = way
     case = fused((1, 5, 6, 8))
     case = OneNan(case.name, case.op, case.types, training=False)
-    found = np.isnan(KernelRun(BACKEND, case, precision).forward()[0])
+    found = np.isnan(KernelRun(backend_of(capability, "random"), case, precision).forward()[0])
     expected = np.zeros((1, 5, 6, 8), bool)
     expected[:, 1:4, 2:5] = True
     assert (found == expected).all()
@@ -154,26 +178,47 @@ TILED = [
     convolution((2, 5, 6, 40), 24, (4, 4), 2, ONE, Deconv),
     fused((2, 9, 9, 72)),
 ]
+DEEP = convolution((1, 21, 20, 48), 136, (3, 3), 1, ONE)  # fills all stages, and again
 
 
 @each_case(TILED)
-@pytest.mark.parametrize("tile", TILES, ids=lambda tile: f"{tile.rows}x{tile.columns}")
+@pytest.mark.parametrize("tile", TILES, ids=lambda tile: tile.name)
 def test_every_tile_equals_reference(tile, case, monkeypatch):
-    monkeypatch.setattr("denet.backend.cuda.conv_tensor.TILES", [tile])
-    guarded = GuardedBackend(BACKEND)
+    use(monkeypatch, [tile])
+    guarded = GuardedBackend(backend_of(HOPPER, "random"))
     assert_like_reference(KernelRun(guarded, case, "bf16"))
     assert not guarded.memory.overruns()
 
 
-def test_tiles_are_large_where_they_fill_the_device():
-    def size(*matrices):
-        tile = best_tile(*matrices, processors=132)
-        return tile.rows, tile.columns
+# what multiplies while copies are under way: every order of the warps
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("tile", WARPGROUPS, ids=lambda tile: tile.name)
+def test_warpgroups_equal_reference_in_every_order(tile, schedule, monkeypatch):
+    use(monkeypatch, [tile])
+    assert_like_reference(KernelRun(backend_of(HOPPER, schedule), DEEP, "bf16"))
 
-    assert size(32 * 128 * 128, 64, 1) == (128, 64)
-    assert size(32 * 64 * 64, 128, 1) == (128, 128)
-    assert size(64, 9 * 64, 1) == (32, 32)
-    assert size(64, 3 * 64, 1024) == (64, 64)
+
+def test_tiles_are_large_where_they_fill_the_device():
+    def name(*matrices, capability):
+        return best_tile(*matrices, RecordingDevice(capability)).name
+
+    for sizes, warps, warpgroups in [
+        ((32 * 128 * 128, 64, 9 * 64, 1), "128x64", "128x64 by warpgroups"),
+        ((32 * 64 * 64, 128, 9 * 128, 1), "128x128", "256x128 by warpgroups"),
+        ((132 * 128, 128, 9 * 128, 1), "128x128", "128x128 by warpgroups"),
+        ((64, 9 * 64, 128, 1), "32x32", "32x32"),
+        ((64, 3 * 64, 128, 1024), "64x64", "64x64"),
+        ((32 * 64 * 64, 128, 24, 1), "128x128", "128x128"),  # of 64 steps most would be empty
+    ]:
+        assert name(*sizes, capability=86) == name(*sizes, capability=100) == warps
+        assert name(*sizes, capability=HOPPER) == warpgroups
+
+
+@pytest.mark.parametrize("tile", WARPGROUPS, ids=lambda tile: tile.name)
+def test_a_processor_holds_the_resident_blocks(tile):
+    assert tile.resident * (tile.shared + 1024) <= 228 * 1024
+    assert tile.resident * tile.threads * tile.warp_rows * tile.warp_columns // 32 <= 1 << 15
+    assert tile.stages >= 3
 
 
 @pytest.mark.parametrize("op", [Conv, Deconv])

@@ -111,9 +111,10 @@ __device__ inline Gather gather(const Geometry& at) {
     return the;
 }
 
-// A target pixel as the source sees it: its image, and the cell that tap (0, 0) reads.
+// A target pixel as the source sees it: the pixel that tap (0, 0) reads, and where it lies. Beyond
+// the map pixels are counted as if its rows went on.
 struct Origin {
-    int image, row, column;
+    int pixel, row, column;
 };
 
 constexpr int NOWHERE = -(1 << 29);  // a row that no tap brings back onto the map
@@ -121,18 +122,28 @@ constexpr int NOWHERE = -(1 << 29);  // a row that no tap brings back onto the m
 __device__ inline Origin origin(const Gather& the, int pixel) {
     if (pixel >= the.pixels) return Origin{0, NOWHERE, NOWHERE};
     const Digits cell = digits(pixel, the.rows.count, the.columns.count);
-    return Origin{cell.high, cell.middle * the.rows.scale + the.rows.origin,
-        cell.low * the.columns.scale + the.columns.origin};
+    const int row = cell.middle * the.rows.scale + the.rows.origin;
+    const int column = cell.low * the.columns.scale + the.columns.origin;
+    return Origin{
+        (cell.high * the.rows.limit + row) * the.columns.limit + column, row, column};
 }
 
-// The index of the source pixel that a tap reads, -1 where that is padding.
-__device__ inline int source_pixel(const Gather& the, const Origin& from, const Digits& tap) {
-    const int row = from.row + tap.high * the.rows.direction;
-    const int column = from.column + tap.middle * the.columns.direction;
-    if (static_cast<unsigned>(row) >= static_cast<unsigned>(the.rows.limit) ||
-        static_cast<unsigned>(column) >= static_cast<unsigned>(the.columns.limit))
-        return -1;
-    return (from.image * the.rows.limit + row) * the.columns.limit + column;
+// The index of a pixel, and whether it is one: padding is not.
+struct Found {
+    int pixel;
+    bool inside;
+};
+
+__device__ inline bool within(int row, int column, int height, int width) {
+    return static_cast<unsigned>(row) < static_cast<unsigned>(height) &&
+        static_cast<unsigned>(column) < static_cast<unsigned>(width);
+}
+
+// The source pixel that a tap reads.
+__device__ inline Found source_pixel(const Gather& the, const Origin& from, const Digits& tap) {
+    const int down = tap.high * the.rows.direction, right = tap.middle * the.columns.direction;
+    return Found{from.pixel + down * the.columns.limit + right,
+        within(from.row + down, from.column + right, the.rows.limit, the.columns.limit)};
 }
 
 // The index of a tap among the cells of the window.
@@ -151,13 +162,11 @@ __device__ inline int target_pixel(const Geometry& at, const Gather& the, int pi
     return (cell.high * at.large_height + row) * at.large_width + column;
 }
 
-// The large pixel that meets a small one (image, row, column) in a cell of the window; -1: padding.
-__device__ inline int met_pixel(
+// The large pixel that meets a small one (image, row, column) in a cell of the window.
+__device__ inline Found met_pixel(
     const Geometry& at, const Digits& small, int window_row, int window_column) {
     const int row = small.middle * at.stride_height + window_row - at.padding_top;
     const int column = small.low * at.stride_width + window_column - at.padding_left;
-    if (static_cast<unsigned>(row) >= static_cast<unsigned>(at.large_height) ||
-        static_cast<unsigned>(column) >= static_cast<unsigned>(at.large_width))
-        return -1;
-    return (small.high * at.large_height + row) * at.large_width + column;
+    return Found{(small.high * at.large_height + row) * at.large_width + column,
+        within(row, column, at.large_height, at.large_width)};
 }

@@ -92,11 +92,12 @@ struct GatherSource {
         const int window = at.window_height * at.window_width;
 #pragma unroll
         for (int i = 0; i < EACH; i++) {
-            const int pixel = inside ? source_pixel(the, origins[i], depth) : -1;
+            const Found found = source_pixel(the, origins[i], depth);
             const long long element =
-                (static_cast<long long>(pixel) * at.groups + the.group) * the.source_channels +
+                (static_cast<long long>(found.pixel) * at.groups + the.group) *
+                    the.source_channels +
                 depth.low;
-            tile.left[i] = pixel < 0 ? 0.f : load(from + element);
+            tile.left[i] = inside && found.inside ? load(from + element) : 0.f;
             tile.right[i] = ADJOINT ? adjoint_weight(i, window)
                                     : correlate_weight(i, window, inside, cell);
         }
@@ -185,11 +186,11 @@ struct WeightSource {
             if (count[i] < end) {
                 const long long row = static_cast<long long>(count[i]) * at.groups + group;
                 if (channel >= 0) tile.left[i] = load(small + row * at.small_channels + channel);
-                const long long met = column.high < at.window_height
-                    ? met_pixel(at, pixel[i], column.high, column.middle)
-                    : -1;
-                const long long element = (met * at.groups + group) * at.large_channels;
-                if (met >= 0) tile.right[i] = load(large + element + column.low);
+                const Found met = met_pixel(at, pixel[i], column.high, column.middle);
+                const long long element =
+                    (static_cast<long long>(met.pixel) * at.groups + group) * at.large_channels;
+                if (column.high < at.window_height && met.inside)
+                    tile.right[i] = load(large + element + column.low);
             }
             count[i] += SLICE;
             add(pixel[i], step, at.small_height, at.small_width);

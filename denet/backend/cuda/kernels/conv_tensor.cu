@@ -12,31 +12,48 @@ struct GatherSource {
 
     const Geometry& at;
     const Gather& the;
+    int source_channels, target_channels;  // of a group, as they are stored
     const bf16* from;
-    const bf16* weight;
-    int pitch, source_channels, target_channels;  // of the arrays: of a pixel, of a group
+    int pitch;  // of a source pixel
     Origin origins[Left::count];
-    Digits depth, step;            // of the left chunks
-    Digits lines[Right::count];    // of the right lines, where they are steps of depth
-    int first_channel, counted;    // of the tile; steps of depth so far
+    Digits depth, step;  // of the left chunks
+
+    const bf16* weight;          // the right chunk in the first line; of the adjoint in row 0
+    int weight_pitch;            // of a row: one per s, of the adjoint one per (s, a, b)
+    int columns_left;            // target channels, from the first line or chunk on
+    int depth_left;              // from the right chunk on; not of the adjoint
+    Digits lines[Right::count];  // of the adjoint: the depth of each line
 
     __device__ GatherSource(const Geometry& geometry, const Gather& product, const bf16* source,
-        const bf16* weights, int first_pixel, int first_target_channel)
-        : at(geometry), the(product), from(source), weight(weights),
-          source_channels(up_to_chunk(product.source_channels)),
+        const bf16* weights, int first_pixel, int first_channel)
+        : at(geometry), the(product), source_channels(up_to_chunk(product.source_channels)),
           target_channels(up_to_chunk(product.target_channels)),
-          first_channel(first_target_channel), counted(0) {
-        pitch = source_channels * at.groups;
-        from += the.group * source_channels;
+          from(source + product.group * source_channels), pitch(source_channels * at.groups) {
         for (int i = 0; i < Left::count; i++)
-            origins[i] = origin(the, first_pixel + Left::line(i));
+            origins[i] = origin(the, first_pixel + Left::first_line() + Left::apart * i);
         if (the.depth == 0) return;
         depth = digits(Left::chunk() * CHUNK, the.columns.taps, source_channels);
         step = digits(SLICE, the.columns.taps, source_channels);
-        if (ADJOINT)
+        const int all = the.rows.taps * the.columns.taps * source_channels;
+        const int chunk = Right::chunk() * CHUNK;
+        if (ADJOINT) {
+            weight_pitch = target_channels;
+            columns_left = target_channels - first_channel - chunk;
+            const int s = the.group * the.source_channels;
+            weight = row_of(weights, s * window(), weight_pitch) + first_channel + chunk;
             for (int i = 0; i < Right::count; i++)
-                lines[i] = digits(Right::line(i), the.columns.taps, source_channels);
+                lines[i] = digits(
+                    Right::first_line() + Right::apart * i, the.columns.taps, source_channels);
+        } else {
+            weight_pitch = all;
+            const int filter = first_channel + Right::first_line();
+            columns_left = the.target_channels - filter;
+            depth_left = all - chunk;
+            weight = row_of(weights, the.group * the.target_channels + filter, all) + chunk;
+        }
     }
+
+    __device__ int window() const { return at.window_height * at.window_width; }
 
     __device__ int slices() const {
         return (the.rows.taps * the.columns.taps * source_channels + SLICE - 1) / SLICE;
@@ -46,36 +63,34 @@ struct GatherSource {
         const bool inside = depth.high < the.rows.taps;
 #pragma unroll
         for (int i = 0; i < Left::count; i++) {
-            const int pixel = inside ? source_pixel(the, origins[i], depth) : -1;
-            const long long element = static_cast<long long>(pixel) * pitch + depth.low;
-            Left::copy(left, i, pixel < 0 ? from : from + element, pixel >= 0);
+            const Found found = source_pixel(the, origins[i], depth);
+            const bf16* const pixel = row_of(from + depth.low, found.pixel, pitch);
+            Left::copy(left, i, pixel, inside && found.inside);
         }
         add(depth, step, the.columns.taps, source_channels);
+        if (ADJOINT) copy_adjoint_weights(right);
+        else copy_weights(right);
+    }
+
+    __device__ void copy_weights(bf16* right) {
+        const int filters = depth_left > 0 ? columns_left : 0;
+#pragma unroll
+        for (int i = 0; i < Right::count; i++)
+            Right::copy(right, i, row_of(weight, Right::apart * i, weight_pitch),
+                Right::apart * i < filters);
+        weight += SLICE;
+        depth_left -= SLICE;
+    }
+
+    __device__ void copy_adjoint_weights(bf16* right) {
 #pragma unroll
         for (int i = 0; i < Right::count; i++) {
-            const bf16* const found = ADJOINT ? adjoint_weight(i) : correlate_weight(i);
-            Right::copy(right, i, found ? found : weight, found);
+            const Digits& tap = lines[i];
+            const int cell = tap.low * window() + window_cell(at, the, tap);
+            Right::copy(right, i, row_of(weight, cell, weight_pitch),
+                tap.high < the.rows.taps && tap.low < the.source_channels && columns_left > 0);
+            add(lines[i], step, the.columns.taps, source_channels);
         }
-        counted += SLICE;
-    }
-
-    __device__ const bf16* correlate_weight(int i) const {
-        const int all = the.rows.taps * the.columns.taps * source_channels;
-        const int filter = first_channel + Right::line(i), k = counted + Right::chunk() * CHUNK;
-        if (k >= all || filter >= the.target_channels) return nullptr;
-        return weight + (the.group * the.target_channels + filter) * all + k;
-    }
-
-    __device__ const bf16* adjoint_weight(int i) {
-        const Digits tap = lines[i];
-        add(lines[i], step, the.columns.taps, source_channels);
-        const int channel = first_channel + Right::chunk() * CHUNK;
-        if (tap.high >= the.rows.taps || tap.low >= the.source_channels ||
-            channel >= target_channels)
-            return nullptr;
-        const int s = the.group * the.source_channels + tap.low;
-        const int cell = s * at.window_height * at.window_width + window_cell(at, the, tap);
-        return weight + cell * target_channels + channel;
     }
 };
 
@@ -142,13 +157,13 @@ __device__ inline void gathered(const Geometry& at, const bf16* from, const bf16
 extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
 correlate(GEOMETRY_PARAMETERS, const bf16* large, const bf16* weight, const float* bias,
     const target_real* residual, int rectified, target_real* small) {
-    SHARED(bf16, stages, STAGES * (LEFT + RIGHT));
+    STAGE_MEMORY(stages);
     gathered<false>(GEOMETRY, large, weight, bias, residual, rectified, small, stages);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
 adjoint(GEOMETRY_PARAMETERS, const bf16* small, const bf16* weight, const float* bias,
     const target_real* residual, int rectified, target_real* large) {
-    SHARED(bf16, stages, STAGES * (LEFT + RIGHT));
+    STAGE_MEMORY(stages);
     gathered<true>(GEOMETRY, small, weight, bias, residual, rectified, large, stages);
 }

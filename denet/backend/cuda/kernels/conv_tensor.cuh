@@ -1,83 +1,54 @@
 // A product of matrices on tensor cores, bf16 with float32 sums: what the products of
-// conv_tensor.cu and conv_tensor_weight.cu share. A block computes TILE_ROWS x TILE_COLUMNS results,
-// a warp WARP_ROWS x WARP_COLUMNS of them. Slices of 32 steps of depth come by asynchronous copies
-// into a ring of stages in shared memory, while earlier ones are multiplied.
+// conv_tensor.cu and conv_tensor_weight.cu share. A block computes TILE_ROWS x TILE_COLUMNS
+// results. Slices of the depth come by asynchronous copies into a ring of STAGES in shared memory,
+// while earlier ones are multiplied: by warpgroups if WARPGROUPS, else by warps. Either way a warp
+// has WARP_ROWS x WARP_COLUMNS results, in fragments of 16 rows. A processor holds RESIDENT blocks.
 #include "port.cuh"
 #include "conv.cuh"
 
-constexpr int SLICE = 32;
 constexpr int CHUNK = 8;  // elements of 16 bytes: what one copy moves
-constexpr int STAGES = TILE_ROWS + TILE_COLUMNS > 192 ? 3 : 4;  // 48 KiB at most
+constexpr int M = WARP_ROWS / 16, N = WARP_COLUMNS / 8;  // tiles of 16 x 8 in the results of a warp
+
+#if WARPGROUPS
+#include "conv_wgmma.cuh"
+#else
+#include "conv_mma.cuh"
+#endif
+
 constexpr int LEFT = TILE_ROWS * SLICE, RIGHT = TILE_COLUMNS * SLICE;  // elements of a stage
-constexpr int WARPS_ACROSS = TILE_COLUMNS / WARP_COLUMNS;
-constexpr int M = WARP_ROWS / 16, N = WARP_COLUMNS / 8;  // tiles of one mma in those of a warp
-constexpr int RESIDENT = 512 / THREADS;  // blocks of a processor: 128 registers a thread
+static_assert(WARP_COLUMNS * WARPS_ACROSS == TILE_COLUMNS, "warps cover the columns");
 static_assert(THREADS == TILE_ROWS / WARP_ROWS * WARPS_ACROSS * 32, "a thread for each lane");
-static_assert(N % 2 == 0, "columns are loaded by two tiles");
 
 __device__ inline int up_to_chunk(int channels) { return (channels + CHUNK - 1) / CHUNK * CHUNK; }
 
-// A matrix of a stage lies in lines, its chunks exchanged so that the 8 lines which ldmatrix reads
-// at once lie in different banks. Either a line is a row (or column) of the product and runs along
-// the depth, DEEP, or it is a step of depth and runs along the rows.
-template <int length>
-__device__ inline int place(int line, int chunk) {
-    return line * length + (chunk ^ (length == 32 ? line >> 1 & 3 : line & 7)) * CHUNK;
+// Row `row` of a map or of weights, whose rows lie `pitch` elements apart. That is one instruction,
+// since what is read has no negative number: the address of another row is wrong, and not read.
+__device__ inline const bf16* row_of(const bf16* p, int row, int pitch) {
+    const unsigned long long bytes = static_cast<unsigned>(pitch) * 2u;
+    return reinterpret_cast<const bf16*>(
+        reinterpret_cast<const char*>(p) + static_cast<unsigned>(row) * bytes);
 }
 
-// How the chunks of a matrix are dealt to the threads: always one chunk of a line, of some lines.
+// How the chunks of a matrix are dealt to the threads: always one chunk of a line, of every
+// ``apart``-th line. Chunks are exchanged alike in every 8 lines, so that what a thread copies lies
+// in equal distances.
 template <int length, int lines>
 struct Deal {
     static constexpr int chunks = length / CHUNK, apart = THREADS / chunks, count = lines / apart;
     static_assert(THREADS % chunks == 0 && lines % apart == 0, "equal shares");
+    static_assert(apart % 8 == 0, "equal distances");
 
     __device__ static int chunk() { return threadIdx.x % chunks; }
-    __device__ static int line(int i) { return threadIdx.x / chunks + apart * i; }
+    __device__ static int first_line() { return threadIdx.x / chunks; }
     __device__ static void copy(bf16* matrix, int i, const bf16* from, bool inside) {
-        cp_async<16>(matrix + place<length>(line(i), chunk()), from, inside ? 16 : 0);
+        bf16* const first = matrix + place<length, lines>(first_line(), chunk());
+        cp_async<16>(first + place<length, lines>(apart * i, 0), from, inside ? 16 : 0);
     }
 };
-
-template <bool DEEP>
-__device__ inline void load_left(unsigned* a, const bf16* left, int row, int depth) {
-    const int lane = threadIdx.x % 32;
-#pragma unroll
-    for (int m = 0; m < M; m++) {
-        if (DEEP) {
-            const int line = row + 16 * m + lane % 16, chunk = depth / CHUNK + lane / 16;
-            ldmatrix<4>(a + 4 * m, left + place<SLICE>(line, chunk));
-        } else {
-            const int line = depth + lane / 16 * 8 + lane % 8;
-            const int chunk = row / CHUNK + 2 * m + lane / 8 % 2;
-            ldmatrix_trans<4>(a + 4 * m, left + place<TILE_ROWS>(line, chunk));
-        }
-    }
-}
-
-template <bool DEEP>
-__device__ inline void load_right(unsigned* b, const bf16* right, int column, int depth) {
-    const int lane = threadIdx.x % 32;
-#pragma unroll
-    for (int n = 0; n < N; n += 2) {
-        if (DEEP) {
-            const int line = column + 8 * n + lane / 16 * 8 + lane % 8;
-            const int chunk = depth / CHUNK + lane / 8 % 2;
-            ldmatrix<4>(b + 2 * n, right + place<SLICE>(line, chunk));
-        } else {
-            const int line = depth + lane % 16, chunk = column / CHUNK + n + lane / 16;
-            ldmatrix_trans<4>(b + 2 * n, right + place<TILE_COLUMNS>(line, chunk));
-        }
-    }
-}
-
-// Where the tile of this warp begins in that of the block.
-__device__ inline int warp_row() { return threadIdx.x / 32 / WARPS_ACROSS * WARP_ROWS; }
-__device__ inline int warp_column() { return threadIdx.x / 32 % WARPS_ACROSS * WARP_COLUMNS; }
 
 // sum += left right. A Source begins the copies of its next slice and moves on.
 template <bool LEFT_DEEP, bool RIGHT_DEEP, class Source>
 __device__ inline void product(Source& source, int slices, bf16* stages, float* sum) {
-    const int row = warp_row(), column = warp_column();
     for (int i = 0; i < STAGES - 1; i++) {
         bf16* const stage = stages + i * (LEFT + RIGHT);
         if (i < slices) source.next(stage, stage + LEFT);
@@ -85,22 +56,16 @@ __device__ inline void product(Source& source, int slices, bf16* stages, float* 
     }
     for (int slice = 0; slice < slices; slice++) {
         cp_async_wait<STAGES - 2>();
+        show_copies();
         __syncthreads();  // the slice is there, and nobody reads the one before any more
+        const bf16* const left = stages + slice % STAGES * (LEFT + RIGHT);
+        begin_slice<LEFT_DEEP, RIGHT_DEEP>(left, left + LEFT, sum);
         const int later = slice + STAGES - 1;
         bf16* const stage = stages + later % STAGES * (LEFT + RIGHT);
         if (later < slices) source.next(stage, stage + LEFT);
         cp_async_commit();
-        const bf16* const left = stages + slice % STAGES * (LEFT + RIGHT);
-        const bf16* const right = left + LEFT;
-#pragma unroll
-        for (int depth = 0; depth < SLICE; depth += 16) {
-            unsigned a[4 * M], b[2 * N];
-            load_left<LEFT_DEEP>(a, left, row, depth);
-            load_right<RIGHT_DEEP>(b, right, column, depth);
-            mma_bf16<M, N>(sum, a, b);
-        }
+        end_slice<LEFT_DEEP, RIGHT_DEEP>(left, left + LEFT, sum);
     }
-    cp_async_wait<0>();
     __syncthreads();
 }
 
@@ -127,7 +92,7 @@ __device__ inline void store_tile(const float* sum, void* stages, const Write& w
         __syncwarp();
         for (int i = lane; i < 16 * WARP_COLUMNS / CHUNK; i += 32) {
             const int row = i / (WARP_COLUMNS / CHUNK), column = i % (WARP_COLUMNS / CHUNK) * CHUNK;
-            write(warp_row() + 16 * m + row, warp_column() + column,
+            write(fragment_row(m) + row, fragment_column() + column,
                 slab + row * SLAB_PITCH + column);
         }
         __syncwarp();

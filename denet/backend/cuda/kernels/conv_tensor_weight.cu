@@ -8,51 +8,48 @@ struct WeightSource {
     using Right = Deal<TILE_COLUMNS, SLICE>;
 
     const Geometry& at;
-    const bf16* small;
-    const bf16* large;
-    int small_pitch, large_pitch;  // elements of a pixel
-    int first, end;                // pixels that are left to this block
-    Digits column;                 // of the right chunk: only its place in the window matters
-    bool left_inside, right_inside;
+    const bf16* small;              // the left chunk in the pixel of the first line
+    const bf16* large;              // the right chunk in the first pixel of the map
+    int small_pitch, large_pitch;   // of a pixel
+    int left_pixels, right_pixels;  // to come from the first line on; none beyond the channels
+    Digits column;                  // of the right chunk: only its place in the window matters
     Digits pixels[Right::count], step;
 
     __device__ WeightSource(const Geometry& geometry, const bf16* small_map, const bf16* large_map,
-        int group, int first_row, int first_column, int first_pixel, int end_pixel)
-        : at(geometry), first(first_pixel), end(end_pixel) {
+        int group, int first_row, int first_column, int first, int end)
+        : at(geometry) {
         const int small_channels = up_to_chunk(at.small_channels);
         const int large_channels = up_to_chunk(at.large_channels);
         small_pitch = small_channels * at.groups;
         large_pitch = large_channels * at.groups;
-        const int s = first_row + Left::chunk() * CHUNK;
-        left_inside = s < small_channels;
-        small = small_map + (left_inside ? group * small_channels + s : 0);
+        const int s = first_row + Left::chunk() * CHUNK, pixel = first + Left::first_line();
+        left_pixels = s < small_channels ? end - pixel : 0;
+        small = row_of(small_map, pixel, small_pitch) + group * small_channels + s;
         column = digits(
             first_column + Right::chunk() * CHUNK, at.window_width, large_channels);
-        right_inside = column.high < at.window_height;
-        large = large_map + (right_inside ? group * large_channels + column.low : 0);
+        right_pixels = column.high < at.window_height ? end - first - Right::first_line() : 0;
+        large = large_map + group * large_channels + column.low;
         for (int i = 0; i < Right::count; i++)
-            pixels[i] = digits(first + Right::line(i), at.small_height, at.small_width);
+            pixels[i] = digits(first + Right::first_line() + Right::apart * i, at.small_height,
+                at.small_width);
         step = digits(SLICE, at.small_height, at.small_width);
     }
 
     __device__ void next(bf16* left, bf16* right) {
 #pragma unroll
-        for (int i = 0; i < Left::count; i++) {
-            const int pixel = first + Left::line(i);
-            const bool inside = left_inside && pixel < end;
-            const long long element = static_cast<long long>(pixel) * small_pitch;
-            Left::copy(left, i, inside ? small + element : small, inside);
+        for (int i = 0; i < Left::count; i++) {  // all lines: a slice of pixels
+            Left::copy(left, i, small, Left::apart * i < left_pixels);
+            small = row_of(small, Left::apart, small_pitch);
         }
 #pragma unroll
         for (int i = 0; i < Right::count; i++) {
-            const bool counts = right_inside && first + Right::line(i) < end;
-            const int met =
-                counts ? met_pixel(at, pixels[i], column.high, column.middle) : -1;
-            const long long element = static_cast<long long>(met) * large_pitch;
-            Right::copy(right, i, met < 0 ? large : large + element, met >= 0);
+            const Found met = met_pixel(at, pixels[i], column.high, column.middle);
+            Right::copy(right, i, row_of(large, met.pixel, large_pitch),
+                met.inside && Right::apart * i < right_pixels);
             add(pixels[i], step, at.small_height, at.small_width);
         }
-        first += SLICE;
+        left_pixels -= SLICE;
+        right_pixels -= SLICE;
     }
 };
 
@@ -88,7 +85,7 @@ struct WriteSums {
 extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
 by_weight(GEOMETRY_PARAMETERS, const bf16* large, const bf16* small, int part_pixels,
     float* sums) {
-    SHARED(bf16, stages, STAGES * (LEFT + RIGHT));
+    STAGE_MEMORY(stages);
     const Geometry at = GEOMETRY;
     const int width = at.window_height * at.window_width * up_to_chunk(at.large_channels);
     const int tiles = (width + TILE_COLUMNS - 1) / TILE_COLUMNS;
