@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pytest
 from backend.cuda import test_cuda_batch_norm as batch_norm
 from backend.cuda import test_cuda_conv as conv
 from backend.cuda import test_cuda_costs as costs
@@ -15,12 +16,11 @@ from backend.cuda import test_cuda_kernels as kernels
 from backend.cuda import test_cuda_memory as memory
 from backend.cuda import test_maps as maps
 from backend.cuda import test_philox as philox
-from backend.cuda.host_device import SCHEDULES, HostDevice
+from backend.cuda.host_device import SCHEDULES
 from backend.guarded import GuardedBackend
 from backend.kernel_run import KernelRun
 from graph.cases import CASES
 
-from denet.backend.cuda.backend import CudaBackend
 from denet.graph.op.box_regression import BoxRegression
 from denet.graph.op.detection_cross_entropy import DetectionCrossEntropy
 
@@ -42,7 +42,7 @@ def row(name: str, precision: str = "f32") -> Check:
     """A row of the case table against the reference, between guards."""
 
     def check() -> None:
-        guarded = GuardedBackend(CudaBackend(HostDevice()))
+        guarded = GuardedBackend(conv.backend_of(80, "forward"))
         kernels.assert_like_reference(KernelRun(guarded, ROWS[name], precision))
         assert not guarded.memory.overruns()
 
@@ -53,7 +53,7 @@ def bits(name: str, precision: str = "f32") -> Check:
     """A row of the case table in every order of threads."""
 
     def results(schedule: str) -> list[Any]:
-        run = KernelRun(CudaBackend(HostDevice(schedule)), ROWS[name], precision)
+        run = KernelRun(conv.backend_of(80, schedule), ROWS[name], precision)
         found = run.forward() + (run.backward() if run.wanted else [])
         return [array for array in found if array is not None]
 
@@ -81,7 +81,23 @@ def search(
 
 def conv_row(case: Any, precision: str = "bf16") -> Check:
     """A convolution beyond the case table."""
-    return partial(conv.test_kernel_equals_reference, case, precision)
+    return partial(conv.test_kernel_equals_reference, case, (precision, 80))
+
+
+def conv_bits(case: Any, precision: str = "bf16") -> Check:
+    """A convolution beyond the case table in every order of threads."""
+    return partial(conv.test_every_schedule_gives_the_same_bits, case, (precision, 80))
+
+
+def warpgroups(schedule: str = "forward", tile: int = 0) -> Check:
+    """Convolutions by products of warpgroups, of one size of tiles."""
+
+    def check() -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            test = conv.test_warpgroups_equal_reference_in_every_order
+            test(conv.WARPGROUPS[tile], schedule, patch)
+
+    return check
 
 
 def update(name: str, clip: float = 0.0) -> Check:

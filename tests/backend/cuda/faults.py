@@ -1,10 +1,10 @@
 """Faults to seed into the kernels, each with the test of the suite that must see it.
 
 What no run on the processor can show is left out: that chunks in shared memory lie in other banks
-(the exchange in ``place`` of conv_tensor.cuh) and loads join into vectors; fences between the
-proxies of Hopper, and all PTX (DEVICE_ONLY); products joined with sums (``__fmul_rn`` and its kind:
-the processor joins none); and what no result depends on, such as launch bounds. What is read beyond
-an array and dropped is left to test_sanitized.py.
+(the exchange in ``place`` of conv_mma.cuh) and loads join into vectors; the fence before products
+of warpgroups, and all PTX (DEVICE_ONLY); products joined with sums (``__fmul_rn`` and its kind: the
+processor joins none); and what no result depends on, such as launch bounds. What is read beyond an
+array and dropped is left to test_sanitized.py.
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ FAULTS: dict[str, list[tuple[str, str, Check]]] = {
         (
             "return x < 0.f ? 0.f : x;",
             "return x > 0.f ? x : 0.f;",
-            partial(conv.test_nan_passes_the_relu, "f32"),
+            partial(conv.test_nan_passes_the_relu, ("f32", 80)),
         ),
     ],
     "softmax.cu": [

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from backend.cuda import test_cuda_conv as conv
-from backend.cuda.fault_checks import BARRIER, Check, bits, conv_row, row
+from backend.cuda.fault_checks import BARRIER, Check, bits, conv_bits, conv_row, row, warpgroups
 
 FAULTS: dict[str, list[tuple[str, str, Check]]] = {
     "conv.cuh": [
@@ -15,15 +13,15 @@ FAULTS: dict[str, list[tuple[str, str, Check]]] = {
             row("Conv stride does not divide"),
         ),
         (
-            "static_cast<unsigned>(row) >= static_cast<unsigned>(at.large_height)",
-            "row >= at.large_height",
+            "static_cast<unsigned>(row) < static_cast<unsigned>(height)",
+            "row < height",
             row("Conv 3x3"),
         ),
         ("if (x.low >= low_base)", "if (x.low > low_base)", row("Conv 3x3")),
         ("(first + before) / stride", "first / stride", row("Conv stride does not divide")),
         (
-            "static_cast<unsigned>(column) >= static_cast<unsigned>(the.columns.limit)",
-            "column > the.columns.limit || column < 0",
+            "static_cast<unsigned>(column) < static_cast<unsigned>(width)",
+            "static_cast<unsigned>(column) <= static_cast<unsigned>(width)",
             row("Conv 3x3"),
         ),
     ],
@@ -68,18 +66,7 @@ FAULTS: dict[str, list[tuple[str, str, Check]]] = {
         ("pixel >= the.pixels || count <= 0", "count <= 0", row("Conv 3x3", "bf16")),
         ("? other[i]", "? other[0]", conv_row(conv.MORE[-2])),
     ],
-    "conv_tensor.cuh": [
-        (
-            "cp_async_wait<STAGES - 2>",
-            "cp_async_wait<STAGES - 1>",
-            row("Conv wide channels", "bf16"),
-        ),
-        ("__syncthreads();  // the slice is there", "//", bits("Conv wide channels", "bf16")),
-        (
-            "cp_async_wait<0>();\n    __syncthreads();",
-            "cp_async_wait<0>();",
-            bits("Conv wide channels", "bf16"),
-        ),
+    "conv_mma.cuh": [
         (
             "chunk = depth / CHUNK + lane / 16;",
             "chunk = depth / CHUNK + lane / 8 % 2;",
@@ -91,27 +78,47 @@ FAULTS: dict[str, list[tuple[str, str, Check]]] = {
             row("Conv wide channels", "bf16"),
         ),
         (
-            "line * length + (chunk ^ (length == 32 ? line >> 1 & 3 : line & 7)) * CHUNK",
-            "line * length + (chunk ^ threadIdx.x / 8 % (length / 8)) * CHUNK",
+            "(chunk ^ (length == 32 ? line >> 1 & 3 : line & 7))",
+            "(chunk ^ threadIdx.x / 8 % (length / 8))",
             row("Conv wide channels", "bf16"),
         ),
+        ("WARPS_ACROSS * WARP_ROWS + 16 * m", "WARPS_ACROSS * WARP_ROWS", conv_row(conv.WIDE[5])),
+    ],
+    "conv_tensor.cuh": [
+        (
+            "cp_async_wait<STAGES - 2>",
+            "cp_async_wait<STAGES - 1>",
+            row("Conv wide channels", "bf16"),
+        ),
+        (
+            "__syncthreads();  // the slice is there",
+            "//",
+            bits("Conv wide channels", "bf16"),
+        ),
+        ("    }\n    __syncthreads();\n}", "    }\n}", bits("Conv wide channels", "bf16")),
         ("inside ? 16 : 0", "16", row("Conv 3x3", "bf16")),
         (
             "        __syncwarp();\n        for (int i = lane",
             "        for (int i = lane",
             bits("Conv wide channels", "bf16"),
         ),
-        (
-            "        __syncwarp();\n    }",
-            "    }",
-            partial(conv.test_every_schedule_gives_the_same_bits, conv.MORE[0], "bf16"),
-        ),
+        ("        __syncwarp();\n    }", "    }", conv_bits(conv.MORE[0])),
         ("later % STAGES", "slice % STAGES", row("Conv wide channels", "bf16")),
+        ("        show_copies();\n", "", warpgroups()),
+    ],
+    "conv_wgmma.cuh": [
+        ("(chunk % 8 ^ line % 8)", "(chunk % 8)", warpgroups()),
+        ("DEEP ? 16 : PANEL * 2, 1024", "DEEP ? 16 : PANEL * 2, 512", warpgroups()),
+        ("DEEP ? 16 : PANEL * 2", "DEEP ? 16 : PANEL", warpgroups()),
+        ("(DEEP ? 1 : 64) * 2 / 16", "2 / 16", warpgroups()),
+        ("ROWS_STEP = PANEL * 2 / 16", "ROWS_STEP = PANEL / 16", warpgroups()),
+        ("wgmma_wait<0, ", "wgmma_wait<1, ", warpgroups()),
+        ("threadIdx.x / 32 % 4 * 16", "threadIdx.x / 32 % 2 * 16", warpgroups()),
     ],
     "conv_tensor_weight.cu": [
         ("/ filled;", "/ at.large_channels;", row("Conv 3x3", "bf16")),
-        ("right_inside && first + Right::line(i) < end", "right_inside", conv_row(conv.MORE[3])),
-        ("left_inside && pixel < end", "left_inside", row("Conv wide channels", "bf16")),
+        ("met.inside && Right::apart * i < right_pixels", "met.inside", conv_row(conv.MORE[3])),
+        ("Left::apart * i < left_pixels", "true", row("Conv wide channels", "bf16")),
         (
             "add(pixels[i], step, at.small_height, at.small_width)",
             "add(pixels[i], step, at.small_width, at.small_height)",
