@@ -111,8 +111,7 @@ class Learner:
         columns: dict[str, tuple[float, float]] = {
             name: (costs[path] * count, count) for path, name in self._cost_columns.items()
         }
-        for name, ratio in plan.ratios.items():
-            part, whole = self._memory.read(ratio)
+        for name, (part, whole) in plan.ratios.items():
             columns[name] = 100 * float(part), float(whole)
         return Measured(costs, columns)
 
