@@ -176,7 +176,7 @@ def read_class_labels(file: str, class_num: int) -> list[str]:
     Raises DataError unless there are so many, and each can be shown in a line.
     """
     from denet.dataset.annotation_file import read_lines
-    from denet.dataset.base import names_text
+    from denet.dataset.class_names import names_text
     from denet.model.format.content import check_labels
 
     names = read_lines(file)

@@ -129,7 +129,7 @@ def check_layers(layers: Sequence[Layer], options: argparse.Namespace) -> None:
 
 def trained_model(options: argparse.Namespace, model: Model) -> tuple[Model, Dataset]:
     """Return the model of a file, its classes named after the training set if they have no name."""
-    from denet.dataset.base import ForeignClassError
+    from denet.dataset.class_names import ForeignClassError
     from denet.evaluate.classifier import check_fit
     from denet.model.model import named
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from denet.dataset.base import BadDataError, BadSample, Dataset, Opening, names_text
+from denet.dataset.base import BadDataError, BadSample, Dataset, Opening
+from denet.dataset.class_names import names_text
 from denet.dataset.image_options import OPTION_NAMES
 from denet.errors import DataError, UsageError, nearest_hint
 

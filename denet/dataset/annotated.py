@@ -21,11 +21,11 @@ from denet.dataset.base import (
     BadSample,
     Opening,
     choose_samples,
-    class_ids,
     listed,
     thread_count,
 )
 from denet.dataset.boxes import Boxes, Mended, mend
+from denet.dataset.class_names import class_ids
 from denet.dataset.decoder import in_blocks
 from denet.dataset.image_loader import DetectionDataset
 from denet.dataset.image_options import ImageOptions, parse_image_options

@@ -19,15 +19,8 @@ from typing import IO, Literal
 
 import numpy as np
 
-from denet.dataset.base import (
-    BadDataError,
-    BadSample,
-    Dataset,
-    Names,
-    Opening,
-    class_ids,
-    listed,
-)
+from denet.dataset.base import BadDataError, BadSample, Dataset, Names, Opening, listed
+from denet.dataset.class_names import class_ids
 from denet.errors import DataError, DenetError, OutOfMemoryError
 from denet.files import is_device
 from denet.memory import bytes_text, is_out_of_memory, room

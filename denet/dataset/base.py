@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, overload
@@ -13,13 +12,12 @@ import numpy as np
 from denet.cores import core_count
 from denet.dataset.colours import Components
 from denet.dataset.sample_key import first_shuffled
-from denet.errors import DataError, UsageError, nearest_hint
+from denet.errors import DataError, UsageError
 from denet.memory import room
-from denet.printable import counted, printable
+from denet.printable import counted
 
 MAX_IMAGE_PIXELS = 89_478_485  # Pillow's limit: a quarter of a GB as RGB
 SAMPLE_BYTES = 64  # of memory at most for row, label and place in the order, also if mirrored
-_NUMBERED = re.compile(r"class \d+")  # a class that has no name
 _CHUNK_BYTES = 1 << 22  # pixels looked at together when the whole set is scanned
 
 
@@ -100,10 +98,6 @@ def listed(bad: Sequence[BadSample]) -> str:
     """Return the first bad samples with their reasons, in one line."""
     first = ", ".join(f"{each.name} ({each.reason})" for each in bad[:5])
     return first + (", ..." if len(bad) > 5 else "")
-
-
-class ForeignClassError(DataError):
-    """Classes of a dataset that a model, or the training set, does not have."""
 
 
 class Samples(NamedTuple):
@@ -356,42 +350,6 @@ def thread_count(thread_num: int | None) -> int:
     if thread_num:
         return thread_num
     return core_count()
-
-
-def class_ids(
-    found: Sequence[str], wanted: Sequence[str] | None, where: str, owner: str = ""
-) -> dict[str, int]:
-    """Return class name -> id: positions in ``wanted``, else in ``found``.
-
-    Raises ForeignClassError for a class of the data that ``wanted`` does not hold; it shows how the
-    two lists differ, and what ``owner`` ("the model") has the wanted ones.
-    """
-    known = list(found if wanted is None else wanted)
-    ids = {name: index for index, name in enumerate(known)}
-    foreign = [name for name in found if name not in ids]
-    if foreign:
-        more = f" (nor are {len(foreign) - 1} more)" if len(foreign) > 1 else ""
-        classes = f"classes of {owner}" if owner else "known classes"
-        missing = sorted(ids.keys() - found, key=ids.__getitem__)
-        place = f"in {owner}" if owner else "there"
-        only = f"; only {place}: {names_text(missing)}" if missing else ""
-        told = f"class {foreign[0]!r} is not one of the {len(known)} {classes}{more}"
-        if all(map(_NUMBERED.fullmatch, known)):
-            raise ForeignClassError(
-                f"{told}, which are mere numbers: {where}: name them: model-modify --class-labels "
-                "FILE"
-            )
-        raise ForeignClassError(
-            f"{told}: {where}: only here: {names_text(foreign)}{only}: "
-            f"rename it{nearest_hint(foreign[0], known)} or remove it"
-        )
-    return ids
-
-
-def names_text(names: Sequence[str]) -> str:
-    """Return the first few names, and how many more there are."""
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(map(printable, names[:5])) + more
 
 
 def choose_samples(count: int, max_samples: int | None, seed: int) -> np.ndarray:

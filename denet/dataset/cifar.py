@@ -15,7 +15,8 @@ import numpy as np
 
 from denet.dataset.annotation_file import read_names
 from denet.dataset.array import ArrayDataset
-from denet.dataset.base import Opening, class_ids
+from denet.dataset.base import Opening
+from denet.dataset.class_names import class_ids
 from denet.dataset.split_files import Splits, files_of, size_of
 from denet.errors import DataError, UsageError
 from denet.memory import room

@@ -13,15 +13,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from denet.dataset.base import (
-    BadDataError,
-    BadSample,
-    Dataset,
-    Opening,
-    class_ids,
-    listed,
-    thread_count,
-)
+from denet.dataset.base import BadDataError, BadSample, Dataset, Opening, listed, thread_count
+from denet.dataset.class_names import class_ids
 from denet.dataset.decode import (
     Fault,
     decode_image,

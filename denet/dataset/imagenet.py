@@ -13,8 +13,8 @@ import numpy as np
 
 from denet.dataset.annotated import Annotated
 from denet.dataset.annotation_file import number_of, read_lines, read_xml
-from denet.dataset.base import class_ids
 from denet.dataset.boxes import Boxes
+from denet.dataset.class_names import class_ids
 from denet.dataset.decode import image_suffixes
 from denet.dataset.directory import Listing, list_directory
 from denet.dataset.json_lists import read_lists

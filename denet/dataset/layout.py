@@ -10,7 +10,7 @@ from contextlib import suppress
 from types import ModuleType
 
 from denet.dataset.annotation_file import read_lines
-from denet.dataset.base import names_text
+from denet.dataset.class_names import names_text
 from denet.dataset.walk import directories_in
 from denet.errors import DataError
 

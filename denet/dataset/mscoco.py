@@ -19,8 +19,8 @@ import numpy as np
 
 from denet.dataset.annotated import Annotated
 from denet.dataset.annotation_file import read_class_labels
-from denet.dataset.base import ForeignClassError, class_ids
 from denet.dataset.boxes import Boxes
+from denet.dataset.class_names import ForeignClassError, class_ids
 from denet.dataset.json_lists import read_lists
 from denet.dataset.layout import nothing_at
 from denet.errors import DataError, UsageError, nearest_hint

@@ -29,8 +29,8 @@ from denet.dataset.annotation_file import (
     read_xml,
     text_of,
 )
-from denet.dataset.base import ForeignClassError, class_ids
 from denet.dataset.boxes import Boxes
+from denet.dataset.class_names import ForeignClassError, class_ids
 from denet.dataset.decode import image_suffixes
 from denet.dataset.layout import nothing_at
 from denet.dataset.walk import directories_in
@@ -329,7 +329,7 @@ def read_annotation(file: str) -> Annotation:
 
 def _object(element: Element) -> _Object:
     x0, y0, x1, y1 = (number_of(element, f"bndbox/{corner}") for corner in _CORNERS)
-    x1, y1 = (end if end >= begin else min(end, begin - 1) for begin, end in ((x0, x1), (y0, y1)))
+    x1, y1 = (end if end > begin else min(end, begin - 1) for begin, end in ((x0, x1), (y0, y1)))
     difficult = (element.findtext("difficult") or "0").strip() not in ("0", "")
     return _Object(text_of(element, "name"), (x0 - 1, y0 - 1, x1, y1), difficult)
 

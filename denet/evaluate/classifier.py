@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from denet.dataset import Dataset
-from denet.dataset.base import names_text
+from denet.dataset.class_names import names_text
 from denet.dataset.loader import Batch, Images
 from denet.errors import DataError
 from denet.evaluate.predictor import Predictor

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from denet.dataset.base import names_text
+from denet.dataset.class_names import names_text
 from denet.dataset.decode import size_text
 from denet.dataset.detection_survey import DetectionSplit, DetectionSurvey, NamedBox, role
 from denet.detect.box import BOX_CAPACITY, area
@@ -159,14 +159,15 @@ def _repeated(survey: DetectionSurvey) -> Iterator[str]:
 
 
 def _box_text(box: NamedBox, kind: str) -> str:
-    """Return where a box is in its image; if its corners are swapped, as its file says it."""
+    """Return where a box is in its image; if it has no area, as its file says it, and why."""
     x0, y0, x1, y1 = box.corners
-    swapped = x1 < x0 or y1 < y0
-    if swapped and kind == "voc":  # which counts pixels from 1
+    swapped, click = x1 < x0 or y1 < y0, x1 == x0 or y1 == y0
+    if (swapped or click) and kind == "voc":  # which counts pixels from 1
+        x1, y1 = x1 + (x1 == x0), y1 + (y1 == y0)
         x0, y0 = x0 + 1, y0 + 1
+    why = ", its corners are swapped" if swapped else ", a click: its corners coincide" * click
     image = f"{printable(box.file)} ({size_text(box.size)})"
-    place = f"from {x0:g},{y0:g} to {x1:g},{y1:g}" + ", its corners are swapped" * swapped
-    return f"{image}: {short(box.class_label)} {place}"
+    return f"{image}: {short(box.class_label)} from {x0:g},{y0:g} to {x1:g},{y1:g}{why}"
 
 
 def _unlike_told(survey: DetectionSurvey) -> Iterator[str]:

@@ -8,7 +8,7 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from denet.dataset.base import names_text
+from denet.dataset.class_names import names_text
 from denet.dataset.directory import TEST_NAMES
 from denet.dataset.survey import Split, Survey
 from denet.printable import counted, printable

@@ -7,7 +7,8 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from denet.dataset.base import BadSample, names_text
+from denet.dataset.base import BadSample
+from denet.dataset.class_names import names_text
 from denet.dataset.decode import size_text
 from denet.errors import DataError
 from denet.model.format.content import check_labels

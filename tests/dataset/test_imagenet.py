@@ -8,7 +8,7 @@ import pytest
 from annotated_files import object_xml, save_image, voc_xml
 
 from denet.dataset import BadDataError, open_dataset
-from denet.dataset.base import ForeignClassError
+from denet.dataset.class_names import ForeignClassError
 from denet.errors import DataError
 
 

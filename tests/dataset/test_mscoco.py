@@ -9,7 +9,7 @@ import pytest
 from annotated_files import save_image, voc_xml, write_coco, write_voc
 
 from denet.dataset import BadDataError, open_dataset
-from denet.dataset.base import ForeignClassError
+from denet.dataset.class_names import ForeignClassError
 from denet.errors import DataError, UsageError
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and deviation

@@ -10,7 +10,7 @@ import pytest
 from annotated_files import object_xml, save_image, voc_xml, write_coco, write_split, write_voc
 
 from denet.dataset import BadDataError, open_dataset
-from denet.dataset.base import ForeignClassError
+from denet.dataset.class_names import ForeignClassError
 from denet.dataset.voc import CLASSES, is_at, read_annotation, split_names
 from denet.errors import DataError, UsageError
 
@@ -58,7 +58,7 @@ def test_difficult_flags_stay_with_their_boxes(tmp_path, caplog):
     """In 2017 they moved to other boxes as soon as one was dropped."""
     hard = "<difficult>1</difficult>"
     objects = [
-        object_xml("cat", (5, 5, 4, 5)),
+        object_xml("cat", (5, 5, 5, 5)),
         object_xml("cat", (6, 6, 9, 9), hard),
         object_xml("cat", (50, 50, 60, 60), hard),
         object_xml("cat", (7, 7, 9, 9), ""),
@@ -85,8 +85,8 @@ def test_difficult_flags_stay_with_their_boxes(tmp_path, caplog):
         ((-7, 3, 900, 8), [0, 2, 20, 8]),
         ((15, 3, 1e300, 8), [14, 2, 20, 8]),
         ((6, 2, 5, 8), None),
-        ((6, 2, 6, 2), [5, 1, 6, 2]),  # of one pixel
-        ((6, 2, 6, 8), [5, 1, 6, 8]),
+        ((6, 2, 6, 2), None),  # a click
+        ((6, 2, 6, 8), None),
         ((0, 0, 0, 0), None),
         ((21, 1, 25, 8), None),
         ((-9, 1, 0, 8), None),
