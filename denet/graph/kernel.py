@@ -123,11 +123,13 @@ class Updater(Protocol):
         iteration: int,
         mean: Any | None,
         share: float,
-    ) -> bool:
-        """Change weights and the rule's ``averages`` in place; return whether weights are finite.
+        faults: Any,
+    ) -> None:
+        """Change weights and the rule's ``averages`` in place.
 
         ``iteration`` counts the updates made before. ``mean``, where there is one, is moved by
-        ``share`` of its distance towards the new weights.
+        ``share`` of its distance towards the new weights. ``faults`` (2,) int32: where the first
+        is not 0 nothing changes; the second becomes 1 where a weight is not finite.
         """
         ...
 
@@ -169,6 +171,13 @@ class Memory(Protocol):
         """Return what memory holds as a host array; it may be the memory itself."""
         ...
 
+    def read_later(self, arrays: Sequence[Any]) -> Callable[[], list[np.ndarray]]:
+        """Return a call that returns what the arrays hold now, as host arrays of its own.
+
+        It waits for no more than what was begun before.
+        """
+        ...
+
     def clear(self, memory: Any) -> None:
         """Fill an array with zeros."""
         ...
@@ -197,8 +206,8 @@ class Memory(Protocol):
         """average += share * (values - average), in place."""
         ...
 
-    def is_finite(self, values: Any) -> bool:
-        """Return whether all numbers are finite."""
+    def mark_not_finite(self, values: Any, mark: Any) -> None:
+        """mark[0] = 1 where a number is not finite; else ``mark`` (1,) int32 stays as it is."""
         ...
 
     def updater(self, rule: Rule, spans: Sequence[Span], clip: float) -> Updater:

@@ -23,6 +23,8 @@ from denet.graph.op.base import Run
 from denet.graph.store import ParameterStore, RunningAverages
 from denet.memory import STEP_BYTES
 
+Inputs = Mapping[str, np.ndarray | Levels]  # by name, first axis the batch
+
 
 class Plan:
     """Kernels bound to memory in running order.
@@ -67,7 +69,7 @@ class Plan:
         costs = {cost.name: cost.tensor for cost in self._graph.costs}
         self._results = costs if self.training else self._graph.outputs
         self.outputs = self._arrays(self._results)
-        self._ratios = self._arrays(self._graph.ratios)
+        self.ratios = self._arrays(self._graph.ratios)  # (part, whole), by name
         self._averages = RunningAverages(self._graph.updates, self._store)
         self._share = share
         self._steps = self._lower()
@@ -122,11 +124,6 @@ class Plan:
         self._store.pack_states(values, flat)
 
     @property
-    def ratios(self) -> dict[str, np.ndarray]:
-        """The ratios of the graph, by name, as the last training run left them."""
-        return {name: self.memory.read(array) for name, array in self._ratios.items()}
-
-    @property
     def decay_size(self) -> int:
         """Number of leading elements of ``weights`` to which L2 decay applies by default."""
         return self._store.decay_size
@@ -167,25 +164,30 @@ class Plan:
             self._kinds.append("running averages")
         self._step = self._backend.sequence(self._calls)
 
-    def run(
-        self, batch: Mapping[str, np.ndarray | Levels], sample_keys: np.ndarray | None = None
-    ) -> dict[str, np.ndarray]:
+    def run(self, batch: Inputs, sample_keys: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """Run one batch; return outputs (predict) or costs (train), valid until the next run.
 
         ``sample_keys`` (n,) uint64 are the sources of randomness of each sample (dropout, crops).
         """
+        self.start(batch, sample_keys)
+        return {name: self.memory.read(array) for name, array in self.outputs.items()}
+
+    def start(self, batch: Inputs, sample_keys: np.ndarray | None = None) -> None:
+        """Begin to run one batch; memory that computes by itself may be at work still."""
         self.prepare()
         self._take(batch, sample_keys)
         self._step()
-        return {name: self.memory.read(array) for name, array in self.outputs.items()}
 
-    def first_not_finite(self) -> tuple[str, str] | None:
-        """Run the last batch once more, looking at every array; None if all numbers are finite.
+    def first_not_finite(
+        self, batch: Inputs, sample_keys: np.ndarray | None = None
+    ) -> tuple[str, str] | None:
+        """Run one batch, looking at every array; None if all numbers are finite.
 
         Else return the name of the node where the first one is not, and what there is not finite:
         data, parameters, output or gradient. Running averages stay as they are.
         """
-        assert self._arena is not None
+        self.prepare()
+        self._take(batch, sample_keys)
         data = [id(array) for array in self.inputs.values()]
         for step in self._steps:
             for value in step.reads:
@@ -212,9 +214,7 @@ class Plan:
         """Return which implementation each node runs."""
         return {node.name: kernel.name for node, kernel in self._kernels.items()}
 
-    def _take(
-        self, batch: Mapping[str, np.ndarray | Levels], sample_keys: np.ndarray | None
-    ) -> None:
+    def _take(self, batch: Inputs, sample_keys: np.ndarray | None) -> None:
         for name, array in self.inputs.items():
             self.memory.write(batch[name], array)
         if sample_keys is None:
@@ -283,7 +283,7 @@ class Plan:
         """Return the memory of all tensors that do not live in the arena."""
         fixed = {self._graph.inputs[name]: array for name, array in self.inputs.items()}
         fixed.update({tensor: self.outputs[name] for name, tensor in self._results.items()})
-        fixed.update({tensor: self._ratios[name] for name, tensor in self._graph.ratios.items()})
+        fixed.update({tensor: self.ratios[name] for name, tensor in self._graph.ratios.items()})
         for node in self._graph.nodes:
             for tensor in node.inputs:
                 if tensor.kind in ("parameter", "state"):

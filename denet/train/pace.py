@@ -112,11 +112,11 @@ def _training_speed(learner: Learner, loader: Loader, seconds: float) -> float:
     images, steps, begin, start = 0, 0, time.perf_counter(), 0.0
     with closing(_endless(loader)) as batches:
         for number, batch in enumerate(batches, 1):
-            learner.add(batch, 1 / learner.factor)
+            learner.add(batch, 1 / learner.factor)()
             images += len(batch.data)
             if number % learner.factor:
                 continue
-            learner.update(0.0)
+            learner.update(0.0)()
             steps, now = steps + 1, time.perf_counter()
             if not start and steps >= UNTIMED_STEPS and now - begin >= seconds / 2:
                 images, steps, start = 0, 0, now

@@ -42,6 +42,10 @@ class Factors(NamedTuple):
 class Solver:
     """A rule at work in a backend's memory. All that continuing needs: ``kept``, ``iteration``.
 
+    ``faults`` (2,) int32 lie in this memory and tell what was not finite: whoever finds it in what
+    a step is computed from sets the first, and nothing is updated from then on; an update sets the
+    second where a weight is.
+
     size     elements of the flat arrays
     spans    with which factors they are updated, see rule.py
     clip     largest global norm of the gradient, 0 = no limit (longer ones are scaled in place)
@@ -60,17 +64,15 @@ class Solver:
         self.iteration = 0  # updates made so far
         names = (*rule.averages, *(AVERAGE,) * average)
         self.kept = {name: memory.allocate(4 * size).view(np.float32) for name in names}
+        self.faults = memory.allocate(8).view(np.int32)
         self._size, self._memory = size, memory
         self._averages = [self.kept[name] for name in rule.averages]
         self._update = memory.updater(rule, spans, clip)
 
-    def update(self, weights: Any, gradients: Any, learn_rate: float) -> bool:
-        """Change ``weights`` (size,) in place by one step along ``gradients`` (size,).
-
-        Returns whether they are all finite numbers then.
-        """
+    def update(self, weights: Any, gradients: Any, learn_rate: float) -> None:
+        """Change ``weights`` (size,) in place by one step along ``gradients`` (size,)."""
         assert weights.shape == gradients.shape == (self._size,)
-        finite = self._update(
+        self._update(
             weights,
             gradients,
             self._averages,
@@ -78,15 +80,15 @@ class Solver:
             self.iteration,
             self.kept.get(AVERAGE),
             newest_share(self.iteration),
+            self.faults,
         )
         self.iteration += 1
-        return finite
 
     def restart(self) -> None:
         """Forget all updates."""
         self.iteration = 0
-        for average in self.kept.values():
-            self._memory.clear(average)
+        for kept in (*self.kept.values(), self.faults):
+            self._memory.clear(kept)
 
 
 SOLVERS: dict[str, type[Rule]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import cached_property
@@ -96,6 +96,20 @@ class CupyDevice:
         memory.data.copy_to_host_async(staged.ptr, memory.nbytes, self._stream)
         self._stream.synchronize()
         return array.copy()
+
+    def read_later(self, memories: Sequence[Any]) -> Callable[[], list[np.ndarray]]:
+        """Return a call that waits for all that was launched before, and returns host arrays."""
+        copies = [self._stage(memory) for memory in memories]
+        for memory, (staged, _) in zip(memories, copies, strict=True):
+            assert memory.flags.c_contiguous and memory.nbytes
+            memory.data.copy_to_host_async(staged.ptr, memory.nbytes, self._stream)
+        copied = self._stream.record()
+
+        def wait() -> list[np.ndarray]:
+            copied.synchronize()
+            return [array.copy() for _, array in copies]
+
+        return wait
 
     def clear(self, memory: Any) -> None:
         """Fill memory with zeros, before whatever is launched later."""

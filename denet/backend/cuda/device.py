@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -32,6 +32,10 @@ class Device(Protocol):
 
     def read(self, memory: Any) -> np.ndarray:
         """Return a host array with what memory holds once all that was launched has run."""
+        ...
+
+    def read_later(self, memories: Sequence[Any]) -> Callable[[], list[np.ndarray]]:
+        """Return a call that waits for all that was launched before, and returns host arrays."""
         ...
 
     def clear(self, memory: Any) -> None:

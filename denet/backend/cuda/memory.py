@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from denet.backend.cuda.device import Device
 from denet.backend.cuda.request import THREADS, blocks
 from denet.backend.cuda.source import Source
-from denet.graph.kernel import Levels
+from denet.graph.kernel import Call, Levels
 from denet.graph.rule import (
     Adam,
     AdamW,
@@ -41,7 +41,6 @@ class DeviceMemory:
 
     def __init__(self, device: Device):
         self._device = device
-        self._ruined = device.allocate(4).view(np.int32)
         self._staged: dict[tuple[str, int], Any] = {}  # by name and bytes
 
     def allocate(self, nbytes: int) -> Any:
@@ -71,6 +70,10 @@ class DeviceMemory:
         """Return a host array with what memory holds."""
         return self._device.read(memory)
 
+    def read_later(self, arrays: Sequence[Any]) -> Callable[[], list[np.ndarray]]:
+        """Return a call that waits for what the arrays hold now, and returns it."""
+        return self._device.read_later(arrays)
+
     def clear(self, memory: Any) -> None:
         """Fill an array with zeros."""
         self._device.clear(memory)
@@ -99,11 +102,9 @@ class DeviceMemory:
         """average += share * (values - average), in place."""
         self._run("blend", [average, values, np.float32(share)], average.size)
 
-    def is_finite(self, values: Any) -> bool:
-        """Return whether all numbers are finite."""
-        self._device.clear(self._ruined)
-        self._run("find_ruined", [values, self._ruined], values.size)
-        return not self._device.read(self._ruined)[0]
+    def mark_not_finite(self, values: Any, mark: Any) -> None:
+        """mark[0] = 1 where a number is not finite."""
+        self._run("mark_not_finite", [values, mark], values.size)
 
     def updater(self, rule: Rule, spans: Sequence[Span], clip: float) -> DeviceUpdater:
         """Return what applies a rule to whole arrays."""
@@ -111,11 +112,11 @@ class DeviceMemory:
 
     def _run(self, name: str, arguments: list[Any], count: int) -> None:
         if count:
-            _launch(self._device, "flat.cu", name, blocks(count), [*arguments, np.int64(count)])
+            _launch(self._device, "flat.cu", name, blocks(count), [*arguments, np.int64(count)])()
 
 
 class _Factors(NamedTuple):
-    """The numbers that ``update`` of solver.cu takes, in its order."""
+    """The numbers that ``update`` of solver.cu reads, in its order."""
 
     decay: float
     shrink: float
@@ -126,6 +127,9 @@ class _Factors(NamedTuple):
     share: float
 
 
+FACTORS = len(_Factors._fields)
+
+
 class DeviceUpdater:
     """A rule at work on a device; see ``Updater`` in graph/kernel.py."""
 
@@ -133,9 +137,10 @@ class DeviceUpdater:
         self._device, self._rule, self._spans, self._clip = device, rule, spans, clip
         epsilon = getattr(rule, "epsilon", 0.0)
         self._defines = {"RULE": FUNCTIONS[type(rule)], "EPSILON": f"{epsilon!r}f"}
-        self._ruined = device.allocate(4).view(np.int32)
+        self._factors = device.allocate(4 * FACTORS * len(spans)).view(np.float32)
         self._partials = device.allocate(8 * PARTIALS).view(np.float64)
         self._scale = device.allocate(4).view(np.float32) if clip else None
+        self._captured: dict[tuple[int, ...], Call] = {}  # by addresses of the arrays
 
     def __call__(
         self,
@@ -146,30 +151,41 @@ class DeviceUpdater:
         iteration: int,
         mean: Any | None,
         share: float,
-    ) -> bool:
-        self._device.clear(self._ruined)
-        if self._clip:
-            self._find_scale(gradients)
-        for span in self._spans:
+        faults: Any,
+    ) -> None:
+        rows = [_factors(self._rule, span, learn_rate, iteration, share) for span in self._spans]
+        self._device.write(np.array(rows, np.float32).reshape(-1), self._factors)
+        arrays = [weights, gradients, *averages, *([] if mean is None else [mean]), faults]
+        key = tuple(map(self._device.address, arrays))
+        if key not in self._captured:
+            calls = self._calls(weights, gradients, averages, mean, faults)
+            self._captured[key] = self._device.capture(calls)
+        self._captured[key]()
+
+    def _calls(
+        self, weights: Any, gradients: Any, averages: Sequence[Any], mean: Any | None, faults: Any
+    ) -> list[Call]:
+        """Return the launches of an update, whose factors lie in memory."""
+        calls = self._scale_calls(gradients) if self._clip else []
+        for number, span in enumerate(self._spans):
             part = slice(span.start, span.stop)
             first, second = [*(average[part] for average in averages), None, None][:2]
             arrays = [weights[part], gradients[part], first, second]
             arrays += [None if mean is None else mean[part], self._scale]
-            numbers = map(np.float32, _factors(self._rule, span, learn_rate, iteration, share))
+            factors = self._factors[FACTORS * number : FACTORS * (number + 1)]
             count = span.stop - span.start
-            arguments = [*arrays, *numbers, self._ruined, np.int64(count)]
-            self._launch("update", blocks(count), arguments)
-        return not self._device.read(self._ruined)[0]
+            arguments = [*arrays, factors, faults, np.int64(count)]
+            calls.append(self._launch("update", blocks(count), arguments))
+        return calls
 
-    def _find_scale(self, gradients: Any) -> None:
+    def _scale_calls(self, gradients: Any) -> list[Call]:
         number = min(PARTIALS, blocks(gradients.size))
-        arguments = [gradients, self._partials, np.int64(gradients.size)]
-        self._launch("sum_squares", number, arguments)
-        arguments = [self._partials, np.int32(number), np.float32(self._clip), self._scale]
-        self._launch("clip_scale", 1, arguments)
+        squares = [gradients, self._partials, np.int64(gradients.size)]
+        scale = [self._partials, np.int32(number), np.float32(self._clip), self._scale]
+        return [self._launch("sum_squares", number, squares), self._launch("clip_scale", 1, scale)]
 
-    def _launch(self, name: str, grid: int, arguments: list[Any]) -> None:
-        _launch(self._device, "solver.cu", name, grid, arguments, **self._defines)
+    def _launch(self, name: str, grid: int, arguments: list[Any]) -> Call:
+        return _launch(self._device, "solver.cu", name, grid, arguments, **self._defines)
 
 
 def _factors(rule: Rule, span: Span, learn_rate: float, iteration: int, share: float) -> _Factors:
@@ -187,8 +203,8 @@ def _factors(rule: Rule, span: Span, learn_rate: float, iteration: int, share: f
 
 def _launch(
     device: Device, file: str, name: str, grid: int, arguments: list[Any], **defines: int | str
-) -> None:
-    """Run a kernel of THREADS threads now."""
+) -> Call:
+    """Return the call that runs a kernel of THREADS threads."""
     given = {"THREADS": THREADS, **defines}
     source = Source(file, name, tuple(sorted(given.items())))
-    device.launch(source, (grid, 1, 1), THREADS, arguments)()
+    return device.launch(source, (grid, 1, 1), THREADS, arguments)

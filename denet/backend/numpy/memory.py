@@ -9,7 +9,7 @@ threads never changes a result.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 
@@ -44,6 +44,11 @@ class HostMemory:
         """Return the memory itself."""
         return memory
 
+    def read_later(self, arrays: Sequence[np.ndarray]) -> Callable[[], list[np.ndarray]]:
+        """Return a call that returns copies of what the arrays hold now."""
+        copies = [array.copy() for array in arrays]
+        return lambda: copies
+
     def clear(self, memory: np.ndarray) -> None:
         """Fill an array with zeros."""
         memory.fill(0)
@@ -75,9 +80,10 @@ class HostMemory:
         """Move ``average`` towards ``values`` in place; what does not change stays so."""
         blend(average, values, share, np.empty_like(values))
 
-    def is_finite(self, values: np.ndarray) -> bool:
-        """Return whether all numbers are finite."""
-        return bool(np.isfinite(values).all())
+    def mark_not_finite(self, values: np.ndarray, mark: np.ndarray) -> None:
+        """mark[0] = 1 where a number is not finite."""
+        if not np.isfinite(values).all():
+            mark[0] = 1
 
     def updater(self, rule: Rule, spans: Sequence[Span], clip: float) -> HostUpdater:
         """Return what applies a rule to whole arrays."""
@@ -104,7 +110,10 @@ class HostUpdater:
         iteration: int,
         mean: np.ndarray | None,
         share: float,
-    ) -> bool:
+        faults: np.ndarray,
+    ) -> None:
+        if faults[0]:
+            return
         scale = self._clip_scale(gradients)
 
         def work(thread: int) -> bool:
@@ -126,7 +135,8 @@ class HostUpdater:
                         blend(mean[part], p, share, scratch[0])
             return finite
 
-        return all(list((self._pool.map if self._pool else map)(work, range(len(self._shares)))))
+        finite = [*(self._pool.map if self._pool else map)(work, range(len(self._shares)))]
+        faults[1] |= not all(finite)
 
     def _clip_scale(self, gradients: np.ndarray) -> float:
         """Return the factor that brings the gradient's Euclidean norm down to ``clip``."""

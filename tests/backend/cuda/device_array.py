@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -60,6 +61,11 @@ class ArrayMemory:
     def read(self, memory: DeviceArray) -> np.ndarray:
         """Return a copy."""
         return _whole(memory).copy()
+
+    def read_later(self, memories: Sequence[DeviceArray]) -> Callable[[], list[np.ndarray]]:
+        """Return a call that returns copies of what the memories hold now."""
+        copies = [self.read(memory) for memory in memories]
+        return lambda: copies
 
     def clear(self, memory: DeviceArray) -> None:
         """Fill memory with zeros."""

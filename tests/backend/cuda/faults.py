@@ -19,6 +19,7 @@ from backend.cuda.fault_checks import (
     CLASSES_1000,
     INTEGERS,
     LEVELS,
+    RUINED,
     WORDS,
     Check,
     average,
@@ -115,7 +116,7 @@ FAULTS: dict[str, list[tuple[str, str, Check]]] = {
         (
             "!isfinite(values[i])",
             "isnan(values[i])",
-            partial(memory.test_what_is_not_finite_is_found, 400, float("inf")),
+            RUINED,
         ),
     ],
     "lanes.cuh": [
@@ -231,7 +232,9 @@ FAULTS: dict[str, list[tuple[str, str, Check]]] = {
         ),
         ("norm > clip ? clip / norm", "norm > clip ? clip / sqrt(norm)", update("sgd", 5.0)),
         ("e.weight - mean[i]", "weights[i] - e.weight", update("sgd")),
-        ("weights[i] * shrink", "weights[i]", update("adamw")),
+        ("weights[i] * f.shrink", "weights[i]", update("adamw")),
+        (" || faults[0]", "", memory.test_nothing_is_updated_once_a_cost_was_not_finite),
+        (") faults[1] = 1", ") faults[0] = 1", RUINED),
     ],
     "window.cuh": [
         ("before / axis.stride + 1", "before / axis.stride", row("Pool mean overlapping")),

@@ -104,7 +104,7 @@ def _compute(memory: Memory) -> None:
     memory.running_average(flat, flat, flat, flat)
     memory.add(flat, flat, 1.0)
     memory.blend(flat, flat, 1.0)
-    memory.is_finite(flat)
+    memory.mark_not_finite(flat, memory.allocate(4).view(np.int32))
 
 
 @cache

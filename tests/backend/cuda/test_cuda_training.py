@@ -117,9 +117,9 @@ class Training:
         for step in range(first, end):
             for part in range(self.parts):
                 batch = batch_of(self.name, step * self.parts + part)
-                measured = self.learner.add(batch, 1 / self.parts)
+                measured = self.learner.add(batch, 1 / self.parts)()
                 self.found.append({**measured.costs, **measured.columns})
-            assert self.learner.update(self.rate)
+            assert self.learner.update(self.rate)()
         return self
 
     def values(self):
