@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -68,14 +68,33 @@ class Pixels:
 Images = np.ndarray | Pixels  # (n, h, w, c) float32, normalised
 
 
+class Share(NamedTuple):
+    """Which part of each batch a process takes: that of ``rank``, of so many ranks (0, 1, ...)."""
+
+    rank: int = 0
+    ranks: int = 1
+
+    def part(self, count: int) -> range:
+        """Return the places of its samples in a batch of ``count``; parts differ by one at most."""
+        return range(*(count * rank // self.ranks for rank in (self.rank, self.rank + 1)))
+
+
+WHOLE = Share()
+
+
 @dataclass(frozen=True)
 class Batch:
-    """n samples: what a plan takes, and which samples they are."""
+    """n samples: what a plan takes, and which samples they are.
+
+    Of ranks that outnumber the samples some have none: these get one that does not count.
+    """
 
     data: Images
     targets: dict[str, np.ndarray]  # by name of the network's input: class_index (n,) int32, ...
     sample_keys: np.ndarray  # (n,) uint64, unique per (seed, epoch, sample)
     indices: np.ndarray  # (n,) int64 positions in the dataset
+    counted: int  # of these samples: n, or 0
+    total: int  # samples of the batches of all ranks
 
 
 class Loader:
@@ -88,6 +107,8 @@ class Loader:
     for any ``thread_num`` (0: all cores). ``wait_seconds`` adds up how long the consumer waited.
     ``normalise`` stands in for ``Normalise`` where images are not all of the dataset's shape.
     ``levels`` leaves the normalising of bytes to who takes the batches, see Pixels.
+    Of several ranks each has batches of ``batch_size``, its ``share`` of those of all: they hold
+    together what those of one process with the batch size of all do.
     """
 
     def __init__(
@@ -102,6 +123,7 @@ class Loader:
         training: bool,
         normalise: Callable[[np.ndarray, np.ndarray | None], np.ndarray] | None = None,
         levels: bool = False,
+        share: Share = WHOLE,
     ):
         if batch_size < 1:
             raise UsageError(f"batch-size: {batch_size}: give a positive number")
@@ -114,6 +136,7 @@ class Loader:
             dataset.prepare_training()
         self.dataset = dataset
         self.batch_size = batch_size
+        self.share = share
         self.wait_seconds = 0.0
         own = Normalise(dataset.shape, preprocessing)
         self._normalise: Callable[[np.ndarray, np.ndarray | None], Images]
@@ -126,7 +149,12 @@ class Loader:
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
-        return -(-self.epoch_samples // self.batch_size)
+        return -(-self.epoch_samples // self.total_size)
+
+    @property
+    def total_size(self) -> int:
+        """Samples of a full batch of all ranks."""
+        return self.batch_size * self.share.ranks
 
     @property
     def epoch_samples(self) -> int:
@@ -155,17 +183,19 @@ class Loader:
 
         Errors of the background reach you. Closing or dropping the iterator ends the threads.
         """
-        count = self.epoch_samples
+        count, size = self.epoch_samples, self.total_size
         order = shuffled(self._seed, number, len(self.dataset)) if self._training else None
-        starts = iter(range(start * self.batch_size, count, self.batch_size))
+        starts = iter(range(start * size, count, size))
         pool = ThreadPoolExecutor(self.threads, "loader", initializer=_yield_to_training)
         waiting: deque[Future[Batch]] = deque()
 
         def ask() -> None:
             if (first := next(starts, None)) is not None:
-                places = np.arange(first, min(first + self.batch_size, count))
+                total = min(size, count - first)
+                own = self.share.part(total)
+                places = first + np.arange(own.start, own.stop) if own else np.array([first])
                 indices = places if order is None else order[places]
-                waiting.append(pool.submit(self._batch, number, indices))
+                waiting.append(pool.submit(self._batch, number, indices, len(own), total))
 
         try:
             for _ in range(self.batches_ahead):
@@ -179,11 +209,12 @@ class Loader:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _batch(self, epoch: int, indices: np.ndarray) -> Batch:
+    def _batch(self, epoch: int, indices: np.ndarray, counted: int, total: int) -> Batch:
         keys = sample_keys(self._seed, epoch, indices)
         images, targets, indices = self.dataset.load(indices, keys, self._training)
         images = distort(images, self._distortions, keys)
-        return Batch(self._normalise(images, targets.get("shift")), targets, keys, indices)
+        data = self._normalise(images, targets.get("shift"))
+        return Batch(data, targets, keys, indices, counted, total)
 
 
 class Normalise:

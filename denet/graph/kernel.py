@@ -111,6 +111,9 @@ def in_order(calls: Sequence[Call]) -> Call:
     return call
 
 
+Total = Callable[[float], float]
+
+
 class Updater(Protocol):
     """An update rule at work on flat float32 arrays of a backend's memory."""
 
@@ -210,11 +213,14 @@ class Memory(Protocol):
         """mark[0] = 1 where a number is not finite; else ``mark`` (1,) int32 stays as it is."""
         ...
 
-    def updater(self, rule: Rule, spans: Sequence[Span], clip: float) -> Updater:
-        """Return what applies a rule to arrays that ``spans`` cover.
+    def updater(
+        self, rule: Rule, spans: Sequence[Span], clip: float, total: Total | None = None
+    ) -> Updater:
+        """Return what applies a rule to those elements of arrays that ``spans`` cover.
 
         ``clip`` is the largest global norm of the gradient: longer ones are scaled in place; 0 is
-        no limit.
+        no limit. ``total``, where others update the other elements, returns the sum of squares of
+        all for that of these.
         """
         ...
 

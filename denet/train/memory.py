@@ -85,11 +85,12 @@ def estimate(learner: Learner, loader: Loader, tester: Tester | None) -> Estimat
         "images": loader.working_bytes,
     }
     averages = len(solver.kept) * flat
+    kept = sum(each.nbytes for each in solver.kept.values())  # of several ranks, each has a part
     sums = flat if learner.factor > 1 else 0
     # a state is copied out of the plan, and once more by the library that writes it
     copies = averages + (flat + averages)
     fixed = {
-        "gradients and averages": flat + averages + sums,
+        "gradients and averages": flat + kept + sums,
         "copies to save": copies,
         "photos kept decoded": loader.dataset.kept_bytes,
         "order of the samples": loader.order_bytes,

@@ -26,7 +26,7 @@ import numpy as np
 
 from denet.backend.cuda.backend import CudaBackend
 from denet.backend.cuda.device import Device
-from denet.backend.numpy.bfloat16 import from_float32
+from denet.bfloat16 import from_float32
 from denet.graph.graph import Node, Tensor, TensorType
 from denet.graph.kernel import Call
 from denet.graph.op.add import Add

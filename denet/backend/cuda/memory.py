@@ -11,7 +11,7 @@ import numpy as np
 from denet.backend.cuda.device import Device
 from denet.backend.cuda.request import THREADS, blocks
 from denet.backend.cuda.source import Source
-from denet.graph.kernel import Call, Levels
+from denet.graph.kernel import Call, Levels, Total
 from denet.graph.rule import (
     Adam,
     AdamW,
@@ -106,9 +106,11 @@ class DeviceMemory:
         """mark[0] = 1 where a number is not finite."""
         self._run("mark_not_finite", [values, mark], values.size)
 
-    def updater(self, rule: Rule, spans: Sequence[Span], clip: float) -> DeviceUpdater:
+    def updater(
+        self, rule: Rule, spans: Sequence[Span], clip: float, total: Total | None = None
+    ) -> DeviceUpdater:
         """Return what applies a rule to whole arrays."""
-        return DeviceUpdater(self._device, rule, spans, clip)
+        return DeviceUpdater(self._device, rule, spans, clip, total)
 
     def _run(self, name: str, arguments: list[Any], count: int) -> None:
         if count:
@@ -133,8 +135,16 @@ FACTORS = len(_Factors._fields)
 class DeviceUpdater:
     """A rule at work on a device; see ``Updater`` in graph/kernel.py."""
 
-    def __init__(self, device: Device, rule: Rule, spans: Sequence[Span], clip: float):
-        self._device, self._rule, self._spans, self._clip = device, rule, spans, clip
+    def __init__(
+        self,
+        device: Device,
+        rule: Rule,
+        spans: Sequence[Span],
+        clip: float,
+        total: Total | None = None,
+    ):
+        self._device, self._rule, self._spans = device, rule, spans
+        self._clip, self._total = clip, total
         epsilon = getattr(rule, "epsilon", 0.0)
         self._defines = {"RULE": FUNCTIONS[type(rule)], "EPSILON": f"{epsilon!r}f"}
         self._factors = device.allocate(4 * FACTORS * len(spans)).view(np.float32)
@@ -157,6 +167,8 @@ class DeviceUpdater:
         self._device.write(np.array(rows, np.float32).reshape(-1), self._factors)
         arrays = [weights, gradients, *averages, *([] if mean is None else [mean]), faults]
         key = tuple(map(self._device.address, arrays))
+        if self._clip and self._total:
+            self._take_scale(gradients, self._total)
         if key not in self._captured:
             calls = self._calls(weights, gradients, averages, mean, faults)
             self._captured[key] = self._device.capture(calls)
@@ -166,14 +178,14 @@ class DeviceUpdater:
         self, weights: Any, gradients: Any, averages: Sequence[Any], mean: Any | None, faults: Any
     ) -> list[Call]:
         """Return the launches of an update, whose factors lie in memory."""
-        calls = self._scale_calls(gradients) if self._clip else []
+        calls = self._scale_calls(gradients) if self._clip and not self._total else []
         for number, span in enumerate(self._spans):
-            part = slice(span.start, span.stop)
-            first, second = [*(average[part] for average in averages), None, None][:2]
-            arrays = [weights[part], gradients[part], first, second]
-            arrays += [None if mean is None else mean[part], self._scale]
-            factors = self._factors[FACTORS * number : FACTORS * (number + 1)]
             count = span.stop - span.start
+            part, kept = slice(span.start, span.stop), slice(span.place, span.place + count)
+            first, second = [*(average[kept] for average in averages), None, None][:2]
+            arrays = [weights[part], gradients[part], first, second]
+            arrays += [None if mean is None else mean[kept], self._scale]
+            factors = self._factors[FACTORS * number : FACTORS * (number + 1)]
             arguments = [*arrays, factors, faults, np.int64(count)]
             calls.append(self._launch("update", blocks(count), arguments))
         return calls
@@ -183,6 +195,19 @@ class DeviceUpdater:
         squares = [gradients, self._partials, np.int64(gradients.size)]
         scale = [self._partials, np.int32(number), np.float32(self._clip), self._scale]
         return [self._launch("sum_squares", number, squares), self._launch("clip_scale", 1, scale)]
+
+    def _take_scale(self, gradients: Any, total: Total) -> None:
+        """Let others add their sum of squares to that of these spans."""
+        squares = 0.0
+        for span in self._spans:
+            part = gradients[span.start : span.stop]
+            number = min(PARTIALS, blocks(part.size))
+            arguments = [part, self._partials, np.int64(part.size)]
+            self._launch("sum_squares", number, arguments)()
+            squares += float(self._device.read(self._partials)[:number].sum())
+        norm = math.sqrt(total(squares))
+        scale = self._clip / norm if self._clip < norm < math.inf else 1.0
+        self._device.write(np.array([scale], np.float32), self._scale)
 
     def _launch(self, name: str, grid: int, arguments: list[Any]) -> Call:
         return _launch(self._device, "solver.cu", name, grid, arguments, **self._defines)

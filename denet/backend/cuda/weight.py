@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from denet.backend.numpy.bfloat16 import from_float32, to_float32
+from denet.bfloat16 import from_float32, to_float32
 from denet.graph.kernel import Layout
 
 CONV, DECONV = (0, 2, 3, 1), (1, 2, 3, 0)  # axes of (o, c, kh, kw) in the order (s, a, b, l)
