@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -86,6 +86,10 @@ class DeviceMemory:
     def wait(self) -> None:
         """Return when all that was launched has run."""
         self._device.wait()
+
+    def seconds(self, calls: Sequence[Callable[[], object]]) -> list[float]:
+        """Make these calls; return what each took on the device."""
+        return self._device.seconds(calls)
 
     def running_average(self, states: Any, values: Any, keep: Any, take: Any) -> None:
         """states = keep * states + take * values, in place."""
