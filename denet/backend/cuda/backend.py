@@ -41,6 +41,7 @@ from denet.backend.cuda.pool import PoolKernel
 from denet.backend.cuda.pool_inverse import PoolInverseKernel
 from denet.backend.cuda.request import Request, Unserved
 from denet.backend.cuda.sparse_sample import SparseSampleKernel
+from denet.backend.cuda.tuning import Tuning
 from denet.errors import UsageError
 from denet.graph.graph import Node, Tensor
 from denet.graph.kernel import Call, Kernel, Layout, Memory, in_order
@@ -118,8 +119,9 @@ class CudaBackend:
     name: ClassVar[str] = "cuda"
     working_share: ClassVar[float] = 0.0
 
-    def __init__(self, device: Device):
+    def __init__(self, device: Device, tuning: Tuning | None = None):
         self._device = device
+        self._tuning = tuning or Tuning(device)
         self.memory: Memory = DeviceMemory(device)
         self._told: set[str] = set()
 
@@ -146,7 +148,8 @@ class CudaBackend:
         why = "no kernel"
         if make:
             try:
-                return make(Request(self._device, node, training, precision, run, layouts, wanted))
+                asked = node, training, precision, run, layouts, wanted
+                return make(Request(self._device, self._tuning, *asked))
             except Unserved as reason:
                 why = str(reason)
         self._tell(f"{type(node.op).__name__}: {why}: runs on the processor by the reference")

@@ -66,10 +66,8 @@ class ConvKernel(Kernel):
         bias = inputs[self._bias] if self._bias else None
         residual = inputs[self._residual] if self._residual else None
         source, weight = arrays[self.maps[0]], arrays["weight"]
-        product = self._forward.gather(
-            self.products[0], source, weight, outputs[0], bias, residual, self._rectified
-        )
-        return in_order([*calls, product])
+        given = source, weight, outputs[0], scratch, bias, residual, self._rectified
+        return in_order([*calls, *self._forward.gather(self.products[0], *given)])
 
     def backward(
         self,
@@ -84,8 +82,8 @@ class ConvKernel(Kernel):
         arrays = {self.maps[0]: inputs[0], self.maps[1]: gy, "weight": inputs[1]}
         arrays, calls = self._backward.prepare(arrays, scratch)
         if 0 in self._wanted:
-            source, gx = arrays[self.maps[1]], input_gradients[0]
-            calls.append(self._backward.gather(self.products[1], source, arrays["weight"], gx))
+            given = arrays[self.maps[1]], arrays["weight"], input_gradients[0], scratch
+            calls += self._backward.gather(self.products[1], *given)
         if 1 in self._wanted:
             large, small = arrays["large"], arrays["small"]
             calls += self._backward.by_weight(large, small, input_gradients[1], scratch)
