@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -101,6 +101,19 @@ def bench_text(result: dict[str, Any]) -> str:
     lines += ["", f"{'kind of step':<{width}}  {'ms':>9}  share"]
     lines += [f"{kind:<{width}}  {ms:9.3f}  {ms / total:5.1%}" for kind, ms in kinds]
     return "\n".join(lines)
+
+
+def tuned_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the rows of ``tune`` (backend/cuda/tune.py) as a table to read."""
+    lines = [f"{'formula, us':>11} {'best, us':>9} {'gain':>6}  convolution: formula's, best"]
+    for row in rows:
+        formula, best = row["formula_seconds"], row["best_seconds"]
+        variants = (
+            row["best"] if row["formula"] == row["best"] else f"{row['formula']}, {row['best']}"
+        )
+        numbers = f"{1e6 * formula:11.1f} {1e6 * best:9.1f} {formula / best - 1:6.1%}"
+        lines.append(f"{numbers}  {row['product']}: {variants}")
+    return "\n".join([*lines, ""])
 
 
 def _seconds_by_kind(plan: Plan, update: Callable[[], object] | None) -> dict[str, float]:

@@ -70,11 +70,13 @@ class Geometry:
         """All of it, to read: images, the large map, the small one, how windows slide."""
         large = f"{self.large_height}x{self.large_width}x{self.large_channels}"
         small = f"{self.small_height}x{self.small_width}x{self.small_channels}"
+        window = f"{self.window_height}x{self.window_width}"
+        stride = f"{self.stride_height}x{self.stride_width}"
+        groups = f", {self.groups} groups" if self.groups > 1 else ""
+        place = f"{self.padding_top},{self.padding_left}"
         return (
-            f"{self.images} of {large} by {small}, window {self.window_height}x{self.window_width}"
-            f" / {self.stride_height}x{self.stride_width}"
-            f" from {self.padding_top}, {self.padding_left}"
-            f", {self.groups} groups" * (self.groups > 1)
+            f"{self.images} of {large} and {small}{groups}, window {window} by {stride} "
+            f"from {place}"
         )
 
     @property

@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from reprlib import repr as brief
 from typing import Any, Protocol
 
 from denet.backend.cuda.compile import cache_folder
@@ -22,12 +23,13 @@ from denet.backend.cuda.device import Device
 from denet.backend.cuda.nvrtc import capability_text
 from denet.backend.cuda.request import blocks
 from denet.errors import DataError
-from denet.files import atomic_text, is_device
+from denet.files import atomic_text, is_device, make_directory
 
 log = logging.getLogger(__name__)
 
 SHIPPED = Path(__file__).parent / "tuned"  # tables of devices that were measured
 FORMAT = 1
+MEND = "the formula chooses: run model-bench --tune again"
 
 SMALLEST = 128  # steps of depth of a part
 MOST_BYTES = 1 << 26  # of all parts
@@ -155,18 +157,14 @@ class Tuning:
             if variant.name == named:
                 return variant
         if named is not None:
-            log.warning(
-                "tuned convolutions: %s: there is no variant %r: %s", product.key, named, MEND
-            )
+            why = f"there is no variant {brief(named)}"
+            log.warning("tuned convolutions: %s: %s: %s", product.key, why, MEND)
         return by_formula(product, served, self.device)
 
 
 def by_formula(product: Product, served: Sequence[Variant], device: Device) -> Variant:
     """Return the variant that takes least time by the formula; the first of several."""
     return min(served, key=lambda variant: estimate(product, variant, device))
-
-
-MEND = "the formula chooses: run model-bench --tune again"
 
 
 def file_name(device: Device) -> str:
@@ -183,33 +181,36 @@ def own_path(device: Device) -> Path | None:
 
 def read(device: Device) -> dict[str, str]:
     """Return the table of a device; of one that cannot be read a line tells, and it is empty."""
-    table: dict[str, str] = {}
-    for path in (SHIPPED / file_name(device), own_path(device)):
-        try:
-            if path:
-                table |= _read(path, device)
-        except FileNotFoundError:
-            pass
-        except (OSError, ValueError, RecursionError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            log.warning("tuned convolutions: %s: %s: %s, or delete it", path, reason, MEND)
-    return table
+    own, remedy = own_path(device), f"{MEND}, or delete it"
+    table = _table(SHIPPED / file_name(device), device, remedy)
+    return table | _table(own, device, remedy) if own else table
+
+
+def _table(path: Path, device: Device, remedy: str) -> dict[str, str]:
+    try:
+        return _read(path, device)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        log.warning("tuned convolutions: %s: %s: %s", path, reason, remedy)
+        return {}
 
 
 def _read(path: Path, device: Device) -> dict[str, str]:
-    """Return the table of a file. Raises OSError, ValueError, RecursionError."""
+    """Return the table of a file. Raises OSError, ValueError."""
     if is_device(path):
         raise ValueError("a device or pipe")
     try:
         content = json.loads(path.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ValueError("not JSON, or damaged") from None
     header = _header(device)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"not a table of format {FORMAT}")
     for name, value in header.items():
         if content.get(name) != value:
-            raise ValueError(f"made for another GPU, whose {name} is {content.get(name)!r}")
+            raise ValueError(f"made for another GPU, whose {name} is {brief(content.get(name))}")
     table = content.get("convolutions")
     if not isinstance(table, dict) or not all(isinstance(each, str) for each in table.values()):
         raise ValueError("convolutions: not names of variants by key")
@@ -221,11 +222,8 @@ def write(device: Device, found: Mapping[str, str]) -> Path:
     path = own_path(device)
     if path is None:
         raise DataError("tuned convolutions: there is no home directory: set XDG_CACHE_HOME")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        before = _read(path, device)
-    except (OSError, ValueError, RecursionError):
-        before = {}  # what cannot be read was told of, and is replaced
+    make_directory(path.parent)
+    before = _table(path, device, "it is replaced")
     content: dict[str, Any] = {"format": FORMAT, **_header(device), "compiler": device.compiler}
     content["date"] = datetime.date.today().isoformat()
     content["convolutions"] = dict(sorted({**before, **found}.items()))
