@@ -101,19 +101,25 @@ class Geometry:
 
     def target(self, adjoint: bool) -> tuple[int, int, int]:
         """Return what a gathering product computes: phases, pixels of the largest, channels."""
+        phases, rows, columns = self.cells(adjoint)
+        return phases, self.images * rows * columns, self.target_channels(adjoint)
+
+    def cells(self, adjoint: bool) -> tuple[int, int, int]:
+        """Return phases that a gathering product computes, rows and columns of the largest."""
         if not adjoint:
-            return 1, self.small_pixels, self.small_channels
+            return 1, self.small_height, self.small_width
         rows = -(-self.large_height // self.stride_height)
         columns = -(-self.large_width // self.stride_width)
-        phases = self.stride_height * self.stride_width
-        return phases, self.images * rows * columns, self.large_channels
+        return self.stride_height * self.stride_width, rows, columns
 
     def elements(self, adjoint: bool) -> int:
         """Return how many elements the map has that a gathering product computes."""
-        pixels, channels = self.small_pixels, self.small_channels
-        if adjoint:
-            pixels, channels = self.large_pixels, self.large_channels
-        return pixels * channels * self.groups
+        pixels = self.large_pixels if adjoint else self.small_pixels
+        return pixels * self.target_channels(adjoint) * self.groups
+
+    def target_channels(self, adjoint: bool) -> int:
+        """Return the channels that a gathering product computes."""
+        return self.large_channels if adjoint else self.small_channels
 
     def source_channels(self, adjoint: bool) -> int:
         """Return the channels that a gathering product reads."""

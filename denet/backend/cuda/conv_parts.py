@@ -13,7 +13,7 @@ from denet.graph.kernel import Call
 
 FALSE = np.int32(0)
 
-RESIDENT = 8  # blocks of sum_channels that a processor holds
+RESIDENT = 8  # blocks that a processor holds
 LANES = 32  # channels of a block of sum_channels
 
 
@@ -52,6 +52,16 @@ class Parts:
         return [self._request.launch("conv_parts.cu", "sum_parts", grid, arguments, real=element)]
 
 
+def part_size(request: Request, elements: int, pixels: int, work: int) -> int:
+    """Return the pixels of a part, where one part alone is work for ``work`` blocks.
+
+    As many parts as fill the device, within bounds of size and memory.
+    """
+    fill = blocks(RESIDENT * request.device.processors, work)
+    most = min(pixels // SMALLEST, MOST_BYTES // (4 * elements))
+    return blocks(pixels, max(1, min(fill, most)))
+
+
 class ChannelSum:
     """result (c,) = the sum of an activation (n, h, w, c) over all pixels, in float32."""
 
@@ -59,9 +69,7 @@ class ChannelSum:
         self._request, self._element, self._channels = request, element, shape[3]
         self._count = int(np.prod(shape[:3], dtype=np.int64))
         self._columns = blocks(self._channels, LANES)
-        fill = blocks(RESIDENT * request.device.processors, self._columns)
-        most = min(self._count // SMALLEST, MOST_BYTES // (4 * self._channels))
-        self._pixels = blocks(self._count, max(1, min(fill, most)))
+        self._pixels = part_size(request, self._channels, self._count, self._columns)
         self._parts = Parts(request, scratch, self._channels, blocks(self._count, self._pixels))
 
     def bind(self, x: Any, result: Any, scratch: Any) -> list[Call]:

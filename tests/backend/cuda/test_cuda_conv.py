@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from backend.convolutions import ONE, SMALL, TREACHEROUS, TWO, WIDE, convolution
+from backend.convolutions import ONE, SMALL, THREE, TREACHEROUS, TWO, WIDE, convolution
 from backend.cuda.devices import SCHEDULES, device, unavailable
 from backend.guarded import GuardedBackend
 from backend.kernel_run import KernelRun, reference
@@ -188,6 +188,46 @@ def test_every_tile_equals_reference(tile, case, monkeypatch):
     guarded = GuardedBackend(backend_of(HOPPER, "random"))
     assert_like_reference(KernelRun(guarded, case, "bf16"))
     assert not guarded.memory.overruns()
+
+
+def depthwise(x, size, stride=(1, 1), padding=ONE, **settings):
+    types = TensorType(x), TensorType((x[3], 1, *size), "float32")
+    types += (TensorType((x[3],), "float32"),)
+    if settings.get("residual"):
+        types += (types[0],)
+    op = Conv(stride, padding, True, groups=x[3], **settings)
+    name = f"depthwise {x} by {size} / {stride} {settings}"
+    return Case(name, op, types, training=not settings.get("residual"))
+
+
+DEPTHWISE = [
+    depthwise((2, 9, 11, 16), (3, 3)),
+    depthwise((2, 10, 7, 24), (3, 3), (2, 2)),
+    depthwise((1, 8, 9, 7), (5, 5), (1, 2), TWO),
+    depthwise((1, 9, 8, 320), (7, 7), (3, 2), THREE),  # two blocks of channels, two of taps
+    depthwise((2, 13, 12, 40), (2, 9), (3, 1), ((0, 1), (4, 2))),
+    depthwise((2, 5, 4, 8), (1, 1), (2, 2), ((0, 0), (0, 0))),  # phases without a tap
+    depthwise((3, 40, 37, 8), (3, 3)),  # enough pixels for parts
+    depthwise((2, 6, 7, 24), (3, 3), residual=True, activation="relu"),
+    depthwise((2, 6, 7, 5), (3, 3), residual=True, activation="relu"),
+    depthwise((2, 6, 7, 8), (3, 3), dtype="float32"),  # bf16 in, float32 out
+]
+
+
+@each_case(DEPTHWISE)
+@each_precision
+def test_a_channel_per_group_equals_reference(case, precision):
+    guarded = GuardedBackend(BACKEND)
+    run = KernelRun(guarded, case, precision)
+    assert run.kernel.name == "cuda convolution, depthwise"
+    assert_like_reference(run)
+    assert not guarded.memory.overruns()
+
+
+@each_case([DEPTHWISE[3], DEPTHWISE[6]])
+@each_precision
+def test_a_channel_per_group_gives_the_same_bits(case, precision):
+    test_every_schedule_gives_the_same_bits(case, (precision, 80))
 
 
 class InParts(Tuning):
