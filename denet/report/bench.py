@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median
@@ -107,7 +108,7 @@ def tuned_text(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the rows of ``tune`` (backend/cuda/tune.py) as a table to read."""
     lines = [f"{'formula, us':>11} {'best, us':>9} {'gain':>6}  convolution: formula's, best"]
     for row in rows:
-        formula, best = row["formula_seconds"], row["best_seconds"]
+        formula, best = row["formula_seconds"] or math.inf, row["best_seconds"]
         variants = (
             row["best"] if row["formula"] == row["best"] else f"{row['formula']}, {row['best']}"
         )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from denet.backend.cuda.backend import KERNELS, CudaBackend
 from denet.backend.cuda.device import Device
 from denet.backend.cuda.request import Request, Unserved
-from denet.backend.cuda.tuning import Product, Tuning, Variant, by_formula, write
+from denet.backend.cuda.tuning import Product, Tuning, Variant, by_formula, check_writable, write
 from denet.backend.numpy.bfloat16 import from_float32
 from denet.errors import DenetError
 from denet.graph.graph import Graph, Node, Tensor, TensorType
@@ -38,7 +38,7 @@ class Row:
 
     product: str
     formula: str
-    formula_seconds: float
+    formula_seconds: float | None  # None: it does not run
     best: str
     best_seconds: float
 
@@ -49,6 +49,7 @@ def tune(device: Device, graph: Graph, mode: str, precision: str) -> list[dict[s
     Returns the fields of ``Row`` for each product. Raises DataError where the table cannot be
     written, MemoryError.
     """
+    check_writable(device)
     rows = [*_rows(device, graph, mode, precision)]
     if rows:
         path = write(device, {row.product: row.best for row in rows})
@@ -86,7 +87,7 @@ def _compared(
     if seconds:
         best = min(seconds, key=lambda name: seconds[name])
         formula = by_formula(product, variants, device).name
-        yield Row(product.key, formula, seconds.get(formula, math.inf), best, seconds[best])
+        yield Row(product.key, formula, seconds.get(formula), best, seconds[best])
 
 
 class _Listing(CudaBackend):
@@ -129,35 +130,37 @@ class Trial:
         layouts: Mapping[Tensor, Layout] = {}
         self._request = node, training, precision, run, layouts, wanted
         tuning = Tuning(device, {})
-        kernel = self._kernel(tuning)
+        self._first = self._kernel(tuning)
         # what backward asks for comes behind what forward does; some kernels have no choice
         self.asked = [*tuning.asked.values()][-1:]
-        chosen = kernel.layouts()
-        self._inputs = [
-            self._array(precision, tensor.type, chosen.get(index))
-            for index, tensor in enumerate(node.inputs)
-        ]
-        outputs = [tensor.type for tensor in node.outputs]
-        self._outputs = [self._array(precision, type_) for type_ in outputs]
-        self._saved = [self._array(precision, type_) for type_ in kernel.saved]
-        self._arriving: list[Any] = []
-        self._leaving: list[Any] = []
-        if wanted:
-            self._arriving = [self._array(precision, type_) for type_ in outputs]
-            self._leaving = [
-                self._array(precision, tensor.type, chosen.get(index)) if index in wanted else None
-                for index, tensor in enumerate(node.inputs)
-            ]
         self._wanted = wanted
+
+    @cached_property
+    def _forward_arrays(self) -> tuple[list[Any], list[Any], list[Any]]:
+        """Inputs, outputs and what is saved, the same for all variants."""
+        node = self._request[0]
+        inputs = [self._parameter(index) for index in range(len(node.inputs))]
+        outputs = [self._array(tensor.type) for tensor in node.outputs]
+        return inputs, outputs, [self._array(type_) for type_ in self._first.saved]
+
+    @cached_property
+    def _backward_arrays(self) -> tuple[list[Any], list[Any]]:
+        """Gradients of outputs and inputs."""
+        node = self._request[0]
+        arriving = [self._array(tensor.type) for tensor in node.outputs]
+        indices = range(len(node.inputs))
+        leaving = [self._parameter(index) if index in self._wanted else None for index in indices]
+        return arriving, leaving
 
     def call(self, tuning: Tuning) -> Call:
         """Bind the kernel that ``tuning`` chooses; the call is good as long as this is."""
         kernel = self._kernel(tuning)
         size = kernel.backward_scratch if self._wanted else kernel.forward_scratch
         scratch = self._device.allocate(max(size, 1))
-        read = self._inputs, self._outputs, self._saved
+        read = self._forward_arrays
         if self._wanted:
-            bound = kernel.backward(*read, self._arriving, self._leaving, scratch)
+            arriving, leaving = self._backward_arrays
+            bound = kernel.backward(*read, arriving, leaving, scratch)
         else:
             bound = kernel.forward(*read, scratch)
         assert bound is not None
@@ -171,9 +174,15 @@ class Trial:
         node = self._request[0]
         return KERNELS[type(node.op)](Request(self._device, tuning, *self._request))
 
-    def _array(self, precision: str, type_: TensorType, layout: Layout | None = None) -> Any:
+    def _parameter(self, index: int) -> Any:
+        """Return an array for an input, laid out as the kernel wants it, or for its gradient."""
+        type_ = self._request[0].inputs[index].type
+        return self._array(type_, self._first.layouts().get(index))
+
+    def _array(self, type_: TensorType, layout: Layout | None = None) -> Any:
         """Return memory with normal numbers: a GPU multiplies simpler ones at less power."""
-        dtype = np.dtype(layout.element_type if layout else ELEMENT_TYPES[precision][type_.dtype])
+        own = ELEMENT_TYPES[self._request[2]][type_.dtype]
+        dtype = np.dtype(layout.element_type if layout else own)
         count = layout.size if layout else type_.size
         memory = self._device.allocate(count * dtype.itemsize).view(dtype)
         some = np.random.default_rng(0).standard_normal(min(count, SOME), np.float32)

@@ -18,6 +18,7 @@ from pathlib import Path
 from reprlib import repr as brief
 from typing import Any, Protocol
 
+from denet import files
 from denet.backend.cuda.compile import cache_folder
 from denet.backend.cuda.device import Device
 from denet.backend.cuda.nvrtc import capability_text
@@ -217,11 +218,18 @@ def _read(path: Path, device: Device) -> dict[str, str]:
     return table
 
 
-def write(device: Device, found: Mapping[str, str]) -> Path:
-    """Put variants into the user's own table; return where it is. Raises DataError."""
+def check_writable(device: Device) -> Path:
+    """Return where the user's own table of a device is. Raises DataError where none can be."""
     path = own_path(device)
     if path is None:
         raise DataError("tuned convolutions: there is no home directory: set XDG_CACHE_HOME")
+    files.check_writable(path, makes_directory=True)
+    return path
+
+
+def write(device: Device, found: Mapping[str, str]) -> Path:
+    """Put variants into the user's own table; return where it is. Raises DataError."""
+    path = check_writable(device)
     make_directory(path.parent)
     before = _table(path, device, "it is replaced")
     content: dict[str, Any] = {"format": FORMAT, **_header(device), "compiler": device.compiler}

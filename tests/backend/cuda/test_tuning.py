@@ -15,6 +15,7 @@ from denet.errors import DataError
 from denet.graph.op.deconv import Deconv
 from denet.layer.options import LayerOptions
 from denet.model.model import Model
+from denet.report.bench import tuned_text
 
 DEVICE = RecordingDevice(90)
 DEEP = Product("deep", 256, 512, 4608, 1, 256 * 512)  # a map of 16 x 16 of 512 channels, 3x3
@@ -234,7 +235,9 @@ if not unavailable():
                 return super().launch(source, *arguments, **options)
 
         rows = tune.tune(Failing(), network().graph(2), "predict", "bf16")
-        assert rows and {row["best"] for row in rows} <= {"64x64", "64x64 in 2 parts"}
+        assert [row["best"] for row in rows] == ["64x64"] * 3
+        assert {(row["formula"], row["formula_seconds"]) for row in rows} == {("32x32", None)}
+        assert "        inf     512.0   inf%  correlate tensor" in tuned_text(rows)
         left_out = [line for line in caplog.messages if "32x32" in line]
         assert left_out and all("left out: too many resources" in line for line in left_out)
 
@@ -251,3 +254,14 @@ if not unavailable():
             scratch.append(kernel.forward_scratch)
         _, served = next(iter(asked.asked.values()))
         assert scratch == [0, -(-4 * 6 * 5 * 80 * served[-1].parts // 256) * 256]
+
+    def test_nothing_is_measured_whose_result_cannot_be_kept(folders):
+        own, _ = folders
+        own.write_text("a file where the folder should be")
+
+        class Idle(HostDevice):
+            def launch(self, *_arguments, **_options):
+                raise AssertionError("nothing is to be launched")
+
+        with pytest.raises(DataError, match="cannot write"):
+            tune.tune(Idle(), network().graph(2), "predict", "f32")
