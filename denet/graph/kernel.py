@@ -197,6 +197,10 @@ class Memory(Protocol):
         """Return when all that was begun on it is done."""
         ...
 
+    def seconds(self, calls: Sequence[Callable[[], object]]) -> list[float]:
+        """Make these calls, one behind the other; return what each took, by the memory's clock."""
+        ...
+
     def running_average(self, states: Any, values: Any, keep: Any, take: Any) -> None:
         """states = keep * states + take * values, in place."""
         ...

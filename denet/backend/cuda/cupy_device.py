@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -42,8 +43,9 @@ class CupyDevice:
         if gpu.capability < LEAST_CAPABILITY:
             least = nvrtc.capability_text(LEAST_CAPABILITY)
             raise UsageError(f"{gpu}: {least} is needed: give another GPU")
-        self.capability, self.processors = gpu.capability, gpu.processors
+        self.name, self.capability, self.processors = gpu.name, gpu.capability, gpu.processors
         compiler = nvrtc.load((cuda_version(cupy),))
+        self.compiler = f"NVRTC {compiler.version}"
         self._compiler = Compiler(compiler, compiler.architecture(gpu.capability))
         self._cupy = cupy
         self._runtime_error = cupy.cuda.runtime.CUDARuntimeError
@@ -127,6 +129,19 @@ class CupyDevice:
     def wait(self) -> None:
         """Return when all that was launched has run."""
         self._stream.synchronize()
+
+    def seconds(self, calls: Sequence[Callable[[], object]]) -> list[float]:
+        """Make these calls, wait for the last; return the times between events around each.
+
+        Where the GPU waits for the next launch, that counts too.
+        """
+        events = [self._stream.record()]
+        for call in calls:
+            call()
+            events.append(self._stream.record())
+        events[-1].synchronize()
+        elapsed = self._cupy.cuda.get_elapsed_time
+        return [elapsed(*each) / 1000 for each in pairwise(events)]
 
     def capture(self, calls: Sequence[Call]) -> Call:
         """Return a call that launches what these launch, every time the same, as one CUDA graph.

@@ -19,6 +19,8 @@ class Device(Protocol):
     Memory comes as arrays that slice, ``view`` and ``reshape`` as NumPy's do (CuPy's do).
     """
 
+    name: str  # as its maker calls it
+    compiler: str  # what compiles kernels for it, with its version
     capability: int  # compute capability: 90 for 9.0
     processors: int  # multiprocessors
 
@@ -52,6 +54,10 @@ class Device(Protocol):
 
     def wait(self) -> None:
         """Return when all that was launched has run."""
+        ...
+
+    def seconds(self, calls: Sequence[Callable[[], object]]) -> list[float]:
+        """Make these calls, wait for the last; return how long the device was at each."""
         ...
 
     def capture(self, calls: Sequence[Call]) -> Call:

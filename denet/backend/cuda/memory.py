@@ -90,6 +90,10 @@ class DeviceMemory:
         """Return when all that was launched has run."""
         self._device.wait()
 
+    def seconds(self, calls: Sequence[Callable[[], object]]) -> list[float]:
+        """Make these calls; return what each took on the device."""
+        return self._device.seconds(calls)
+
     def running_average(self, states: Any, values: Any, keep: Any, take: Any) -> None:
         """states = keep * states + take * values, in place."""
         self._run("running_average", [states, values, keep, take], states.size)

@@ -9,8 +9,10 @@ threads never changes a result.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -63,6 +65,14 @@ class HostMemory:
 
     def wait(self) -> None:
         """Nothing is ever pending."""
+
+    def seconds(self, calls: Sequence[Callable[[], object]]) -> list[float]:
+        """Make these calls; return what each took."""
+        times = [time.perf_counter()]
+        for call in calls:
+            call()
+            times.append(time.perf_counter())
+        return [after - before for before, after in pairwise(times)]
 
     def running_average(
         self, states: np.ndarray, values: np.ndarray, keep: np.ndarray, take: np.ndarray

@@ -90,6 +90,18 @@ def conv_bits(case: Any, precision: str = "bf16") -> Check:
     return partial(conv.test_every_schedule_gives_the_same_bits, case, (precision, 80))
 
 
+def depthwise_row(index: int, precision: str = "bf16") -> Check:
+    """A convolution with a channel per group."""
+    case = conv.DEPTHWISE[index]
+    return partial(conv.test_a_channel_per_group_equals_reference, case, precision)
+
+
+def parts(index: int, precision: str = "bf16") -> Check:
+    """A convolution whose depth is in parts."""
+    case = conv.DIVIDED[index]
+    return partial(conv.test_products_in_parts_equal_reference, case, (precision, 80))
+
+
 def warpgroups(schedule: str = "forward", tile: int = 0) -> Check:
     """Convolutions by products of warpgroups, of one size of tiles."""
 
