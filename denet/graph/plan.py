@@ -16,7 +16,7 @@ import numpy as np
 
 from denet.graph import fuse
 from denet.graph.graph import Cost, Graph, Node, Tensor
-from denet.graph.kernel import Backend, Call, Kernel, Layout, Levels, in_order
+from denet.graph.kernel import Backend, Call, Kernel, Layout, in_order
 from denet.graph.lower import Lowering
 from denet.graph.memory import ELEMENT_TYPES, Step, Value, plan_memory
 from denet.graph.op.base import Run
@@ -168,7 +168,7 @@ class Plan:
         self._step = self._backend.sequence(self._calls)
 
     def run(
-        self, batch: Mapping[str, np.ndarray | Levels], sample_keys: np.ndarray | None = None
+        self, batch: Mapping[str, Any], sample_keys: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
         """Run one batch; return outputs (predict) or costs (train), valid until the next run.
 
@@ -212,9 +212,7 @@ class Plan:
         """Return which implementation each node runs."""
         return {node.name: kernel.name for node, kernel in self._kernels.items()}
 
-    def _take(
-        self, batch: Mapping[str, np.ndarray | Levels], sample_keys: np.ndarray | None
-    ) -> None:
+    def _take(self, batch: Mapping[str, Any], sample_keys: np.ndarray | None) -> None:
         for name, array in self.inputs.items():
             self.memory.write(batch[name], array)
         if sample_keys is None:

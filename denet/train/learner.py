@@ -13,7 +13,7 @@ from denet.errors import DataError, UsageError
 from denet.evaluate.plan_set import PlanSet
 from denet.graph.cut import cut
 from denet.graph.graph import Graph
-from denet.graph.kernel import Backend, Levels
+from denet.graph.kernel import Backend
 from denet.graph.op.corner_cross_entropy import CornerCrossEntropy
 from denet.graph.op.softmax_cross_entropy import SoftmaxCrossEntropy
 from denet.graph.recompute import Saving
@@ -102,7 +102,7 @@ class Learner:
         all its images in one batch (but for batch normalisation, which sees one batch at a time).
         """
         plan = self._plans[len(batch.data)]
-        inputs: dict[str, np.ndarray | Levels] = {"data": batch.data, **batch.targets}
+        inputs: dict[str, Any] = {"data": batch.data, **batch.targets}
         found = plan.run(inputs, batch.sample_keys)
         if self._sum is not None:
             self._memory.add(self._sum, plan.gradients, share)
