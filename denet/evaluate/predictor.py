@@ -70,10 +70,11 @@ class Predictor:
             thread_num=thread_num,
             training=False,
             normalise=NormaliseAnySize(self.model.preprocessing) if self._sizes else None,
-            levels=self._plans.full.memory.takes_levels,
+            feed=self._plans.full.memory.feed,
             share=share,
         )
-        self._plans.check_memory("prediction", loader.working_bytes + self.more_bytes)
+        images = loader.working_bytes + self.more_bytes
+        self._plans.check_memory("prediction", images, ahead_bytes=loader.ahead_bytes)
         return loader
 
     @property

@@ -137,22 +137,6 @@ class Updater(Protocol):
         ...
 
 
-class Levels(Protocol):
-    """Bytes (n, h, w, c) that stand for the numbers levels * scale + shift, by element of a row.
-
-    float32, rounded behind each of the two.
-    """
-
-    @property
-    def levels(self) -> np.ndarray: ...
-
-    @property
-    def scale(self) -> np.ndarray: ...
-
-    @property
-    def shift(self) -> np.ndarray: ...
-
-
 class Memory(Protocol):
     """The memory in which a backend's kernels work, and the arithmetic on it that is no op's.
 
@@ -160,14 +144,14 @@ class Memory(Protocol):
     them. Those that are computed with here are flat, float32 and of one size.
     """
 
-    takes_levels: ClassVar[bool]  # copies are dear: bytes are better than floats
+    feed: Any  # of a device: ``Feed`` in dataset/feed.py, the way of batches to it; else None
 
     def allocate(self, nbytes: int) -> Any:
         """Return ``nbytes`` of 64-byte aligned zeroed memory as a uint8 array."""
         ...
 
-    def write(self, host: np.ndarray | Levels, memory: Any) -> None:
-        """Copy a host array to memory of its shape; ``Levels`` only where it ``takes_levels``."""
+    def write(self, host: Any, memory: Any) -> None:
+        """Copy a host array, or what came by ``feed``, to memory of its shape."""
         ...
 
     def read(self, memory: Any) -> np.ndarray:

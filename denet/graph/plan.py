@@ -15,14 +15,14 @@ import numpy as np
 
 from denet.graph import fuse
 from denet.graph.graph import Cost, Graph, Node, Tensor
-from denet.graph.kernel import Backend, Call, Kernel, Layout, Levels, in_order
+from denet.graph.kernel import Backend, Call, Kernel, Layout, in_order
 from denet.graph.lower import Lowering
 from denet.graph.memory import ELEMENT_TYPES, Step, Value, plan_memory
 from denet.graph.op.base import Run
 from denet.graph.store import ParameterStore, RunningAverages
 from denet.memory import STEP_BYTES
 
-Inputs = Mapping[str, np.ndarray | Levels]  # by name, first axis the batch
+Inputs = Mapping[str, Any]  # arrays by name, or what came by ``Memory.feed``; first axis the batch
 
 
 class Plan:

@@ -100,8 +100,12 @@ class Tester:
     @property
     def short_bytes(self) -> int:
         """Bytes that the shorter last batches of a test take."""
-        loaders = (self._loader, self._training_photos)
-        return sum(self._network.short_bytes(each.epoch_samples) for each in loaders if each)
+        return sum(self._network.short_bytes(each.epoch_samples) for each in self.loaders)
+
+    @property
+    def loaders(self) -> list[Loader]:
+        """Those of the test set, and of training photos where they are tested."""
+        return [self._loader, *([self._training_photos] if self._training_photos else [])]
 
     @property
     def parts(self) -> list[Part]:

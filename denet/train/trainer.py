@@ -98,7 +98,7 @@ class Trainer:
             seed=settings.seed,
             thread_num=settings.thread_num,
             training=True,
-            levels=backend.memory.takes_levels,
+            feed=backend.memory.feed,
             share=team.share,
         )
         step_num = -(-len(self._loader) // settings.batch_size_factor)  # of an epoch

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from denet.backend.cuda.device import Device
+from denet.backend.cuda.feed import DeviceFeed, Picked, Sent
 from denet.backend.cuda.request import THREADS, blocks
 from denet.backend.cuda.source import Source
-from denet.graph.kernel import Call, Levels, Total
+from denet.graph.kernel import Call, Total
 from denet.graph.rule import (
     Adam,
     AdamW,
@@ -37,34 +38,55 @@ PARTIALS = 1024  # blocks that sum squares
 class DeviceMemory:
     """Arrays on a device; see ``Memory`` in graph/kernel.py."""
 
-    takes_levels: ClassVar[bool] = True
-
     def __init__(self, device: Device):
         self._device = device
-        self._staged: dict[tuple[str, int], Any] = {}  # by name and bytes
+        self.feed = DeviceFeed(device)
+        self._rows: dict[bytes, Any] = {}  # factors of bytes
+        self._moves: dict[int, Any] = {}  # of batches by their size
 
     def allocate(self, nbytes: int) -> Any:
         """Return ``nbytes`` of 256-byte aligned zeroed memory as a uint8 array."""
         return self._device.allocate(nbytes)
 
-    def write(self, host: np.ndarray | Levels, memory: Any) -> None:
-        """Copy a host array to memory of its shape; bytes become numbers on the device."""
-        if isinstance(host, np.ndarray):
+    def write(self, host: Any, memory: Any) -> None:
+        """Copy a host array, or what came by ``feed``, to memory; bytes become numbers there."""
+        if isinstance(host, Picked):
+            self._pick(host, memory)
+        elif isinstance(host, Sent):
+            self._receive(host, memory)
+        elif isinstance(host, np.ndarray):
             self._device.write(np.asarray(host, memory.dtype, order="C"), memory)
-            return
-        assert memory.dtype == np.float32, memory.dtype
-        given = {"levels": host.levels, "scale": host.scale, "shift": host.shift}
-        arrays = [self._staged_copy(name, array) for name, array in given.items()]
-        self._run("number_levels", [*arrays, memory, np.int32(host.scale.size)], memory.size)
+        else:
+            self._receive(self.feed.send(self.feed.stage(host)), memory)
 
-    def _staged_copy(self, name: str, host: np.ndarray) -> Any:
-        """Return a copy on the device; the next of this name and size takes its place."""
-        key = name, host.nbytes
-        if key not in self._staged:
-            self._staged[key] = self._device.allocate(host.nbytes)
-        staged = self._staged[key].view(host.dtype).reshape(host.shape)
-        self._device.write(np.ascontiguousarray(host), staged)
-        return staged
+    def _receive(self, sent: Sent, memory: Any) -> None:
+        assert memory.dtype == np.float32 and memory.shape == sent.shape, (memory.dtype, sent.shape)
+        self._device.follow(sent.there)
+        if sent.rows is None:
+            self._run("copy", [sent.memory, memory], memory.size)
+        else:
+            scale, shift = map(self._row, sent.rows)
+            row = np.int32(scale.size)
+            self._run("number_levels", [sent.memory, scale, shift, memory, row], memory.size)
+        self.feed.is_read(sent)
+
+    def _pick(self, batch: Picked, memory: Any) -> None:
+        assert memory.dtype == np.float32 and memory.shape == batch.shape, batch.shape
+        if len(batch) not in self._moves:
+            self._moves[len(batch)] = self._device.allocate(batch.moves.nbytes).view(np.int32)
+        moves = self._moves[len(batch)].reshape(batch.moves.shape)
+        self._device.write(batch.moves, moves)
+        arguments = [batch.kept, moves, *map(self._row, batch.rows), memory]
+        arguments += [*map(np.int32, memory.shape[1:]), np.int64(memory.size)]
+        _launch(self._device, "pick.cu", "pick_levels", blocks(memory.size), arguments)
+
+    def _row(self, factors: np.ndarray) -> Any:
+        """Return factors (w c,) on the device, copied when they are first seen."""
+        key = factors.tobytes()
+        if key not in self._rows:
+            self._rows[key] = self._device.allocate(factors.nbytes).view(factors.dtype)
+            self._device.write(factors, self._rows[key])
+        return self._rows[key]
 
     def read(self, memory: Any) -> np.ndarray:
         """Return a host array with what memory holds."""

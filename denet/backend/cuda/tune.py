@@ -14,7 +14,7 @@ from denet.backend.cuda.backend import KERNELS, CudaBackend
 from denet.backend.cuda.device import Device
 from denet.backend.cuda.request import Request, Unserved
 from denet.backend.cuda.tuning import Product, Tuning, Variant, by_formula, check_writable, write
-from denet.backend.numpy.bfloat16 import from_float32
+from denet.bfloat16 import from_float32
 from denet.errors import DenetError
 from denet.graph.graph import Graph, Node, Tensor, TensorType
 from denet.graph.kernel import Call, Kernel, Layout

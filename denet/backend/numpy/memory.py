@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any
 
 import numpy as np
 
 from denet.cores import core_count
-from denet.graph.kernel import Levels, Total
+from denet.graph.kernel import Total
 from denet.graph.rule import Chunk, Rule, Span
 
 CHUNK = 1 << 17  # elements: four arrays of it about fill a level 2 cache, and calls stay few
@@ -28,16 +28,15 @@ MOST_THREADS = 8  # beyond these an update is bound by memory, not by cores
 class HostMemory:
     """NumPy arrays; updates use ``threads`` threads, for None as many as there are cores."""
 
-    takes_levels: ClassVar[bool] = False
-
     def __init__(self, threads: int | None = None):
+        self.feed = None
         self._threads = threads or min(core_count(), MOST_THREADS)
 
     def allocate(self, nbytes: int) -> np.ndarray:
         """Return ``nbytes`` of 64-byte aligned zeroed memory as a uint8 array."""
         return aligned_zeros(nbytes)
 
-    def write(self, host: np.ndarray | Levels, memory: np.ndarray) -> None:
+    def write(self, host: Any, memory: np.ndarray) -> None:
         """Copy a host array to memory of its shape."""
         assert isinstance(host, np.ndarray), host
         np.copyto(memory, host)

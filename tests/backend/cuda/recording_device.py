@@ -15,6 +15,7 @@ from graph.cases import CASES
 from denet.backend.cuda.backend import KERNELS, CudaBackend
 from denet.backend.cuda.device import Grid
 from denet.backend.cuda.source import Source
+from denet.dataset.loader import Pixels
 from denet.graph.graph import Graph
 from denet.graph.kernel import Call, Memory, in_order
 from denet.graph.plan import Plan
@@ -107,6 +108,11 @@ def _compute(memory: Memory) -> None:
     memory.add(flat, flat, 1.0)
     memory.blend(flat, flat, 1.0)
     memory.mark_not_finite(flat, memory.allocate(4).view(np.int32))
+    images, rows = np.zeros((2, 5, 5, 2), np.uint8), (np.zeros(10, np.float32),) * 2
+    numbers = flat.reshape(2, 5, 5, 2)
+    kept = memory.feed.keep(images.shape, [images])
+    memory.write(memory.feed.pick(kept, np.zeros((2, 4), np.int32), *rows), numbers)
+    memory.write(Pixels(images, *rows), numbers)
 
 
 @cache
