@@ -185,10 +185,8 @@ class Steps:
     def _diverged(self, batch: Batch) -> DivergedError:
         """Return the error that tells all about a batch; write the names of its images."""
         each = ", ".join(f"{name} {value:g}" for name, value in self._costs.items())
-        found, rate = (
-            self._learner.first_not_finite(self._loader.again(batch)),
-            self.rate(self.at.step),
-        )
+        found = self._learner.first_not_finite(self._loader.again(batch))
+        rate = self.rate(self.at.step)
         what = f"{self.place(1)}, learn rate {rate:g}, costs: {each}, {found}"
         names = [printable(self._loader.dataset.names[index]) for index in batch.indices]
         with optional(self._record):

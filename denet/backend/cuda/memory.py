@@ -78,7 +78,7 @@ class DeviceMemory:
         self._device.write(batch.moves, moves)
         arguments = [batch.kept, moves, *map(self._row, batch.rows), memory]
         arguments += [*map(np.int32, memory.shape[1:]), np.int64(memory.size)]
-        _launch(self._device, "pick.cu", "pick_levels", blocks(memory.size), arguments)
+        _launch(self._device, "pick.cu", "pick_levels", blocks(memory.size), arguments)()
 
     def _row(self, factors: np.ndarray) -> Any:
         """Return factors (w c,) on the device, copied when they are first seen."""
