@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -41,21 +42,33 @@ class ParallelLearner(Learner):
         self._wire = wire
         self._last, self._share = False, 0.0
         super().__init__(model, batch_size, settings, backend, precision, saving)
-
-    @property
-    def exchange_seconds(self) -> float:
-        """Seconds that this rank has waited for gradients and weights of others."""
-        return self._exchange.seconds
+        self.columns = [*self.columns, "exchange_share"]
+        self._began: float | None = None  # when the step in hand did
+        self._timed = 0.0, 0.0  # seconds of exchange and of whole steps since they were told
 
     def update(self, learn_rate: float) -> Callable[[], bool]:
         self._exchange.finish()
         self._join()
         finite = super().update(learn_rate)
         self._exchange.hand_out(self.plan.weights)
+        self._count_time()
         return finite
+
+    def timings(self) -> dict[str, tuple[float, float]]:
+        (exchanged, whole), self._timed = self._timed, (0.0, 0.0)
+        return {"exchange_share": (100 * exchanged, whole)}
+
+    def _count_time(self) -> None:
+        """Add the step in hand, which has ended, to those that are told."""
+        assert self._began is not None
+        exchanged, whole = self._timed
+        exchanged += self._exchange.seconds - self.exchange_seconds
+        self._timed = exchanged, whole + time.perf_counter() - self._began
+        self._began, self.exchange_seconds = None, self._exchange.seconds
 
     def _run(self, plan: Plan, batch: Batch, share: float, last: bool) -> None:
         self._last, self._share = last, share
+        self._began = self._began or time.perf_counter()
         shares = [Share(rank, self._wire.ranks) for rank in range(self._wire.ranks)]
         weights = [len(each.part(batch.total)) / batch.total for each in shares]
         # sums of several batches have their weights already

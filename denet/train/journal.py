@@ -111,6 +111,9 @@ class Journal:
         parts.append(f"learn rate {metrics['learn_rate']:.4g}")
         parts.append(speed_text(metrics["images_per_second"]))
         parts.append(f"data {_wait_share([metrics]):.0%}")
+        if "slowest_rank" in metrics:
+            share, rank = metrics["exchange_share"], metrics["slowest_rank"]
+            parts.append(f"exchange {share:.0f}%, slowest rank {rank:.0f}")
         if epoch < epochs:
             parts.append(f"{duration(self._seconds_left(epochs - epoch))} to the end")
         log.info("epoch %d/%d: %s", epoch, epochs, ", ".join(parts))

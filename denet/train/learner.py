@@ -45,7 +45,11 @@ class Learner:
 
     Batches may have up to ``batch_size`` images; ``saving`` says what is computed twice. Raises
     UsageError for settings that do not fit the network, OutOfMemoryError.
+
+    ``exchange_seconds`` adds up how long it has waited for other ranks, where there are some.
     """
+
+    exchange_seconds: float = 0.0
 
     def __init__(
         self,
@@ -121,6 +125,10 @@ class Learner:
             return Measured(costs, columns)
 
         return measured
+
+    def timings(self) -> dict[str, tuple[float, float]]:
+        """Return (sum, number) of the columns that tell how the steps since the last call went."""
+        return {}
 
     def update(self, learn_rate: float) -> Callable[[], bool]:
         """Change the weights by the gradient of the batches that were added.

@@ -161,6 +161,7 @@ class Steps:
         for batch, found in measured:
             if batch.counted:
                 own.add(sum(found.costs.values()), batch.counted, found.columns)
+        own.take(0.0, 0, self._learner.timings())
         wished = [wish in self._wishes for wish in WISHES]
         pairs = [part for name in names for part in own.columns.get(name, NOTHING)]
         told = [ruined is not None, *wished, own.cost, own.samples, *pairs]

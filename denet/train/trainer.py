@@ -134,6 +134,7 @@ class Trainer:
             rate = self._steps.rate(at.step)
             log.info("resume: after %s, learn rate %.4g", self._steps.place(), rate)
         self._saved = time.monotonic()
+        self._exchange_seconds = 0.0  # at the end of the last epoch
 
     def _take_files(self, new: bool) -> Lock:
         """Make the directory of a run this one's, of a new one its files too. Raises DataError."""
@@ -261,12 +262,19 @@ class Trainer:
         if averaged := self._learner.averaged():
             self.model.set_values(self.model.values() | averaged)
         at, epoch = self._at, self._at.epoch + 1
-        metrics = at.metrics(self._learner.columns) | self._test_if_due(epoch, held)
+        metrics = at.metrics(self._learner.columns) | self._slowest_rank()
+        metrics |= self._test_if_due(epoch, held)
         self._journal.record(metrics)
         known = {name: metrics[name] for name in SUMMARY if not math.isnan(metrics[name])}
         self.model.summary = {**known, "settings": self.settings.record()}
         self._save_models(epoch, metrics["test_error"])
         self._steps.at = Position(epoch)
+
+    def _slowest_rank(self) -> Metrics:
+        """Return which rank the others waited for in this epoch, where there are several."""
+        waited = self._team.gather(self._learner.exchange_seconds - self._exchange_seconds)
+        self._exchange_seconds = self._learner.exchange_seconds
+        return {"slowest_rank": float(np.argmin(waited))} if len(waited) > 1 else {}
 
     def _test_if_due(self, epoch: int, held: HeldSignal) -> Metrics:
         """Test after every ``test_epochs`` epochs and the last; return errors in per cent."""
