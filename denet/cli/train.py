@@ -291,7 +291,7 @@ def train_settings(options: argparse.Namespace) -> TrainSettings:
     values = {
         each.name: getattr(options, each.name)
         for each in fields(TrainSettings)
-        if each.name != "model_suffix"
+        if hasattr(options, each.name)  # those of several ranks are another command's
     }
     if options.minutes:
         del values["epochs"]  # to be settled
