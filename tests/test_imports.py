@@ -15,7 +15,9 @@ MAY_IMPORT = {
     "cli": {
         *("train", "predict", "dataset", "evaluate", "report", "model", "layer", "graph", "detect"),
         "backend",
+        "multi",
     },
+    "multi": set(),
     "train": {"dataset", "evaluate", "report", "model", "layer", "graph"},
     "predict": {"dataset", "evaluate", "report", "model", "graph", "detect"},
     "dataset": {"detect"},
@@ -40,6 +42,7 @@ HOMES = {
     "cupy": ("backend/cuda",),
     "hotcoco": ("evaluate/coco.py",),
     "matplotlib": ("report",),
+    "mpi4py": ("multi",),
     "safetensors": ("model/format/mdl.py",),
     "tensorboardX": ("report/tensorboard.py",),
     "yaml": ("cli/config.py",),
