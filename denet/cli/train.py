@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,8 @@ from denet.printable import printable
 
 if TYPE_CHECKING:
     from denet.dataset import Dataset
+    from denet.model.model import Model
+    from denet.multi.team import Team
     from denet.train.settings import TrainSettings
     from denet.train.state import State
     from denet.train.trainer import Trainer
@@ -32,6 +34,13 @@ log = logging.getLogger(__name__)
 
 DRY_STEPS = 2
 DRY_SECONDS = 2.0  # of steps that are timed
+GROUPS = {
+    "network": NETWORK,
+    "data": DATA,
+    "learning": LEARNING,
+    "output": OUTPUT,
+    "engine": (*ENGINE, RECOMPUTE, MEMORY_LIMIT),
+}
 # options of which one takes the place of the other
 RIVALS = (("epochs", "minutes"), ("recompute", "memory_limit"))
 
@@ -94,18 +103,19 @@ def parser() -> Parser:
         "Train a network on labelled images.",
         "model-train --border-mode half --model-desc C[128,3] BN A P[2] C[256,3] BN A P.A R \\\n"
         "    --train CIFAR10/train --test CIFAR10/test --ext png --epochs 30 --output-prefix run/a",
-        {
-            "network": NETWORK,
-            "data": DATA,
-            "learning": LEARNING,
-            "output": OUTPUT,
-            "engine": (*ENGINE, RECOMPUTE, MEMORY_LIMIT),
-        },
+        GROUPS,
     )
 
 
-def train(options: argparse.Namespace) -> int:
-    """Train, or with --skip-train only test; print where the results are."""
+def train(
+    options: argparse.Namespace,
+    team: Team | None = None,
+    opened: Callable[[Model], None] = lambda model: None,
+) -> int:
+    """Train, or with --skip-train only test; print where the results are.
+
+    ``opened`` is given the model before the first step.
+    """
     built = parser()
     if options.skip_train:
         if options.resume:
@@ -143,6 +153,7 @@ def train(options: argparse.Namespace) -> int:
         files.check_new(options.overwrite)  # before all data is read
     try:
         trainer, last_test = open_training(options, train_settings(options), state)
+        opened(trainer.model)
         if not trainer.is_finished:
             write_text(files.options, built.config_text(options) + versions())
         with optional(files.log):

@@ -80,6 +80,7 @@ class _Run:
         words: Sequence[str],
     ):
         self._mpiexec, self._number = mpiexec, 0  # of the first signal
+        self._runs = False
         self._handlers = {
             number: handler
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -89,16 +90,8 @@ class _Run:
         self._environment = os.environ | environment
 
     def __enter__(self) -> _Run:
-        signal.pthread_sigmask(signal.SIG_BLOCK, self._handlers)
-        try:
-            self._start()
-            for number in self._handlers:
-                signal.signal(number, self._pass_on)
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, self._handlers)
-        return self
-
-    def _start(self) -> None:
+        for number in self._handlers:
+            signal.signal(number, self._pass_on)
         self._process = subprocess.Popen(
             self._command,
             env=self._environment,
@@ -107,6 +100,10 @@ class _Run:
             stderr=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C reaches the ranks once, by us
         )
+        self._runs = True
+        if self._number:
+            self._send()
+        return self
 
     def __exit__(self, *error: object) -> None:
         for number, handler in self._handlers.items():
@@ -157,11 +154,14 @@ class _Run:
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
         """Hand the first signal to the ranks; let a second one end them."""
-        if self._number:
+        again, self._number = self._number, self._number or number
+        if self._runs and again:
             self._process.kill()
-        else:
-            self._number = number
-            self._process.send_signal(self._mpiexec.signal(number))
+        elif self._runs:
+            self._send()
+
+    def _send(self) -> None:
+        self._process.send_signal(self._mpiexec.signal(self._number))
 
 
 def _reason(noise: Sequence[bytes], code: int) -> str:
@@ -171,7 +171,10 @@ def _reason(noise: Sequence[bytes], code: int) -> str:
         how = text.split("EXIT STRING: ")[1].splitlines()[0]
         return f"a rank ended: {how}: {RESUME}"
     if noise:
-        return f"mpiexec: {noise[0].decode(errors='replace')}"
+        return (
+            f"mpiexec could not start the ranks: {noise[0].decode(errors='replace')}: see that ssh "
+            "reaches all --hosts without a password, and finds there what is here"
+        )
     return f"a rank ended with code {code}: {RESUME}"
 
 

@@ -18,14 +18,19 @@ def shared_files() -> frozenset[Path]:
     )
 
 
-def remove_leftovers(before: frozenset[Path]) -> None:
-    """Remove those that have come since and that no process uses: others run programs too."""
+def leftovers(before: frozenset[Path]) -> list[Path]:
+    """Return those that have come since and that no process uses: others run programs too."""
     if found := shared_files() - before:
         used = set(_used())
-        for path in found:
-            if str(path) not in used:
-                with suppress(OSError):
-                    path.unlink()
+        return sorted(path for path in found if str(path) not in used and path.exists())
+    return []
+
+
+def remove_leftovers(before: frozenset[Path]) -> None:
+    """Remove what is left over since."""
+    for path in leftovers(before):
+        with suppress(OSError):
+            path.unlink()
 
 
 def _owner(path: Path) -> int | None:
