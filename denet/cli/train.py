@@ -25,9 +25,9 @@ from denet.printable import printable
 if TYPE_CHECKING:
     from denet.dataset import Dataset
     from denet.model.model import Model
-    from denet.multi.team import Team
     from denet.train.settings import TrainSettings
     from denet.train.state import State
+    from denet.train.team import Team
     from denet.train.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -114,7 +114,8 @@ def train(
 ) -> int:
     """Train, or with --skip-train only test; print where the results are.
 
-    ``opened`` is given the model before the first step.
+    Of a ``team`` the rank that leads writes the files. ``opened`` is given the model before the
+    first step.
     """
     built = parser()
     if options.skip_train:
@@ -151,17 +152,21 @@ def train(
     files.check_writable()
     if not state:
         files.check_new(options.overwrite)  # before all data is read
+    leads = team is None or team.leads
     try:
-        trainer, last_test = open_training(options, train_settings(options), state)
+        trainer, last_test = open_training(options, train_settings(options), state, team=team)
         opened(trainer.model)
-        if not trainer.is_finished:
+        if leads and not trainer.is_finished:
             write_text(files.options, built.config_text(options) + versions())
-        with optional(files.log):
-            if not files.log.exists():
-                write_record(files.log, "")
-            log_to_file(files.log)
+        if leads:
+            with optional(files.log):
+                if not files.log.exists():
+                    write_record(files.log, "")
+                log_to_file(files.log)
     except KeyboardInterrupt:
-        if state:
+        if not leads:
+            pass
+        elif state:
             log.warning("interrupted before any step: --resume goes on from %s", files.state)
         elif files.keep_start(built.config_text(options) + versions()):
             log.warning("interrupted before any step: --resume starts with %s", files.options)
@@ -169,9 +174,10 @@ def train(
     trainer.run()
     settings = trainer.settings
     del trainer  # and the memory of its plans
-    if last_test:
+    if leads and last_test:
         test_at_end(options, settings, last_test)
-    tell(printable(str(files.directory)))
+    if leads:
+        tell(printable(str(files.directory)))
     return 0
 
 
@@ -223,6 +229,7 @@ def open_training(
     settings: TrainSettings,
     state: State | None,
     most_steps: int | None = None,
+    team: Team | None = None,
 ) -> tuple[Trainer, Dataset | None]:
     """Return the trainer that the options ask for, its model and data opened.
 
@@ -230,6 +237,7 @@ def open_training(
     """
     from denet.backend.select import BACKENDS
     from denet.model.format import warn_of_loss
+    from denet.train.team import ALONE
     from denet.train.tester import check_targets
     from denet.train.trainer import Trainer
 
@@ -246,11 +254,13 @@ def open_training(
     test_set = open_test_set(options, model) if options.test else None
     held_out = open_held_out(options, model) if options.val_split else None
     chooser = held_out or test_set  # chooses the best model
-    trainer = Trainer(model, train_set, chooser, settings, backend, precision, state, most_steps)
+    kind = settings, backend, precision, state, most_steps
+    trainer = Trainer(model, train_set, chooser, *kind, team or ALONE)
     if held_out and test_set:
         check_targets(model, test_set)
     warn_of_loss(model, settings.output_prefix + settings.model_suffix)
-    keep_bad_data(options, [*filter(None, [train_set, held_out, test_set])])
+    if team is None or team.leads:
+        keep_bad_data(options, [*filter(None, [train_set, held_out, test_set])])
     return trainer, test_set if held_out else None
 
 
@@ -302,7 +312,7 @@ def train_settings(options: argparse.Namespace) -> TrainSettings:
     values = {
         each.name: getattr(options, each.name)
         for each in fields(TrainSettings)
-        if each.name != "model_suffix"
+        if hasattr(options, each.name)  # model-train has no ranks
     }
     if options.minutes:
         del values["epochs"]  # to be settled

@@ -156,6 +156,7 @@ def start(words: Sequence[str], options: argparse.Namespace) -> int:
     if ranks > 1 or hosts:
         return launch(["-c", PROGRAM, *words], ranks, hosts, gpus)
     take_gpu(gpus)
+    options.ranks = 1
     return train(options, opened=partial(write_dims, options.model_dims))
 
 
@@ -196,12 +197,12 @@ class Rank:
             raise UsageError(
                 f"--ranks: {options.ranks}, but {self._size} have been started: leave it out"
             )
+        options.ranks = self._size
         if self._rank:
             options.quiet = True
             logging.getLogger("denet").setLevel(LOG_LEVELS["error"])
-        team = join(options.timeout)
-        self._watch = team.watch
-        guard(team.watch, explain)
+        team, self._watch = join(options.timeout)
+        guard(self._watch, explain)
         take_gpu(gpu_numbers(options))
         dims = None if self._rank else options.model_dims
         code = train(options, team, opened=partial(write_dims, dims))

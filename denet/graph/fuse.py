@@ -53,7 +53,8 @@ def _prune(graph: Graph, wanted: list[Tensor]) -> Graph:
             needed.update(node.inputs)
             nodes.append(node)
     inputs = {name: tensor for name, tensor in graph.inputs.items() if tensor in needed}
-    updates = [update for update in graph.updates if update.value.node in nodes]
+    made = {tensor for node in nodes for tensor in node.outputs}
+    updates = [update for update in graph.updates if update.value in made]
     return replace(graph, nodes=nodes[::-1], inputs=inputs, updates=updates)
 
 

@@ -39,7 +39,6 @@ class Tensor:
     type: TensorType
     name: str
     kind: str = "value"  # input | parameter | state | value
-    node: Node | None = None
     initial: Initial | None = None  # parameters and states
     decay: bool = False  # parameters: L2 decay applies by default (weights, not biases)
     trainable: bool = True  # parameters: False when its layer is frozen
@@ -158,10 +157,7 @@ class Graph:
             Tensor(kind, path if index == 0 else f"{path}:{index}")
             for index, kind in enumerate(types)
         ]
-        node = Node(op, list(inputs), outputs, path, self.segment)
-        for tensor in outputs:
-            tensor.node = node
-        self.nodes.append(node)
+        self.nodes.append(Node(op, list(inputs), outputs, path, self.segment))
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
     def update(self, state: Tensor, value: Tensor, momentum: float, scale: float = 1.0) -> None:

@@ -111,6 +111,9 @@ def in_order(calls: Sequence[Call]) -> Call:
     return call
 
 
+Total = Callable[[float], float]
+
+
 class Updater(Protocol):
     """An update rule at work on flat float32 arrays of a backend's memory."""
 
@@ -134,22 +137,6 @@ class Updater(Protocol):
         ...
 
 
-class Levels(Protocol):
-    """Bytes (n, h, w, c) that stand for the numbers levels * scale + shift, by element of a row.
-
-    float32, rounded behind each of the two.
-    """
-
-    @property
-    def levels(self) -> np.ndarray: ...
-
-    @property
-    def scale(self) -> np.ndarray: ...
-
-    @property
-    def shift(self) -> np.ndarray: ...
-
-
 class Memory(Protocol):
     """The memory in which a backend's kernels work, and the arithmetic on it that is no op's.
 
@@ -157,14 +144,14 @@ class Memory(Protocol):
     them. Those that are computed with here are flat, float32 and of one size.
     """
 
-    takes_levels: ClassVar[bool]  # copies are dear: bytes are better than floats
+    feed: Any  # of a device: ``Feed`` in dataset/feed.py, the way of batches to it; else None
 
     def allocate(self, nbytes: int) -> Any:
         """Return ``nbytes`` of 64-byte aligned zeroed memory as a uint8 array."""
         ...
 
-    def write(self, host: np.ndarray | Levels, memory: Any) -> None:
-        """Copy a host array to memory of its shape; ``Levels`` only where it ``takes_levels``."""
+    def write(self, host: Any, memory: Any) -> None:
+        """Copy a host array, or what came by ``feed``, to memory of its shape."""
         ...
 
     def read(self, memory: Any) -> np.ndarray:
@@ -194,6 +181,10 @@ class Memory(Protocol):
         """Return when all that was begun on it is done."""
         ...
 
+    def seconds(self, calls: Sequence[Callable[[], object]]) -> list[float]:
+        """Make these calls, one behind the other; return what each took, by the memory's clock."""
+        ...
+
     def running_average(self, states: Any, values: Any, keep: Any, take: Any) -> None:
         """states = keep * states + take * values, in place."""
         ...
@@ -210,11 +201,14 @@ class Memory(Protocol):
         """mark[0] = 1 where a number is not finite; else ``mark`` (1,) int32 stays as it is."""
         ...
 
-    def updater(self, rule: Rule, spans: Sequence[Span], clip: float) -> Updater:
-        """Return what applies a rule to arrays that ``spans`` cover.
+    def updater(
+        self, rule: Rule, spans: Sequence[Span], clip: float, total: Total | None = None
+    ) -> Updater:
+        """Return what applies a rule to those elements of arrays that ``spans`` cover.
 
         ``clip`` is the largest global norm of the gradient: longer ones are scaled in place; 0 is
-        no limit.
+        no limit. ``total``, where others update the other elements, returns the sum of squares of
+        all for that of these.
         """
         ...
 

@@ -7,23 +7,22 @@ costs = plan.run({"data": images, "class_index": classes}, sample_keys)
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from denet.graph import fuse
 from denet.graph.graph import Cost, Graph, Node, Tensor
-from denet.graph.kernel import Backend, Call, Kernel, Layout, Levels, in_order
+from denet.graph.kernel import Backend, Call, Kernel, Layout, in_order
 from denet.graph.lower import Lowering
 from denet.graph.memory import ELEMENT_TYPES, Step, Value, plan_memory
 from denet.graph.op.base import Run
 from denet.graph.store import ParameterStore, RunningAverages
 from denet.memory import STEP_BYTES
 
-Inputs = Mapping[str, np.ndarray | Levels]  # by name, first axis the batch
+Inputs = Mapping[str, Any]  # arrays by name, or what came by ``Memory.feed``; first axis the batch
 
 
 class Plan:
@@ -97,6 +96,13 @@ class Plan:
         """The gradient of ``weights``, element by element, left by the last training run."""
         return self._store.gradients
 
+    def watch(self, part: slice, done: Callable[[], None]) -> None:
+        """Have ``done`` called in each run, as soon as this part of ``gradients`` is complete.
+
+        It holds for all plans of these parameters that have not been prepared.
+        """
+        self._store.watched.append((part, done))
+
     @property
     def states(self) -> Any:
         """All running averages, flat."""
@@ -154,15 +160,42 @@ class Plan:
         else:
             self._arena = self.memory.allocate(self._arena_bytes)
         self._share = None  # whose arena lives no longer for this
-        for step in self._steps:
+        pieces: list[Call] = []
+        begin, due = 0, self._watchers()
+        for index, step in enumerate(self._steps):
             call = step.bind(self._arena)
             if call:
                 self._calls.append(call)
                 self._kinds.append(step.kind)
+            if index in due:
+                pieces += [self._backend.sequence(self._calls[begin:]), *due[index]]
+                begin = len(self._calls)
         if self._graph.updates:
             self._calls.append(self._averages.step)
             self._kinds.append("running averages")
-        self._step = self._backend.sequence(self._calls)
+        last = self._backend.sequence(self._calls[begin:])
+        self._step = in_order([*pieces, last]) if pieces else last
+
+    def _watchers(self) -> dict[int, list[Call]]:
+        """Return what is to be called behind which step."""
+        behind: dict[int, list[Call]] = defaultdict(list)
+        if not self._store.watched:
+            return behind
+        part_of = self._store.part_of
+        written = {
+            name: index
+            for index, step in enumerate(self._steps)
+            for value in step.writes
+            if (name := self._gradient_names.get(id(value.array)))
+        }
+        for part, done in self._store.watched:
+            inside = [
+                written[name]
+                for name, own in part_of.items()
+                if name in written and own.start < part.stop and part.start < own.stop
+            ]
+            behind[max(inside, default=len(self._steps) - 1)].append(done)
+        return behind
 
     def run(self, batch: Inputs, sample_keys: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """Run one batch; return outputs (predict) or costs (train), valid until the next run.
@@ -203,11 +236,8 @@ class Plan:
     def profile(self) -> dict[str, float]:
         """Run the batch that was last given once more; return seconds by kind of step."""
         seconds: dict[str, float] = defaultdict(float)
-        for kind, call in zip(self._kinds, self._calls, strict=True):
-            start = time.perf_counter()
-            call()
-            self.memory.wait()
-            seconds[kind] += time.perf_counter() - start
+        for kind, spent in zip(self._kinds, self.memory.seconds(self._calls), strict=True):
+            seconds[kind] += spent
         return dict(seconds)
 
     def kernel_names(self) -> dict[str, str]:
@@ -304,6 +334,7 @@ class Plan:
             for tensor in (node.inputs[index] for index in wanted)
             if tensor.kind == "parameter"
         }
+        self._gradient_names = {id(array): tensor.name for tensor, array in gradients.items()}
         lowering = Lowering(
             self._graph,
             self.precision,

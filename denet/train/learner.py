@@ -13,10 +13,10 @@ from denet.errors import DataError, UsageError
 from denet.evaluate.plan_set import PlanSet
 from denet.graph.cut import cut
 from denet.graph.graph import Graph
-from denet.graph.kernel import Backend
+from denet.graph.kernel import Backend, Total
 from denet.graph.op.corner_cross_entropy import CornerCrossEntropy
 from denet.graph.op.softmax_cross_entropy import SoftmaxCrossEntropy
-from denet.graph.plan import Inputs
+from denet.graph.plan import Inputs, Plan
 from denet.graph.recompute import Saving
 from denet.memory import advice
 from denet.model.model import Model
@@ -45,7 +45,11 @@ class Learner:
 
     Batches may have up to ``batch_size`` images; ``saving`` says what is computed twice. Raises
     UsageError for settings that do not fit the network, OutOfMemoryError.
+
+    ``exchange_seconds`` adds up how long it has waited for other ranks, where there are some.
     """
+
+    exchange_seconds: float = 0.0
 
     def __init__(
         self,
@@ -96,16 +100,15 @@ class Learner:
         """Return the bytes that the shorter last batch of so many samples takes, if any."""
         return self._plans.short_bytes(sample_num)
 
-    def add(self, batch: Batch, share: float) -> Callable[[], Measured]:
+    def add(self, batch: Batch, share: float, last: bool = True) -> Callable[[], Measured]:
         """Run a batch forward and backward; return a call that tells what it was found to have.
 
         ``share`` is its part of the images of the step: the gradients of a step add up to that of
         all its images in one batch (but for batch normalisation, which sees one batch at a time).
+        ``last`` is that of the step.
         """
         plan, count = self._plans[len(batch.data)], len(batch.data)
-        plan.start(*_run(batch))
-        if self._sum is not None:
-            self._memory.add(self._sum, plan.gradients, share)
+        self._run(plan, batch, share, last)
         for cost in plan.outputs.values():
             self._memory.mark_not_finite(cost.reshape(-1), self.solver.faults[:1])
         read = self._memory.read_later([*plan.outputs.values(), *plan.ratios.values()])
@@ -123,6 +126,10 @@ class Learner:
 
         return measured
 
+    def timings(self) -> dict[str, tuple[float, float]]:
+        """Return (sum, number) of the columns that tell how the steps since the last call went."""
+        return {}
+
     def update(self, learn_rate: float) -> Callable[[], bool]:
         """Change the weights by the gradient of the batches that were added.
 
@@ -130,8 +137,7 @@ class Learner:
         costs, weights and running averages are finite. (A network may go on with weights that are
         not: oneDNN's ReLU makes 0 of what is no number.)
         """
-        gradients = self.plan.gradients if self._sum is None else self._sum
-        self.solver.update(self.plan.weights, gradients, learn_rate)
+        self.solver.update(self.plan.weights, self._gradients, learn_rate)
         if self._sum is not None:
             self._memory.clear(self._sum)
         states = self.plan.states
@@ -141,6 +147,28 @@ class Learner:
         self._memory.mark_not_finite(states, self.solver.faults[1:])
         read = self._memory.read_later([self.solver.faults])
         return lambda: not read()[0].any()
+
+    @property
+    def _gradients(self) -> Any:
+        """What the weights follow."""
+        return self.plan.gradients if self._sum is None else self._sum
+
+    def _run(self, plan: Plan, batch: Batch, share: float, last: bool) -> None:
+        """Run a batch, and add its gradients to those of the step."""
+        plan.start(*_inputs(batch))
+        self._accumulate(plan, share)
+
+    def _accumulate(self, plan: Plan, share: float) -> None:
+        if self._sum is not None:
+            self._memory.add(self._sum, plan.gradients, share)
+
+    def _pack_kept(self, values: Mapping[str, np.ndarray], flat: Any) -> None:
+        """Write plain arrays by path to what the solver keeps."""
+        self.plan.pack(values, flat)
+
+    def _unpack_kept(self, flat: Any) -> dict[str, np.ndarray]:
+        """Return plain arrays by path of what the solver keeps."""
+        return self.plan.unpack(flat)
 
     def keep_states(self) -> None:
         """Remember the running averages as they are: batches change them before their step."""
@@ -152,7 +180,7 @@ class Learner:
 
     def first_not_finite(self, batch: Batch) -> str:
         """Say where a batch first comes upon a number that is not finite."""
-        found = self._plans[len(batch.data)].first_not_finite(*_run(batch))
+        found = self._plans[len(batch.data)].first_not_finite(*_inputs(batch))
         if found is None:
             faulty = [n for n, v in self.plan.values().items() if not np.isfinite(v).all()]
             return f"not finite: {faulty[0]}" if faulty else "all numbers of the network are finite"
@@ -168,7 +196,7 @@ class Learner:
         found = {
             f"{average}/{path}": value
             for average, flat in self.solver.kept.items()
-            for path, value in self.plan.unpack(flat).items()
+            for path, value in self._unpack_kept(flat).items()
         }
         states = self._averaged_states().items()
         return found | {f"{AVERAGE}/{path}": value for path, value in states}
@@ -180,7 +208,7 @@ class Learner:
         """
         if AVERAGE not in self.solver.kept:
             return {}
-        return self.plan.unpack(self.solver.kept[AVERAGE]) | self._averaged_states()
+        return self._unpack_kept(self.solver.kept[AVERAGE]) | self._averaged_states()
 
     def _averaged_states(self) -> dict[str, np.ndarray]:
         """Return, by path, the average of the running statistics, if there is one."""
@@ -208,7 +236,7 @@ class Learner:
             values = {
                 n.removeprefix(prefix): v for n, v in averages.items() if n.startswith(prefix)
             }
-            self.plan.pack(values, flat)
+            self._pack_kept(values, flat)
         if self._state_average is not None:
             states = {path: averages[f"{AVERAGE}/{path}"] for path in self._averaged_states()}
             self.plan.pack_states(states, self._state_average)
@@ -257,7 +285,9 @@ class Learner:
                     *(number, self._model.token(number)),
                 )
 
-    def _make_solver(self) -> Solver:
+    def _make_solver(
+        self, parts: Sequence[slice] | None = None, total: Total | None = None
+    ) -> Solver:
         settings = self._settings
         return make_solver(
             settings.solver,
@@ -270,6 +300,8 @@ class Learner:
             factors=self._solver_factors(),
             clip=settings.gradient_clip,
             average=settings.average == "ema",
+            parts=parts,
+            total=total,
         )
 
     def _solver_factors(self) -> dict[int, Factors]:
@@ -303,7 +335,7 @@ class Learner:
         return factors
 
 
-def _run(batch: Batch) -> tuple[Inputs, np.ndarray]:
+def _inputs(batch: Batch) -> tuple[Inputs, np.ndarray]:
     """Return what a plan takes to run a batch."""
     return {"data": batch.data, **batch.targets}, batch.sample_keys
 

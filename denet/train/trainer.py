@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -29,7 +30,7 @@ from denet.train.checkpoint import RunFiles
 from denet.train.disk import check_disk
 from denet.train.interrupt import HeldSignal, hold_signals
 from denet.train.journal import Journal
-from denet.train.learner import Learner
+from denet.train.lock import Lock
 from denet.train.memory import check_memory, fitting
 from denet.train.pace import Pace, Written, measure, measuring_seconds
 from denet.train.position import Metrics, Position
@@ -37,7 +38,10 @@ from denet.train.progress import duration
 from denet.train.settings import TrainSettings
 from denet.train.state import State, dataset_record, tested_record, write_state
 from denet.train.steps import REMEDY, Steps
+from denet.train.team import ALONE, Team
 from denet.train.tester import Tester, check_targets
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +69,9 @@ class Trainer:
         precision: str = "f32",
         state: State | None = None,
         most_steps: int | None = None,
+        team: Team = ALONE,
     ):
+        self._team = team
         self._began = time.monotonic()
         model.check_trainable()
         check_targets(model, train_set)
@@ -92,7 +98,8 @@ class Trainer:
             seed=settings.seed,
             thread_num=settings.thread_num,
             training=True,
-            levels=backend.memory.takes_levels,
+            feed=backend.memory.feed,
+            share=team.share,
         )
         step_num = -(-len(self._loader) // settings.batch_size_factor)  # of an epoch
         self._most_steps = most_steps
@@ -101,15 +108,17 @@ class Trainer:
         self._tester = (
             None
             if test_set is None
-            else Tester(model, test_set, settings, backend, precision, train_set)
+            else Tester(model, test_set, settings, backend, precision, train_set, team)
         )
-        learner = partial(Learner, model, self._loader.batch_size, settings, backend, precision)
+        learner = partial(
+            team.learner, model, self._loader.batch_size, settings, backend, precision
+        )
         self._learner = fitting(learner, self._loader, self._tester, settings)
         self._tell(backend.name, precision)
         self._resumed = state is not None
         at = state.position if state else Position()
         steps = self._learner, self._loader, settings, step_num, at, self.files.diverged
-        self._steps = Steps(*steps, self._resumed)
+        self._steps = Steps(*steps, self._resumed, team)
         self._best_error = math.inf
         self._ends = {settings.epochs}  # epochs after which the model is tested in any case
         if state:
@@ -117,18 +126,24 @@ class Trainer:
             self._best_error = state.best_error
             self._ends.add(state.settings.epochs)
         check_memory(self._learner, self._loader, self._tester)
-        self.files.prepare()
-        self._lock = self.files.lock()
-        if not state:
-            self.files.check_new(settings.overwrite)
+        self._lock = self._take_files(state is None) if team.leads else None
         history, factor = state.history if state else (), self._learner.corner_factor
         began = state.settings if state else None
-        self._journal = Journal(self.files, settings, history, factor, began)
-        (self.files.clear_leftovers if state else self.files.clear)()
+        self._journal = Journal(self.files, settings, history, factor, began, team.leads)
         if state:
             rate = self._steps.rate(at.step)
             log.info("resume: after %s, learn rate %.4g", self._steps.place(), rate)
         self._saved = time.monotonic()
+        self._exchange_seconds = 0.0  # at the end of the last epoch
+
+    def _take_files(self, new: bool) -> Lock:
+        """Make the directory of a run this one's, of a new one its files too. Raises DataError."""
+        self.files.prepare()
+        lock = self.files.lock()
+        if new:
+            self.files.check_new(self.settings.overwrite)
+        (self.files.clear if new else self.files.clear_leftovers)()
+        return lock
 
     def _tell(self, backend: str, precision: str) -> None:
         """Say what will be trained with what; raise UsageError if it is nothing."""
@@ -165,14 +180,17 @@ class Trainer:
             if self.settings.minutes and not self._resumed:
                 self._settle_epochs(60 * self.settings.minutes)
             with hold_signals(before=self._save_interrupted) as held, self._careful():
-                check_disk(self.files, self._state(), tested=self._tester is not None)
+                state = self._state()
+                if self._team.leads:
+                    check_disk(self.files, state, tested=self._tester is not None)
                 if self.is_finished:
                     epoch = self.settings.epochs
                     log.info("the run has finished after %d epochs: larger --epochs go on", epoch)
                 self._train_epochs(held)
         finally:
             self._journal.close()
-            self._lock.release()
+            if self._lock:
+                self._lock.release()
         return self._journal.history
 
     def measure(self, seconds: float) -> Pace:
@@ -180,8 +198,13 @@ class Trainer:
         with self._careful():
             return measure(
                 *(self._learner, self._loader, self._tester, self._write_aside),
-                *(self.settings.test_epochs, seconds),
+                *(self.settings.test_epochs, seconds, self._lead_decides),
             )
+
+    def _lead_decides(self, choice: T) -> T:
+        """Return what rank 0 chooses."""
+        chosen: T = self._team.gather(choice)[0]
+        return chosen
 
     @contextmanager
     def _careful(self) -> Iterator[None]:
@@ -199,7 +222,7 @@ class Trainer:
         """Take as many epochs as fit into so many seconds since the beginning."""
         pace = self.measure(measuring_seconds(budget))
         left = budget - (time.monotonic() - self._began)
-        epochs = pace.epochs_within(left)
+        epochs = self._lead_decides(pace.epochs_within(left))
         log.info("%s: %s", duration(budget), pace.text(epochs))
         if pace.seconds(1) > left:
             log.warning("%s are too short for a single epoch: training one", duration(budget))
@@ -215,14 +238,23 @@ class Trainer:
                 title = f"epoch {self._at.epoch + 1}/{self.settings.epochs}"
                 with closing(self._steps.epoch(title)) as steps:
                     for _ in steps:
-                        held.check()
-                        if self._at.step < self._steps.count and self._is_save_due():
-                            self._save_state()
+                        self._between_steps(held)
                 self._finish_epoch(held)
         except BadDataError:
             self._steps.rewind()
             self._save_interrupted()
             raise
+
+    def _between_steps(self, held: HeldSignal) -> None:
+        """Stop, or save the state, where a rank wants it."""
+        wishes = {"stop"} if held.waits else set[str]()
+        if self._at.step < self._steps.count and self._is_save_due():
+            wishes.add("save")
+        agreed = self._steps.agreed(wishes)
+        if "stop" in agreed:
+            held.release()
+        if "save" in agreed:
+            self._save_state()
 
     def _finish_epoch(self, held: HeldSignal) -> None:
         """Save the state; then test, record and save the models, all of which it can repeat."""
@@ -230,12 +262,19 @@ class Trainer:
         if averaged := self._learner.averaged():
             self.model.set_values(self.model.values() | averaged)
         at, epoch = self._at, self._at.epoch + 1
-        metrics = at.metrics(self._learner.columns) | self._test_if_due(epoch, held)
+        metrics = at.metrics(self._learner.columns) | self._slowest_rank()
+        metrics |= self._test_if_due(epoch, held)
         self._journal.record(metrics)
         known = {name: metrics[name] for name in SUMMARY if not math.isnan(metrics[name])}
         self.model.summary = {**known, "settings": self.settings.record()}
         self._save_models(epoch, metrics["test_error"])
         self._steps.at = Position(epoch)
+
+    def _slowest_rank(self) -> Metrics:
+        """Return which rank the others waited for in this epoch, where there are several."""
+        waited = self._team.gather(self._learner.exchange_seconds - self._exchange_seconds)
+        self._exchange_seconds = self._learner.exchange_seconds
+        return {"slowest_rank": float(np.argmin(waited))} if len(waited) > 1 else {}
 
     def _test_if_due(self, epoch: int, held: HeldSignal) -> Metrics:
         """Test after every ``test_epochs`` epochs and the last; return errors in per cent."""
@@ -244,16 +283,20 @@ class Trainer:
             return {}
         start = time.perf_counter()
         self._tester.load(self.model.values())
-        result = self._tester.test(epoch, held.check, self._most_steps)
+        # several ranks stop behind a step only, where all of them can
+        check = held.check if self._team.share.ranks == 1 else _go_on
+        result = self._tester.test(epoch, check, self._most_steps)
         return {
             "test_error": result.error,
             "test_top5_error": result.top5_error,
-            "train_error": self._tester.train_error(held.check, self._most_steps),
+            "train_error": self._tester.train_error(check, self._most_steps),
             "test_seconds": time.perf_counter() - start,
         }
 
     def _save_models(self, epoch: int, test_error: float) -> None:
         """Write the models that this epoch calls for, the final one last."""
+        if not self._team.leads:
+            return
         if not self.settings.disable_intermediate:
             save_model(self.model, self.files.epoch(epoch))
         if test_error < self._best_error:
@@ -278,10 +321,15 @@ class Trainer:
                 )
         self.model.set_values(values)
         del values
-        write_state(self._state(), files.state)
+        state = self._state()
+        if self._team.leads:
+            write_state(state, files.state)
 
     def _write_aside(self) -> Written:
         """Write what a training writes, and drop it; return how long that takes."""
+        if not self._team.leads:
+            self._state()
+            return Written(0.0, 0.0, 0.0)
         with self.files.scratch() as prefix:
             aside = RunFiles(prefix, self.settings.model_suffix)
             start = time.perf_counter()
@@ -310,7 +358,7 @@ class Trainer:
 
     def _is_save_due(self) -> bool:
         minutes = self.settings.model_save_dt
-        return minutes > 0 and time.monotonic() - self._saved > 60 * minutes
+        return self._team.leads and minutes > 0 and time.monotonic() - self._saved > 60 * minutes
 
     def _save_interrupted(self) -> None:
         if self._most_steps:  # of a trial nothing is kept
@@ -329,3 +377,7 @@ class Trainer:
         """Whether a resumed run had nothing left to do."""
         epoch, done = self._at.epoch + 1, self._at.step == self._steps.count
         return done and epoch == self.settings.epochs and self.files.final(epoch).exists()
+
+
+def _go_on() -> None:
+    pass

@@ -8,15 +8,18 @@ from tolerance import assert_close
 
 from denet.backend.numpy.backend import NumpyBackend
 from denet.graph.plan import Plan
+from denet.graph.share_statistics import share_statistics
 
 KEYS = np.arange(4, dtype=np.uint64) + 11
 NETWORK_TOLERANCE = {"f32": 1e-4, "bf16": 0.2}  # of ten layers, one behind the other
 
 
-def run(backend, mode, precision="f32", split=False):
+def run(backend, mode, precision="f32", split=False, **settings):
     """Return the results of one step, and the plan."""
     graph = residual_network(split=split)
-    plan = Plan(graph, backend, mode, precision)
+    if settings.pop("shared", False):
+        graph = share_statistics(graph, np.copy)
+    plan = Plan(graph, backend, mode, precision, **settings)
     plan.load(start_values(graph))
     results = plan.run(batch_of(graph), KEYS)
     return {name: array.copy() for name, array in results.items()}, plan
@@ -27,11 +30,11 @@ def gradients(plan):
 
 
 @each_backend
-@pytest.mark.parametrize("split", [False, True])
+@pytest.mark.parametrize("split, shared", [(False, False), (True, False), (True, True)])
 @pytest.mark.parametrize("precision", ["f32", "bf16"])
-def test_a_training_step_equals_numpy(backend, precision, split):
-    costs, plan = run(backend, "train", precision, split)
-    expected_costs, expected = run(NumpyBackend(), "train")
+def test_a_training_step_equals_numpy(backend, precision, split, shared):
+    costs, plan = run(backend, "train", precision, split, shared=shared)
+    expected_costs, expected = run(NumpyBackend(), "train", shared=shared)
     limit = NETWORK_TOLERANCE[precision]
     np.testing.assert_allclose(costs["cost"], expected_costs["cost"], rtol=limit / 5)
     for name, wanted in gradients(expected).items():

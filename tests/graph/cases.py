@@ -6,7 +6,9 @@ in bfloat16, so that one input serves every precision.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -39,6 +41,7 @@ from denet.graph.op.local_response import LocalResponse
 from denet.graph.op.pad import Pad
 from denet.graph.op.pool import Pool
 from denet.graph.op.pool_inverse import PoolInverse
+from denet.graph.op.shared_batch_norm import SharedBatchNorm
 from denet.graph.op.softmax_cross_entropy import SoftmaxCrossEntropy
 from denet.graph.op.sparse_sample import SparseSample
 
@@ -156,11 +159,24 @@ def _pool(
 
 
 def _batch_norm(
-    name: str, x: tuple[int, int, int, int], activation: str | None = None, training: bool = True
+    name: str,
+    x: tuple[int, int, int, int],
+    activation: str | None = None,
+    training: bool = True,
+    op: Callable[..., BatchNorm] = BatchNorm,
 ) -> Case:
     types = TensorType(x), *[TensorType(x[3:], "float32")] * 4
     domains = {1: "normal", 4: "positive"}
-    return Case(f"BatchNorm {name}", BatchNorm(1e-5, activation), types, domains, training)
+    made = op(1e-5, activation)
+    return Case(f"{type(made).__name__} {name}", made, types, domains, training)
+
+
+def _shared_batch_norm(
+    name: str, x: tuple[int, int, int, int], activation: str | None = None
+) -> Case:
+    """Return a row of a single rank: the sum over ranks is its own."""
+    op = partial(SharedBatchNorm, sum_over_ranks=np.copy)
+    return _batch_norm(name, x, activation, op=op)
 
 
 def _loss(name: str, logits: tuple[int, int, int, int], smoothing: float = 0.0) -> Case:
@@ -241,6 +257,7 @@ CONVOLUTIONS = [
     _conv("two groups", (2, 5, 6, 6), 4, (3, 3), padding=HALF, groups=2, bias=True),
     _conv("two wide groups", (2, 6, 5, 32), 64, (5, 5), (2, 2), HALF, groups=2),
     _conv("a group per channel", (2, 5, 7, 5), 5, (3, 3), padding=HALF, groups=5),
+    _conv("a group per channel of 16", (2, 6, 7, 16), 16, (3, 3), (2, 1), HALF, groups=16),
     _conv("two filters per channel", (1, 6, 6, 16), 32, (3, 3), (2, 2), HALF, groups=16),
     _conv("1x1 groups", (2, 3, 4, 6), 9, (1, 1), groups=3),
     _conv("1x1 groups stride 2", (2, 5, 4, 8), 4, (1, 1), (2, 2), groups=4),
@@ -287,6 +304,10 @@ BATCH_NORMS = [
     _batch_norm("running statistics of 4 pixels as one", (2, 4, 6, 20), "relu", training=False),
     _batch_norm("running statistics", (2, 4, 4, 3), training=False),
     _batch_norm("running statistics relu", (2, 4, 4, 3), "relu", training=False),
+    _shared_batch_norm("plain", (3, 4, 5, 3)),
+    _shared_batch_norm("relu", (3, 4, 5, 3), "relu"),
+    _shared_batch_norm("wide channels", (2, 6, 6, 32), "relu"),
+    _shared_batch_norm("of 4 pixels as one", (3, 4, 6, 12), "relu"),
 ]
 
 LOSSES = [

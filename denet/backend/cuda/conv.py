@@ -6,13 +6,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from denet.backend.cuda.conv_depthwise import DepthwiseProducts, is_depthwise
 from denet.backend.cuda.conv_exact import ExactProducts
 from denet.backend.cuda.conv_geometry import Geometry
 from denet.backend.cuda.conv_parts import ChannelSum
 from denet.backend.cuda.conv_tensor import TensorProducts, on_tensor_cores
 from denet.backend.cuda.request import Request, Unserved
 from denet.backend.cuda.scratch import Scratch
-from denet.backend.cuda.weight import CONV, WeightLayout
+from denet.backend.cuda.weight import CONV, DEPTHWISE, WeightLayout
 from denet.graph.kernel import Call, Kernel, Layout, in_order
 
 
@@ -29,8 +30,11 @@ class ConvKernel(Kernel):
         inputs, y = request.node.inputs, request.node.outputs[0]
         geometry = Geometry.of(request.node)
         tensor_cores = on_tensor_cores(request, geometry)
-        make = TensorProducts if tensor_cores else ExactProducts
-        self._layout = self._choose_layout(request, tensor_cores)
+        depthwise = is_depthwise(geometry)
+        ways = (DepthwiseProducts, depthwise), (TensorProducts, tensor_cores), (ExactProducts, True)
+        make: Any = next(way for way, serves in ways if serves)
+        axes = DEPTHWISE if depthwise else self.axes
+        self._layout = self._choose_layout(request, axes, tensor_cores)
         self._bias = 2 if op.bias else None
         self._residual = len(inputs) - 1 if getattr(op, "residual", False) else None
         self._rectified = bool(getattr(op, "activation", None))
@@ -66,10 +70,8 @@ class ConvKernel(Kernel):
         bias = inputs[self._bias] if self._bias else None
         residual = inputs[self._residual] if self._residual else None
         source, weight = arrays[self.maps[0]], arrays["weight"]
-        product = self._forward.gather(
-            self.products[0], source, weight, outputs[0], bias, residual, self._rectified
-        )
-        return in_order([*calls, product])
+        given = source, weight, outputs[0], scratch, bias, residual, self._rectified
+        return in_order([*calls, *self._forward.gather(self.products[0], *given)])
 
     def backward(
         self,
@@ -84,8 +86,8 @@ class ConvKernel(Kernel):
         arrays = {self.maps[0]: inputs[0], self.maps[1]: gy, "weight": inputs[1]}
         arrays, calls = self._backward.prepare(arrays, scratch)
         if 0 in self._wanted:
-            source, gx = arrays[self.maps[1]], input_gradients[0]
-            calls.append(self._backward.gather(self.products[1], source, arrays["weight"], gx))
+            given = arrays[self.maps[1]], arrays["weight"], input_gradients[0], scratch
+            calls += self._backward.gather(self.products[1], *given)
         if 1 in self._wanted:
             large, small = arrays["large"], arrays["small"]
             calls += self._backward.by_weight(large, small, input_gradients[1], scratch)
@@ -93,11 +95,13 @@ class ConvKernel(Kernel):
             calls += self._by_bias.bind(gy, input_gradients[2], scratch)
         return in_order(calls)
 
-    def _choose_layout(self, request: Request, tensor_cores: bool) -> WeightLayout:
+    def _choose_layout(
+        self, request: Request, axes: tuple[int, ...], tensor_cores: bool
+    ) -> WeightLayout:
         """Return the layout given, or float32; bf16 for prediction, where no weight changes."""
         weight = request.node.inputs[1]
         half = tensor_cores and not request.training
-        layout = request.layouts.get(weight) or WeightLayout(weight.shape, self.axes, half)
+        layout = request.layouts.get(weight) or WeightLayout(weight.shape, axes, half)
         unfit = not tensor_cores or 1 in request.wanted
         if not isinstance(layout, WeightLayout) or (layout.half and unfit):
             raise Unserved("another kernel has laid out the weights")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -49,12 +49,36 @@ class HostKernel(ReferenceKernel):
         saved: list[Any],
         scratch: np.ndarray | None,
     ) -> Call:
+        return self._on_host(super().forward, (), inputs, outputs, saved)
+
+    def repeat(
+        self,
+        inputs: list[Any],
+        outputs: list[Any],
+        saved: list[Any],
+        scratch: np.ndarray | None,
+    ) -> Call:
+        return self._on_host(super().repeat, self.repeat_outputs, inputs, outputs, saved)
+
+    def _on_host(
+        self,
+        bind: Callable[..., Call],
+        known: tuple[int, ...],
+        inputs: list[Any],
+        outputs: list[Any],
+        saved: list[Any],
+    ) -> Call:
+        """Return a call that makes what ``bind`` returns; the outputs ``known`` are there."""
+        missing = [None if index in known else array for index, array in enumerate(outputs)]
+
         def call() -> None:
-            copies = _like(outputs), _like(saved)
+            copies, kept = _like(missing), _like(saved)
+            for index in known:
+                copies[index] = self._device.read(outputs[index])
             self._host.sample_keys = self._device.read(self._keys.sample_keys)
-            super(HostKernel, self).forward(self._read_all(inputs), *copies, None)()
-            self._write_all(copies[0], outputs)
-            self._write_all(copies[1], saved)
+            bind(self._read_all(inputs), copies, kept, None)()
+            self._write_all(copies, missing)
+            self._write_all(kept, saved)
 
         return HostCall(call)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from denet.backend.numpy.bfloat16 import from_float32, to_float32
+from denet.bfloat16 import from_float32, to_float32
 from denet.graph.graph import Node, Tensor
 from denet.graph.kernel import Call, Kernel, Layout
 from denet.graph.op.base import Run
@@ -41,6 +41,7 @@ class ReferenceKernel(Kernel):
         self.saved = node.op.saved(*self._input_types) if training and wanted else ()
         self.backward_inputs = node.op.backward_inputs
         self.backward_outputs = node.op.backward_outputs
+        self.repeat_outputs = node.op.repeat_outputs
         # results are complete before they are copied, so equal shapes may share memory
         first = self._output_types[0]
         self.forward_in_place = tuple(
@@ -57,9 +58,28 @@ class ReferenceKernel(Kernel):
     ) -> Call:
         def call() -> None:
             results, kept = self._op.forward(self._run, *self._read_inputs(inputs))
-            if saved:
-                self._write(saved, kept, self.saved)
+            self._keep(saved, kept)
             self._write(outputs, results, self._output_types)
+
+        return call
+
+    def repeat(
+        self,
+        inputs: list[Any],
+        outputs: list[Any],
+        saved: list[Any],
+        scratch: np.ndarray | None,
+    ) -> Call:
+        known: list[Any] = [None] * len(outputs)
+        missing = list(outputs)
+        for index in self.repeat_outputs:
+            known[index], missing[index] = outputs[index], None
+
+        def call() -> None:
+            left = self._read(known, self._output_types)
+            results, kept = self._op.repeat(self._run, self._read_inputs(inputs), left)
+            self._keep(saved, kept)
+            self._write(missing, results, self._output_types)
 
         return call
 
@@ -90,6 +110,10 @@ class ReferenceKernel(Kernel):
             for array, layout in zip(arrays, self._layouts, strict=True)
         ]
         return self._read(plain, self._input_types)
+
+    def _keep(self, saved: list[Any], kept: Any) -> None:
+        if saved:
+            self._write(saved, kept, self.saved)
 
     def _write_gradients(self, places: list[Any], gradients: Any) -> None:
         places = list(places)

@@ -15,7 +15,7 @@ from denet.backend.onednn.concat import ConcatKernel
 from denet.backend.onednn.conv import ConvKernel
 from denet.backend.onednn.deconv import DeconvKernel
 from denet.backend.onednn.first_channels import FirstChannelsKernel
-from denet.backend.onednn.folded_batch_norm import batch_norm_kernel
+from denet.backend.onednn.joined_batch_norm import batch_norm_kernel
 from denet.backend.onednn.library import load
 from denet.backend.onednn.limits import check_sizes
 from denet.backend.onednn.local_response import local_response_kernel
@@ -38,6 +38,7 @@ from denet.graph.op.first_channels import FirstChannels
 from denet.graph.op.local_response import LocalResponse
 from denet.graph.op.pool import Pool
 from denet.graph.op.pool_inverse import PoolInverse
+from denet.graph.op.shared_batch_norm import SharedBatchNorm
 from denet.graph.op.sparse_sample import SparseSample
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ KERNELS: dict[type[Op], Callable[[Request], Kernel]] = {
     LocalResponse: local_response_kernel,
     Pool: pool_kernel,
     PoolInverse: pool_inverse_kernel,
+    SharedBatchNorm: batch_norm_kernel,
     SparseSample: SparseSampleKernel,
 }
 

@@ -37,12 +37,13 @@ class Run:
 class Op:
     """Base of all ops: a frozen dataclass whose fields are its settings.
 
-    Class attributes say which arrays ``backward`` reads; all others reach it as None.
+    Class attributes say which arrays ``backward`` and ``repeat`` read; others reach them as None.
     """
 
     backward_inputs: ClassVar[tuple[int, ...]] = ()  # indices of inputs read by backward
     backward_outputs: ClassVar[tuple[int, ...]] = ()  # indices of outputs read by backward
     gradient_inputs: ClassVar[tuple[int, ...]] = (0,)  # indices of inputs that have a gradient
+    repeat_outputs: ClassVar[tuple[int, ...]] = ()  # indices of outputs read by repeat
     shares_gradient: ClassVar[bool] = False  # every input has the same gradient array
 
     def infer(self, *inputs: TensorType) -> Types:
@@ -56,6 +57,10 @@ class Op:
     def forward(self, run: Run, *inputs: Any) -> tuple[Arrays, Arrays]:
         """Return (outputs, saved). ``saved`` may be left empty when ``run.training`` is False."""
         raise AssertionError(f"{type(self).__name__} has no forward")
+
+    def repeat(self, run: Run, inputs: Arrays, outputs: Arrays) -> tuple[Arrays, Arrays]:
+        """Return once more, to the last bit, what ``forward`` did, of which ``outputs`` is left."""
+        return self.forward(run, *inputs)
 
     def backward(
         self, run: Run, inputs: Arrays, outputs: Arrays, saved: Arrays, gradients: Arrays

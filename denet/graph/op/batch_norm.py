@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from math import prod
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -29,6 +30,7 @@ class BatchNorm(Op):
 
     backward_inputs = (0, 1)
     gradient_inputs = (0, 1, 2)
+    repeat_outputs: ClassVar[tuple[int, ...]] = (1, 2)
 
     @property
     def backward_outputs(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -45,20 +47,37 @@ class BatchNorm(Op):
         statistic = TensorType(inputs[0].shape[3:], "float32")
         return statistic, statistic  # mean, 1 / sqrt(variance + eps)
 
+    def merge(
+        self, shape: tuple[int, ...], mean: np.ndarray, variance: np.ndarray
+    ) -> tuple[np.ndarray, ...]:
+        """Return the statistics to give out for those of a batch x of this shape."""
+        return mean, variance
+
+    def gradient_means(self, shape: tuple[int, ...], sums: np.ndarray) -> np.ndarray:
+        """Return the means of g and g z over the batch for ``sums`` (2, c) of this x."""
+        return sums / prod(shape[:3])
+
     def forward(self, run: Run, *inputs: Any) -> tuple[Arrays, Arrays]:
-        x, gamma, beta, mean, variance = inputs
+        x, *_, mean, variance = inputs
+        statistics: tuple[np.ndarray, ...] = mean, variance
         if run.training:
-            m = x.size // x.shape[3]
-            mean = (channel_sum(x) / m).astype(x.dtype)
+            m = prod(x.shape[:3])
+            mean = channel_sum(x) / m
+            variance = channel_sum(np.square(x - mean.astype(x.dtype))) / m
+            statistics = self.merge(x.shape, mean, variance)
+        rounded = [one.astype(x.dtype) for one in statistics]
+        return self.repeat(run, inputs, (None, *rounded))
+
+    def repeat(self, run: Run, inputs: Arrays, outputs: Arrays) -> tuple[Arrays, Arrays]:
+        x, gamma, beta = inputs[:3]
+        mean, variance = outputs[1:3]
         y = x - mean
-        if run.training:
-            variance = (channel_sum(y * y) / m).astype(x.dtype)
         inverse = 1 / np.sqrt(variance + self.eps)
         y *= inverse * gamma
         y += beta
         if self.activation:
             np.maximum(y, 0, out=y)
-        return (y, mean, variance), (mean, inverse)
+        return (y, *outputs[1:]), (mean, inverse)
 
     def backward(
         self, run: Run, inputs: Arrays, outputs: Arrays, saved: Arrays, gradients: Arrays
@@ -67,10 +86,10 @@ class BatchNorm(Op):
         mean, inverse = saved
         g = gradients[0] * (outputs[0] > 0) if self.activation else gradients[0]
         z = (x - mean) * inverse
-        gbeta, ggamma = channel_sum(g), channel_sum(g * z)
-        m = x.size // x.shape[3]
-        z *= (ggamma / m).astype(x.dtype)
-        z += (gbeta / m).astype(x.dtype)
+        gbeta, ggamma = sums = np.stack([channel_sum(g), channel_sum(g * z)])
+        means = self.gradient_means(x.shape, sums).astype(x.dtype)
+        z *= means[1]
+        z += means[0]
         gx = np.subtract(g, z, out=z)
         gx *= gamma * inverse
         return gx, ggamma.astype(x.dtype), gbeta.astype(x.dtype), None, None

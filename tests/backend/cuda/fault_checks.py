@@ -12,6 +12,7 @@ from backend.cuda import test_cuda_batch_norm as batch_norm
 from backend.cuda import test_cuda_conv as conv
 from backend.cuda import test_cuda_costs as costs
 from backend.cuda import test_cuda_detection as detection
+from backend.cuda import test_cuda_feed as feed
 from backend.cuda import test_cuda_kernels as kernels
 from backend.cuda import test_cuda_memory as memory
 from backend.cuda import test_maps as maps
@@ -90,6 +91,18 @@ def conv_bits(case: Any, precision: str = "bf16") -> Check:
     return partial(conv.test_every_schedule_gives_the_same_bits, case, (precision, 80))
 
 
+def depthwise_row(index: int, precision: str = "bf16") -> Check:
+    """A convolution with a channel per group."""
+    case = conv.DEPTHWISE[index]
+    return partial(conv.test_a_channel_per_group_equals_reference, case, precision)
+
+
+def parts(index: int, precision: str = "bf16") -> Check:
+    """A convolution whose depth is in parts."""
+    case = conv.DIVIDED[index]
+    return partial(conv.test_products_in_parts_equal_reference, case, (precision, 80))
+
+
 def warpgroups(schedule: str = "forward", tile: int = 0) -> Check:
     """Convolutions by products of warpgroups, of one size of tiles."""
 
@@ -115,6 +128,11 @@ def average(name: str) -> Check:
 def real_search(training: bool = True) -> Check:
     """Samples of maps of a real size, in random order of threads."""
     return partial(detection.test_search_of_a_real_size, "random", training)
+
+
+def picked(*tokens: str) -> Check:
+    """Batches of kept images of an odd size."""
+    return partial(feed.test_kept_images_become_the_batches_of_the_host, (3, 7, 5), tokens, False)
 
 
 clusters = partial(detection.test_clusters_of_a_real_size, "random")

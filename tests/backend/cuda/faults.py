@@ -13,6 +13,7 @@ from functools import partial
 
 from backend.cuda import test_cuda_batch_norm as batch_norm
 from backend.cuda import test_cuda_conv as conv
+from backend.cuda import test_cuda_feed as feed
 from backend.cuda import test_cuda_memory as memory
 from backend.cuda import test_maps as maps
 from backend.cuda.fault_checks import (
@@ -25,6 +26,7 @@ from backend.cuda.fault_checks import (
     average,
     bits,
     far,
+    picked,
     row,
     ties,
     update,
@@ -157,6 +159,27 @@ FAULTS: dict[str, list[tuple[str, str, Check]]] = {
             "half = static_cast<unsigned>(word >> 32);\n        has_half = true;",
             "",
             wide_map("CropMirror"),
+        ),
+    ],
+    "pick.cu": [
+        ("if (move[3]) column", "if (move[2]) column", picked("m50")),
+        (
+            "(line - static_cast<long long>(sample) * height) - move[1]",
+            "(line) - move[1]",
+            picked(),
+        ),
+        (
+            "place / channels;\n    int column = cell - move[2]",
+            "place / channels;\n    int column = cell + move[2]",
+            picked("o3"),
+        ),
+        ("row < height &&", "row <= height &&", picked("o3")),
+        ("column < width)", "column <= width)", picked("o3")),
+        ("level = 0.f;", "level = 1.f;", picked("o3")),
+        (
+            "const long long first = (static_cast<long long>(move[0])",
+            "const int first = (static_cast<int>(move[0])",
+            feed.test_places_in_the_kept_images_are_counted_in_64_bits,
         ),
     ],
     "pool_inverse.cu": [

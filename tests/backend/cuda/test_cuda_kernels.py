@@ -12,18 +12,22 @@ from tolerance import assert_close
 from denet.backend.cuda.backend import KERNELS, CudaBackend
 from denet.errors import UsageError
 from denet.graph.op.registry import op_types
+from denet.graph.op.shared_batch_norm import SharedBatchNorm
 
 if reason := unavailable():
     pytest.skip(reason, allow_module_level=True)
 
 BACKENDS = [CudaBackend(device(schedule)) for schedule in SCHEDULES]
 
+ON_PROCESSOR = (SharedBatchNorm,)  # ranks exchange between two halves of it
+
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 each_precision = pytest.mark.parametrize("precision", ["f32", "bf16"])
 
 
 def assert_like_reference(run):
-    assert run.kernel.name.startswith("cuda")
+    where = "numpy on the processor" if isinstance(run.case.op, ON_PROCESSOR) else "cuda"
+    assert run.kernel.name.startswith(where)
     outputs, gradients = reference(run.case)
     for actual, expected in zip(run.forward(), outputs, strict=True):
         assert_close(actual, expected, run.precision)
@@ -34,7 +38,7 @@ def assert_like_reference(run):
 
 
 def test_every_op_has_a_kernel():
-    assert set(op_types().values()) == set(KERNELS)
+    assert set(op_types().values()) == {*KERNELS, *ON_PROCESSOR}
 
 
 @each_precision

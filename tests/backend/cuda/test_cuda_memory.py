@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from backend.cuda.devices import device, unavailable
+from backend.cuda.devices import device, shim_alone, unavailable
+from backend.cuda.host_device import HostDevice
 from tolerance import assert_close
 
 from denet.backend.cuda.memory import FUNCTIONS, DeviceMemory
@@ -117,3 +118,19 @@ def test_bytes_become_the_numbers_that_the_host_makes_of_them(shape):
     for each in (images, images[::-1]):
         memory.write(normalise.pixels(each, None), numbers)
         np.testing.assert_array_equal(memory.read(numbers), normalise(each))
+
+
+@pytest.mark.parametrize("memory", MEMORIES, ids=["host", "device"])
+def test_every_call_takes_its_own_time(memory):
+    made = []
+    found = memory.seconds([lambda: made.append(1), lambda: made.append(2)])
+    assert made == [1, 2] and len(found) == 2 and min(found) >= 0
+    assert memory.seconds([]) == []
+
+
+@shim_alone
+def test_the_processor_in_the_place_of_a_gpu_counts_threads():
+    counting = DeviceMemory(HostDevice())
+    flat = counting.allocate(4 * 1000).view(np.float32)
+    found = counting.seconds([lambda: counting.add(flat, flat, 1.0), lambda: counting.clear(flat)])
+    assert found == [pytest.approx(1024e-6), 0.0]  # four blocks of 256

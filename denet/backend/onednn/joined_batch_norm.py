@@ -1,4 +1,4 @@
-"""Batch normalisation of channels that do not fill registers.
+"""Batch normalisation of channels that do not fill registers, or by statistics of all ranks.
 
 oneDNN's fast kernel takes whole registers of channels; for others it is ten to fifty times slower
 (3.2, two Zen 5 cores). Memory stays as it is: some neighbouring pixels are seen as one with as many
@@ -45,6 +45,7 @@ from denet.backend.onednn.weight import in_order
 from denet.graph.graph import TensorType
 from denet.graph.kernel import Call, Kernel
 from denet.graph.op.batch_norm import BatchNorm
+from denet.graph.op.shared_batch_norm import SharedBatchNorm
 
 REGISTER = 16  # channels of float32
 
@@ -56,27 +57,28 @@ def fold(shape: tuple[int, ...]) -> int:
     return 1 if n * h * w % pixels else pixels
 
 
-class FoldedBatchNormKernel(Kernel):
+class JoinedBatchNormKernel(Kernel):
     """Like BatchNormKernel, for a map (n, h, w, c) that is seen as (n h w / f, f c).
 
     The vectors of oneDNN have f c elements: those of the channels f times. With mean_j and
     variance_j of the j-th of f pixels, mean = sum_j mean_j / f, variance = sum_j (variance_j +
-    (mean_j - mean)^2) / f. In backward statistics are constants to oneDNN; what comes through them,
-    -gamma / s (gbeta + z ggamma) / m, is a line a x + b, which is added.
+    (mean_j - mean)^2) / f, which the op may merge with those of other ranks. In backward statistics
+    are constants to oneDNN; what comes through them, -gamma / s (mean of g + z mean of g z), is a
+    line a x + b, which is added.
     """
 
     backward_inputs = (0, 1)
     backward_outputs = (1, 2)
-    repeat_outputs = (1, 2)
     backward_in_place = ((0, 0),)
 
     def __init__(self, request: Request):
         op = request.node.op
         assert isinstance(op, BatchNorm)
         shape = request.node.inputs[0].shape
-        self._training, self._eps = request.training, op.eps
-        self._pixels, self._shape = prod(shape[:3]), (fold(shape), shape[3])
-        rows = self._pixels // self._shape[0]
+        self._training, self._op, self._x_shape = request.training, op, shape
+        self.repeat_outputs = op.repeat_outputs
+        self._shape = fold(shape), shape[3]
+        rows = prod(shape[:3]) // self._shape[0]
         n = gcd(shape[0], rows)
         folded = n, rows // n, 1, prod(self._shape)
         x = self._x = MemoryDesc.activation(folded, request.real)
@@ -84,7 +86,9 @@ class FoldedBatchNormKernel(Kernel):
         flags = GLOBAL_STATISTICS | USE_SCALE | USE_SHIFT | (FUSE_RELU if op.activation else 0)
         forward = request.kind, x, x, op.eps
         self._forward = Primitive("batch_normalization_forward", *forward, flags)
-        self.name = f"oneDNN {self._forward.implementation}, {self._shape[0]} pixels as one"
+        self.name = f"oneDNN {self._forward.implementation}"
+        if self._shape[0] > 1:
+            self.name += f", {self._shape[0]} pixels as one"
         scratch = Scratch()
         self._forward_vectors = scratch.reserve(4 * self._vector.nbytes)
         self._forward_work = scratch.reserve(self._forward.scratch)
@@ -123,13 +127,13 @@ class FoldedBatchNormKernel(Kernel):
         saved: list[Any],
         scratch: np.ndarray | None,
     ) -> Call:
-        y, mean, variance = outputs
+        y, *statistics = outputs
         if not self._training:
             return in_order(
                 [
                     self._normalise(inputs, [y, *inputs[3:]], saved, scratch),
-                    lambda: np.copyto(mean, inputs[3]),
-                    lambda: np.copyto(variance, inputs[4]),
+                    lambda: np.copyto(statistics[0], inputs[3]),
+                    lambda: np.copyto(statistics[1], inputs[4]),
                 ]
             )
         assert scratch is not None
@@ -138,10 +142,12 @@ class FoldedBatchNormKernel(Kernel):
         memories |= {MEAN: Memory(self._vector, means), VARIANCE: Memory(self._vector, variances)}
 
         def join() -> None:
-            np.mean(means, axis=0, out=mean)
+            mean = means.mean(axis=0)
             np.subtract(means, mean, out=means)
             np.add(variances, np.square(means, out=means), out=variances)
-            np.mean(variances, axis=0, out=variance)
+            merged = self._op.merge(self._x_shape, mean, variances.mean(axis=0))
+            for place, statistic in zip(statistics, merged, strict=True):
+                place[...] = statistic
 
         look = self._statistics.bind(memories, scratch, self._statistics_work)
         return in_order([look, join, self._normalise(inputs, outputs, saved, scratch)])
@@ -164,7 +170,7 @@ class FoldedBatchNormKernel(Kernel):
     ) -> Call:
         """Return a call that writes y with the statistics among ``outputs``."""
         assert scratch is not None
-        sources = [*inputs[1:3], *outputs[1:]]
+        sources = [*inputs[1:3], *outputs[1:3]]
         vectors = self._vectors(scratch, self._forward_vectors)
         memories = {SRC: Memory(self._x, inputs[0]), DST: Memory(self._x, outputs[0])}
         for index, vector in zip((SCALE, SHIFT, MEAN, VARIANCE), vectors, strict=True):
@@ -189,7 +195,7 @@ class FoldedBatchNormKernel(Kernel):
     ) -> Call:
         assert scratch is not None
         x, gamma = inputs[:2]
-        mean, variance = outputs[1:]
+        mean, variance = outputs[1:3]
         gx, ggamma, gbeta = input_gradients[:3]
         if self._dropped:
             gx = scratch[self._dropped]
@@ -214,14 +220,14 @@ class FoldedBatchNormKernel(Kernel):
                 vector[...] = source
 
         def join() -> None:
-            sums = ggammas.sum(axis=0), gbetas.sum(axis=0)
-            for gradient, total in zip((ggamma, gbeta), sums, strict=True):
+            sums = np.stack([gbetas.sum(axis=0), ggammas.sum(axis=0)])
+            for gradient, total in zip((gbeta, ggamma), sums, strict=True):
                 if gradient is not None:
                     gradient[...] = total
-            inverse = 1 / np.sqrt(variance + np.float32(self._eps))
-            factor = gamma * inverse / np.float32(-self._pixels)
-            slopes[...] = factor * inverse * sums[0]
-            intercepts[...] = factor * sums[1] - slopes[0] * mean
+            means = self._op.gradient_means(self._x_shape, sums)
+            inverse = 1 / np.sqrt(variance + np.float32(self._op.eps))
+            slopes[...] = -gamma * inverse * inverse * means[1]
+            intercepts[...] = -gamma * inverse * means[0] - slopes[0] * mean
 
         calls = [spread, self._backward.bind(memories, scratch, self._backward_work), join]
         if not self._dropped:
@@ -234,6 +240,6 @@ class FoldedBatchNormKernel(Kernel):
 
 
 def batch_norm_kernel(request: Request) -> Kernel:
-    """Return the kernel that suits the channels."""
-    folds = fold(request.node.inputs[0].shape) > 1
-    return FoldedBatchNormKernel(request) if folds else BatchNormKernel(request)
+    """Return the kernel that suits the op and the channels."""
+    joins = isinstance(request.node.op, SharedBatchNorm) or fold(request.node.inputs[0].shape) > 1
+    return JoinedBatchNormKernel(request) if joins else BatchNormKernel(request)
