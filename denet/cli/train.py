@@ -6,7 +6,9 @@ import argparse
 import logging
 import os
 from collections.abc import Callable, Container, Sequence
+from contextlib import nullcontext
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from denet.cli.command import Parser, log_to_file, run, tell
@@ -117,12 +119,12 @@ def train(
     Of a ``team`` the rank that leads writes the files. ``opened`` is given the model before the
     first step.
     """
-    built = parser()
+    built, leads = parser(), team is None or team.leads
     if options.skip_train:
         if options.resume:
             raise UsageError("--skip-train: together with --resume: choose one of the two")
         built.require(options, "model", "test")
-        return test(options)
+        return test(options) if leads else 0
     if options.model and options.test and not (options.train or options.resume):
         raise UsageError(
             "--train is missing: give it, or --skip-train to only test --model on --test"
@@ -148,11 +150,10 @@ def train(
         check_used(options)
     state = files.read_state() if options.resume else None
     if options.dry_run:
-        return rehearse(options)
+        return rehearse(options, team)
     files.check_writable()
     if not state:
         files.check_new(options.overwrite)  # before all data is read
-    leads = team is None or team.leads
     try:
         trainer, last_test = open_training(options, train_settings(options), state, team=team)
         opened(trainer.model)
@@ -203,15 +204,17 @@ def check_used(options: argparse.Namespace) -> None:
         )
 
 
-def rehearse(options: argparse.Namespace) -> int:
+def rehearse(options: argparse.Namespace, team: Team | None = None) -> int:
     """Take a few steps, test and save as the real training would, in a directory that vanishes."""
     from denet.memory import bytes_text, peak_bytes
     from denet.train.checkpoint import RunFiles
 
-    with RunFiles(options.output_prefix).temporary() as prefix:
+    leads = team is None or team.leads
+    nothing = nullcontext(Path(options.output_prefix))  # is what the others write
+    with RunFiles(options.output_prefix).temporary() if leads else nothing as prefix:
         wanted = train_settings(options)
         settings = replace(wanted, output_prefix=str(prefix), epochs=1, minutes=None)
-        trainer, _ = open_training(options, settings, None, DRY_STEPS)
+        trainer, _ = open_training(options, settings, None, DRY_STEPS, team)
         pace = trainer.measure(DRY_SECONDS)
         trainer.run()
     tested = options.test or options.val_split

@@ -175,6 +175,8 @@ def _reason(noise: Sequence[bytes], code: int) -> str:
             f"mpiexec could not start the ranks: {noise[0].decode(errors='replace')}: see that ssh "
             "reaches all --hosts without a password, and finds there what is here"
         )
+    if code < 0:
+        return f"mpiexec was killed (signal {-code}): {RESUME}"
     return f"a rank ended with code {code}: {RESUME}"
 
 
