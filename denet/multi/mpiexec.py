@@ -63,11 +63,11 @@ class Mpiexec:
 
 
 def find_mpiexec() -> Mpiexec:
-    """Return that of an installed wheel, else one beside Python, else of PATH. UsageError."""
+    """Return that beside Python, else of a wheel it finds elsewhere, else of PATH. UsageError."""
     if not find_spec("mpi4py"):
         raise UsageError(f"mpi4py is not installed: {MISSING}")
     beside = Path(sysconfig.get_path("scripts")) / "mpiexec"
-    path = _of_wheel() or (str(beside) if beside.is_file() else None) or shutil.which("mpiexec")
+    path = (str(beside) if beside.is_file() else None) or _of_wheel() or shutil.which("mpiexec")
     if not path:
         raise UsageError(f"no mpiexec, which starts the ranks: {MISSING}")
     try:

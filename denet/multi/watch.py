@@ -41,7 +41,7 @@ class Watch:
         self._has_cause = False  # somebody has said, or says, why the ranks end
         self._closed = False
         self._all_closed, self._answered = threading.Event(), threading.Event()
-        self._may_speak = True
+        self._may_speak, self._fails = True, False
         threading.Thread(target=self._run, name="watch", daemon=True).start()
         if not self._peers:
             self._all_closed.set()
@@ -51,6 +51,7 @@ class Watch:
 
         Without a message another rank tells. After it the process must end, by ``os._exit``.
         """
+        self._fails = True
         if not message:
             time.sleep(GRACE)
         speaks = bool(message) and self._claim()
@@ -71,20 +72,19 @@ class Watch:
     def _claim(self) -> bool:
         """Return whether it is this rank that says why the ranks end."""
         if self._rank == 0:
-            return self._take_cause(self._rank)
+            return self._take_cause()
         self._peers[0].send(fail=True)
         self._answered.wait(REPLY_SECONDS)
         return self._may_speak
 
-    def _take_cause(self, lost: int) -> bool:
-        """Let rank ``lost`` be the first to end, tell the others; False where one was before."""
+    def _take_cause(self) -> bool:
+        """Let all ranks end for one cause; False where there has been another."""
         with self._lock:
             if self._has_cause:
                 return False
             self._has_cause = True
         for peer in self._peers:
-            if peer.rank != lost:
-                peer.send(lost=lost)
+            peer.send(end=True)
         return True
 
     def _run(self) -> None:
@@ -95,7 +95,11 @@ class Watch:
                 next_beat = now + self._timeout / BEATS
                 for peer in peers:
                     peer.send()
-            for peer in ready(peers, next_beat - time.monotonic()):
+            found = ready(peers, next_beat - time.monotonic())
+            if time.monotonic() - now > self._timeout / 2:  # it is this one that stood still
+                for peer in peers:
+                    peer.seen = time.monotonic()
+            for peer in found:
                 messages = peer.receive()
                 if messages is None:
                     peers.remove(peer)
@@ -118,11 +122,11 @@ class Watch:
             self._may_speak = bool(message["first"])
             self._answered.set()
         elif "fail" in message and self._rank == 0:
-            first = self._take_cause(peer.rank)
+            first = self._take_cause()
             peer.send(first=first)
             if first:
                 self._leave(GRACE)
-        elif "lost" in message:
+        elif "end" in message and not self._fails:
             self._leave(GRACE)
 
     def _check_closed(self) -> None:
@@ -137,10 +141,11 @@ class Watch:
         if self._all_closed.is_set():
             return
         if peer.has_closed:  # it was interrupted alone, and has said so
-            self._take_cause(peer.rank)
+            self._take_cause()
             self._leave(GRACE)
         how = f"silent for {silent:g} s" if silent else "killed"
-        speaks = self._take_cause(peer.rank) if self._rank == 0 else self._rank == self._heir(how)
+        peer.send(end=True)  # should it wake up
+        speaks = self._take_cause() if self._rank == 0 else self._rank == self._heir(how)
         if speaks:
             where = name(peer.rank, self._hosts)
             tell(self._rank, FAILED, printable_error(f"{where}: {how}: {RESUME}"))
