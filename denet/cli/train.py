@@ -113,13 +113,15 @@ def train(
     options: argparse.Namespace,
     team: Team | None = None,
     opened: Callable[[Model], None] = lambda model: None,
+    built: Parser | None = None,
 ) -> int:
     """Train, or with --skip-train only test; print where the results are.
 
     Of a ``team`` the rank that leads writes the files. ``opened`` is given the model before the
-    first step.
+    first step. The command line that was ``built``, where it is not model-train's, tells what to
+    keep of the options.
     """
-    built, leads = parser(), team is None or team.leads
+    built, leads = built or parser(), team is None or team.leads
     if options.skip_train:
         if options.resume:
             raise UsageError("--skip-train: together with --resume: choose one of the two")

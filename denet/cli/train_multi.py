@@ -19,7 +19,7 @@ from denet.cli.command import explain, run, tell_error
 from denet.cli.options import COUNT, LOG_LEVELS, POSITIVE, Option
 from denet.cli.train import GROUPS, TrainParser, train
 from denet.errors import UsageError
-from denet.kind import Kind
+from denet.kind import Choice, Flag, Kind
 from denet.multi.launch import launch
 from denet.multi.mpiexec import HOST, Host
 from denet.multi.outcome import TOKEN, on_terminal, tell
@@ -106,6 +106,18 @@ RANKS = (
         metavar="FILE",
         recorded=False,
     ),
+    Option(
+        "sync-bn",
+        "normalise batches by the mean and variance of those of all ranks",
+        Flag(),
+        False,
+    ),
+    Option(
+        "wire",
+        "as what gradients travel between ranks: bf16 is half the bytes, rounded to 8 bits",
+        Choice(("f32", "bf16")),
+        "f32",
+    ),
 )
 
 
@@ -157,7 +169,7 @@ def start(words: Sequence[str], options: argparse.Namespace) -> int:
         return launch(["-c", PROGRAM, *words], ranks, hosts, gpus)
     take_gpu(gpus)
     options.ranks = 1
-    return train(options, opened=partial(write_dims, options.model_dims))
+    return train(options, opened=partial(write_dims, options.model_dims), built=parser())
 
 
 class Rank:
@@ -205,7 +217,7 @@ class Rank:
         guard(self._watch, explain)
         take_gpu(gpu_numbers(options))
         dims = None if self._rank else options.model_dims
-        code = train(options, team, opened=partial(write_dims, dims))
+        code = train(options, team, partial(write_dims, dims), parser())
         self._watch.close()
         return code
 
