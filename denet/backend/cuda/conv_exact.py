@@ -49,6 +49,10 @@ class ExactProducts:
         """Return the arrays ("large", "small", "weight") as the products read them."""
         return arrays, []
 
+    def rows(self, product: str) -> int:
+        """Return how many pixels of the target a block of "correlate" or "adjoint" computes."""
+        return TILE
+
     def gather(
         self,
         product: str,
@@ -58,11 +62,18 @@ class ExactProducts:
         bias: Any = None,
         residual: Any = None,
         rectified: bool = False,
+        parts: list[Any] | None = None,
     ) -> Call:
-        """Bind "correlate" or "adjoint": target = product + bias + residual, then the ReLU."""
+        """Bind "correlate" or "adjoint": target = product + bias + residual, then the ReLU.
+
+        ``parts``, of "correlate" without the last two: where Statistics of the target wants them.
+        """
         phases, pixels, channels = self._geometry.target(product == "adjoint")
         tiles = blocks(pixels, TILE) * blocks(channels, TILE)
         arguments = [source, weight, bias, residual, np.int32(rectified), target]
+        if parts:
+            assert product == "correlate" and residual is None and not rectified
+            product, arguments = "correlate_statistics", [source, weight, bias, target, *parts]
         return self._launch(product, (tiles, 1, phases * self._geometry.groups), arguments)
 
     def by_weight(self, large: Any, small: Any, gradient: Any, scratch: Any) -> list[Call]:

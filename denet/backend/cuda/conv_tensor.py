@@ -169,6 +169,10 @@ class TensorProducts:
         calls = [copy.bind(arrays[name], scratch) for name, copy in self._copies.items()]
         return {**arrays, **copies}, calls
 
+    def rows(self, product: str) -> int:
+        """Return how many pixels of the target a block of "correlate" or "adjoint" computes."""
+        return self._gather_tile(product).rows
+
     def gather(
         self,
         product: str,
@@ -178,15 +182,21 @@ class TensorProducts:
         bias: Any = None,
         residual: Any = None,
         rectified: bool = False,
+        parts: list[Any] | None = None,
     ) -> Call:
-        """Bind "correlate" or "adjoint": target = product + bias + residual, then the ReLU."""
+        """Bind "correlate" or "adjoint": target = product + bias + residual, then the ReLU.
+
+        ``parts``, of "correlate" without the last two: where Statistics of the target wants them.
+        """
         phases, pixels, channels = self._geometry.target(product == "adjoint")
         times = phases * self._geometry.groups
-        depth = self._geometry.depth(product == "adjoint")
-        tile = best_tile(pixels, channels, depth, times, self._request.device)
-        arguments = [source, weight, bias, residual, np.int32(rectified), target]
-        element = self._elements["large" if product == "adjoint" else "small"]
+        tile = self._gather_tile(product)
         grid = tile.count(pixels, channels), 1, times
+        arguments = [source, weight, bias, residual, np.int32(rectified), target]
+        if parts:
+            assert product == "correlate" and residual is None and not rectified
+            product, arguments = "correlate_statistics", [source, weight, bias, target, *parts]
+        element = self._elements["large" if product == "adjoint" else "small"]
         return self._launch("conv_tensor.cu", product, grid, tile, arguments, target_real=element)
 
     def by_weight(self, large: Any, small: Any, gradient: Any, scratch: Any) -> list[Call]:
@@ -196,6 +206,12 @@ class TensorProducts:
         arguments = [large, small, np.int32(parts.pixels), parts.sums(gradient, scratch)]
         product = self._launch("conv_tensor_weight.cu", "by_weight", grid, self._tile, arguments)
         return [product, *parts.add(gradient, scratch)]
+
+    def _gather_tile(self, product: str) -> Tile:
+        adjoint = product == "adjoint"
+        phases, pixels, channels = self._geometry.target(adjoint)
+        times, depth = phases * self._geometry.groups, self._geometry.depth(adjoint)
+        return best_tile(pixels, channels, depth, times, self._request.device)
 
     def _launch(
         self,

@@ -9,7 +9,7 @@ import numpy as np
 
 from denet.graph.graph import TensorType
 from denet.graph.op.base import Arrays, Op, Run, Types
-from denet.graph.op.channel_sum import channel_sum
+from denet.graph.op.channel_sum import centred, channel_sum
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,15 @@ class BatchNorm(Op):
     running ones are used and handed on. With m = n h w, g the gradient of y (0 where the fused
     ReLU gave 0) and sums over (n, h, w):
     gbeta = sum g; ggamma = sum g z; gx = gamma / sqrt(variance + eps) (g - gbeta/m - z ggamma/m).
+    With ``statistics``, from fusion for training, mean and variance of the batch are two more
+    inputs, which the convolution that wrote x gives, and y is the only output. gx is the same, the
+    whole gradient of x: none goes by way of the two.
     (arXiv 1502.03167, section 3.)
     """
 
     eps: float
     activation: str | None = None  # None | "relu"
+    statistics: bool = False
 
     backward_inputs = (0, 1)
     gradient_inputs = (0, 1, 2)
@@ -37,28 +41,29 @@ class BatchNorm(Op):
 
     def infer(self, *inputs: TensorType) -> Types:
         channels = inputs[0].shape[3:]
-        assert len(inputs) == 5 and all(one.shape == channels for one in inputs[1:]), inputs
+        assert len(inputs) == 5 + 2 * self.statistics
+        assert all(one.shape == channels for one in inputs[1:]), inputs
         statistic = TensorType(channels, "float32")
-        return inputs[0], statistic, statistic
+        return inputs[0], *[statistic] * (0 if self.statistics else 2)
 
     def saved(self, *inputs: TensorType) -> Types:
         statistic = TensorType(inputs[0].shape[3:], "float32")
         return statistic, statistic  # mean, 1 / sqrt(variance + eps)
 
     def forward(self, run: Run, *inputs: Any) -> tuple[Arrays, Arrays]:
-        x, gamma, beta, mean, variance = inputs
-        if run.training:
-            m = x.size // x.shape[3]
-            mean = (channel_sum(x) / m).astype(x.dtype)
-        y = x - mean
-        if run.training:
-            variance = (channel_sum(y * y) / m).astype(x.dtype)
+        x, gamma, beta = inputs[:3]
+        if run.training and not self.statistics:
+            y, mean, variance = centred(x)
+        else:
+            mean, variance = inputs[-2:]
+            y = x - mean
         inverse = 1 / np.sqrt(variance + self.eps)
         y *= inverse * gamma
         y += beta
         if self.activation:
             np.maximum(y, 0, out=y)
-        return (y, mean, variance), (mean, inverse)
+        outputs = (y,) if self.statistics else (y, mean, variance)
+        return outputs, (mean, inverse)
 
     def backward(
         self, run: Run, inputs: Arrays, outputs: Arrays, saved: Arrays, gradients: Arrays
@@ -73,4 +78,4 @@ class BatchNorm(Op):
         z += (gbeta / m).astype(x.dtype)
         gx = np.subtract(g, z, out=z)
         gx *= gamma * inverse
-        return gx, ggamma.astype(x.dtype), gbeta.astype(x.dtype), None, None
+        return gx, ggamma.astype(x.dtype), gbeta.astype(x.dtype), *[None] * (len(inputs) - 3)

@@ -3,6 +3,7 @@
 // is one group); weights are bf16 (s, a, b, l) with l filled up to a chunk.
 // -D target_real: the element type of the result.
 #include "conv_tensor.cuh"
+#include "statistics.cuh"
 
 // Rows are target pixels, columns target channels, depth is (tap row, tap column, source channel).
 template <bool ADJOINT>
@@ -94,6 +95,11 @@ struct GatherSource {
     }
 };
 
+// Elements of the target as they are stored.
+struct alignas(16) Kept {
+    target_real element[CHUNK];
+};
+
 // target = product + bias + residual, at least 0 where rectified.
 template <bool ADJOINT>
 struct WriteTarget {
@@ -105,17 +111,26 @@ struct WriteTarget {
     target_real* target;
 
     __device__ void operator()(int row, int column, const float* sums) const {
+        Kept kept;
+        keep(row, column, sums, kept);
+    }
+
+    // The sum with the bias of its channel, if it is one.
+    __device__ float biased(float sum, int channel) const {
+        return bias && channel < the.target_channels
+            ? sum + bias[the.group * the.target_channels + channel] : sum;
+    }
+
+    // Returns how many elements of a chunk are in the target, where they are ``kept``.
+    __device__ int keep(int row, int column, const float* sums, Kept& kept) const {
         const int pixel = first_pixel + row, channel = first_channel + column;
         const int count = min(CHUNK, the.target_channels - channel);
-        if (pixel >= the.pixels || count <= 0) return;
+        if (pixel >= the.pixels || count <= 0) return 0;
         const long long cell = target_pixel<ADJOINT>(at, the, pixel);
         const long long element = (cell * at.groups + the.group) * the.target_channels + channel;
         float y[CHUNK], other[CHUNK];
 #pragma unroll
-        for (int i = 0; i < CHUNK; i++) {
-            y[i] = sums[i];
-            if (bias && i < count) y[i] += bias[the.group * the.target_channels + channel + i];
-        }
+        for (int i = 0; i < CHUNK; i++) y[i] = biased(sums[i], channel + i);
         const bool whole = the.target_channels % CHUNK == 0;
         if (residual) {
             if (whole) load_chunk(residual + element, other);
@@ -126,21 +141,71 @@ struct WriteTarget {
         if (rectified)
 #pragma unroll
             for (int i = 0; i < CHUNK; i++) y[i] = relu(y[i]);
-        if (whole) {
-            store_chunk(target + element, y);
-            return;
-        }
 #pragma unroll
-        for (int i = 0; i < CHUNK; i++)
-            if (i < count) store(target + element + i, y[i]);
+        for (int i = 0; i < CHUNK; i++) store(kept.element + i, y[i]);
+        if (whole) *reinterpret_cast<Kept*>(target + element) = kept;
+        else
+#pragma unroll
+            for (int i = 0; i < CHUNK; i++)
+                if (i < count) target[element + i] = kept.element[i];
+        return count;
     }
 };
 
+// Writes, and sums what is stored above the first row of the tile, by column of the thread.
+struct Measure {
+    const WriteTarget<false>& write;
+    const float* first;
+    float sum[CHUNK], square[CHUNK];
+
+    __device__ void operator()(int row, int column, const float* sums) {
+        Kept kept;
+        const int count = write.keep(row, column, sums, kept);
+#pragma unroll
+        for (int i = 0; i < CHUNK; i++)
+            if (i < count) {
+                const float above = load(kept.element + i) - first[column + i];
+                sum[i] += above;
+                square[i] += above * above;
+            }
+    }
+};
+
+constexpr int SLABS = THREADS / 32 * 16 * SLAB_PITCH;  // numbers of store_tile
+static_assert((SLABS + TILE_COLUMNS) * 4 <= STAGES * (LEFT + RIGHT) * 2, "they fit");
+static_assert(2 * THREADS * CHUNK * 4 <= STAGES * (LEFT + RIGHT) * 2, "they fit");
+
+// Stores the tile, and adds it to the statistics of the target: each row of tiles is a part.
+__device__ inline void store_measured(const float* sum, float* room,
+    const WriteTarget<false>& write, float* means, float* squares) {
+    const Gather& the = write.the;
+    float* const first = room + SLABS;
+    if (fragment_row(0) == 0 && threadIdx.x % 32 < 4)  // who holds the first row
+#pragma unroll
+        for (int n = 0; n < N; n++)
+#pragma unroll
+            for (int j = 0; j < 2; j++) {
+                const int column = fragment_column() + 8 * n + threadIdx.x % 32 * 2 + j;
+                target_real kept;
+                store(&kept, write.biased(sum[n * 4 + j], write.first_channel + column));
+                first[column] = load(&kept);
+            }
+    __syncthreads();
+    Measure measure{write, first, {}, {}};
+    store_tile(sum, room, measure);
+    const long long part =
+        static_cast<long long>(write.first_pixel / TILE_ROWS) * write.at.groups + the.group;
+    const long long channel = part * the.target_channels + write.first_channel;
+    write_statistics(measure.sum, measure.square, lanes_of_tile(), room, room + THREADS * CHUNK,
+        min(TILE_ROWS, the.pixels - write.first_pixel), the.target_channels - write.first_channel,
+        means + channel, squares + channel);
+}
+
 // Tiles of channels run fastest, so that blocks which run together read the same pixels.
-template <bool ADJOINT>
+template <bool ADJOINT, bool STATISTICS = false>
 __device__ inline void gathered(const Geometry& at, const bf16* from, const bf16* weight,
     const float* bias, const target_real* residual, int rectified, target_real* target,
-    bf16* stages) {
+    bf16* stages, float* means = nullptr, float* squares = nullptr) {
     const Gather the = gather<ADJOINT>(at);
     const int tiles = (the.target_channels + TILE_COLUMNS - 1) / TILE_COLUMNS;
     const int first_channel = blockIdx.x % tiles * TILE_COLUMNS;
@@ -149,9 +214,11 @@ __device__ inline void gathered(const Geometry& at, const bf16* from, const bf16
     GatherSource<ADJOINT> source(at, the, from, weight, first_pixel, first_channel);
     float sum[4 * M * N] = {};
     product<true, !ADJOINT>(source, source.slices(), stages, sum);
-    store_tile(sum, stages,
-        WriteTarget<ADJOINT>{
-            at, the, first_pixel, first_channel, rectified, bias, residual, target});
+    const WriteTarget<ADJOINT> write{
+        at, the, first_pixel, first_channel, rectified, bias, residual, target};
+    if constexpr (STATISTICS)
+        store_measured(sum, reinterpret_cast<float*>(stages), write, means, squares);
+    else store_tile(sum, stages, write);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
@@ -159,6 +226,15 @@ correlate(GEOMETRY_PARAMETERS, const bf16* large, const bf16* weight, const floa
     const target_real* residual, int rectified, target_real* small) {
     STAGE_MEMORY(stages);
     gathered<false>(GEOMETRY, large, weight, bias, residual, rectified, small, stages);
+}
+
+// The statistics of the target too, of each part of TILE_ROWS pixels: see statistics.cuh.
+extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
+correlate_statistics(GEOMETRY_PARAMETERS, const bf16* large, const bf16* weight,
+    const float* bias, target_real* small, float* means, float* squares) {
+    STAGE_MEMORY(stages);
+    gathered<false, true>(
+        GEOMETRY, large, weight, bias, nullptr, 0, small, stages, means, squares);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
