@@ -8,6 +8,7 @@
 
 constexpr int TILE = 64, SLICE = 16, EACH = 4;  // EACH = TILE / SLICE elements that a thread loads
 constexpr int PITCH = TILE + 4;  // of a slice in shared memory: rows begin in other banks
+static_assert(TILE * SLICE + TILE <= SLICE * PITCH, "a row besides the lanes of measure");
 
 // The sums of one thread, and the elements of the next slice on their way to shared memory.
 struct Tile {
@@ -129,22 +130,27 @@ __device__ inline void measure(const Gather& the, const Tile& tile, int groups, 
     const Lanes at{TILE / EACH, THREADS / (TILE / EACH),
         static_cast<int>(threadIdx.x) % (TILE / EACH), static_cast<int>(threadIdx.x) / (TILE / EACH)};
     const int rows = min(TILE, the.pixels - first_pixel);
-    float* const first = left + at.column * EACH;
+    float *const near = left + TILE * SLICE, *const first = right + TILE * SLICE;
     if (at.lane == 0)
-        for (int j = 0; j < EACH; j++) first[j] = tile.sum[0][j];
+        for (int j = 0; j < EACH; j++) {
+            float total = 0.f;
+            for (int i = 0; i < EACH; i++) total += i < rows ? tile.sum[i][j] : 0.f;
+            near[at.column * EACH + j] = total / min(EACH, rows);
+            first[at.column * EACH + j] = tile.sum[0][j];
+        }
     __syncthreads();
     float sum[EACH] = {}, square[EACH] = {};
     for (int i = 0; i < EACH; i++)
         for (int j = 0; j < EACH; j++) {
-            const float above = tile.sum[i][j] - first[j];
+            const float above = tile.sum[i][j] - near[at.column * EACH + j];
             if (at.lane * EACH + i >= rows) continue;
             sum[j] += above;
             square[j] += above * above;
         }
     const long long part = static_cast<long long>(first_pixel / TILE) * groups + the.group;
     const long long channel = part * the.target_channels + first_channel;
-    write_statistics(sum, square, at, left, right, rows, the.target_channels - first_channel,
-        means + channel, squares + channel);
+    write_statistics(sum, square, at, near, first, left, right, rows,
+        the.target_channels - first_channel, means + channel, squares + channel);
 }
 
 // target = product + bias + residual, at least 0 where rectified. Tiles of channels run fastest, so

@@ -152,10 +152,10 @@ struct WriteTarget {
     }
 };
 
-// Writes, and sums what is stored above the first row of the tile, by column of the thread.
+// Writes, and sums what is stored above `near`, by column of the thread: see statistics.cuh.
 struct Measure {
     const WriteTarget<false>& write;
-    const float* first;
+    const float* near;
     float sum[CHUNK], square[CHUNK];
 
     __device__ void operator()(int row, int column, const float* sums) {
@@ -164,7 +164,7 @@ struct Measure {
 #pragma unroll
         for (int i = 0; i < CHUNK; i++)
             if (i < count) {
-                const float above = load(kept.element + i) - first[column + i];
+                const float above = load(kept.element + i) - near[column + i];
                 sum[i] += above;
                 square[i] += above * above;
             }
@@ -172,33 +172,43 @@ struct Measure {
 };
 
 constexpr int SLABS = THREADS / 32 * 16 * SLAB_PITCH;  // numbers of store_tile
-static_assert((SLABS + TILE_COLUMNS) * 4 <= STAGES * (LEFT + RIGHT) * 2, "they fit");
-static_assert(2 * THREADS * CHUNK * 4 <= STAGES * (LEFT + RIGHT) * 2, "they fit");
+static_assert((SLABS + 2 * TILE_COLUMNS) * 4 <= STAGES * (LEFT + RIGHT) * 2, "two rows behind");
+static_assert(2 * THREADS * CHUNK <= SLABS, "sums and squares in their place");
 
 // Stores the tile, and adds it to the statistics of the target: each row of tiles is a part.
 __device__ inline void store_measured(const float* sum, float* room,
     const WriteTarget<false>& write, float* means, float* squares) {
     const Gather& the = write.the;
-    float* const first = room + SLABS;
-    if (fragment_row(0) == 0 && threadIdx.x % 32 < 4)  // who holds the first row
+    const int rows = min(TILE_ROWS, the.pixels - write.first_pixel);
+    float *const near = room + SLABS, *const first = near + TILE_COLUMNS;
+    if (fragment_row(0) == 0) {  // a warp that holds the first rows
+        const int lane = threadIdx.x % 32, row = lane / 4;
 #pragma unroll
         for (int n = 0; n < N; n++)
 #pragma unroll
             for (int j = 0; j < 2; j++) {
-                const int column = fragment_column() + 8 * n + threadIdx.x % 32 * 2 + j;
+                const float own = sum[n * 4 + j], below = sum[n * 4 + 2 + j];
+                float total = (row < rows ? own : 0.f) + (row + 8 < rows ? below : 0.f);
+                for (int apart = 4; apart < 32; apart *= 2)
+                    total += __shfl_xor_sync(~0u, total, apart);
+                if (row > 0) continue;
+                const int column = fragment_column() + 8 * n + lane * 2 + j;
+                const int channel = write.first_channel + column;
                 target_real kept;
-                store(&kept, write.biased(sum[n * 4 + j], write.first_channel + column));
+                store(&kept, write.biased(own, channel));
                 first[column] = load(&kept);
+                near[column] = write.biased(total / min(16, rows), channel);
             }
+    }
     __syncthreads();
-    Measure measure{write, first, {}, {}};
+    Measure measure{write, near, {}, {}};
     store_tile(sum, room, measure);
     const long long part =
         static_cast<long long>(write.first_pixel / TILE_ROWS) * write.at.groups + the.group;
     const long long channel = part * the.target_channels + write.first_channel;
-    write_statistics(measure.sum, measure.square, lanes_of_tile(), room, room + THREADS * CHUNK,
-        min(TILE_ROWS, the.pixels - write.first_pixel), the.target_channels - write.first_channel,
-        means + channel, squares + channel);
+    write_statistics(measure.sum, measure.square, lanes_of_tile(), near, first, room,
+        room + THREADS * CHUNK, rows, the.target_channels - write.first_channel, means + channel,
+        squares + channel);
 }
 
 // Tiles of channels run fastest, so that blocks which run together read the same pixels.

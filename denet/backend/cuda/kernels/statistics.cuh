@@ -5,14 +5,15 @@
 #include "lanes.cuh"
 
 // What a block knows of its part: each thread, of `count` neighbouring columns (those of column
-// at.column) and the rows of its lane, the sum and the sum of squares of what they are above the
-// first row of the part. With the first row one of those, squares about the mean lose at most as
-// many of their digits as the part has rows. `sums` and `squares` are room for THREADS * count
-// numbers each; columns from `inside` on are dropped.
+// at.column) and the rows of its lane, the sum and the sum of squares of what they are above `near`,
+// the mean of the first rows of the part: of n rows the mean of k is so near to that of all that
+// squares about it lose the digits of 1 + n / k at most, however far from the others the first are.
+// `first` is the first row; `sums` and `squares` are room for THREADS * count numbers each, where
+// neither of the two lies. Columns from `inside` on are dropped.
 template <int count>
 __device__ inline void write_statistics(const float (&sum)[count], const float (&square)[count],
-    const Lanes& at, float* sums, float* squares, int rows, int inside, float* mean,
-    float* deviation) {
+    const Lanes& at, const float* near, const float* first, float* sums, float* squares, int rows,
+    int inside, float* mean, float* deviation) {
     const int width = at.columns * count, place = at.lane * width + at.column * count;
     __syncthreads();  // the room is free
     for (int i = 0; i < count; i++) {
@@ -21,12 +22,12 @@ __device__ inline void write_statistics(const float (&sum)[count], const float (
     }
     __syncthreads();
     for (int column = threadIdx.x; column < min(width, inside); column += THREADS) {
-        float total = 0.f, about_first = 0.f;
+        float total = 0.f, about_near = 0.f;
         for (int lane = 0; lane < at.lanes; lane++) {
             total += sums[lane * width + column];
-            about_first += squares[lane * width + column];
+            about_near += squares[lane * width + column];
         }
-        mean[column] = total / rows;
-        deviation[column] = about_first - total / rows * total;
+        mean[column] = near[column] - first[column] + total / rows;
+        deviation[column] = about_near - total / rows * total;
     }
 }
