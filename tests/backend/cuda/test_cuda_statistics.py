@@ -127,6 +127,20 @@ def test_the_smallest_variance_that_numbers_can_have_is_exact(together, way, mon
     np.testing.assert_allclose(variance, moments(y)[1], rtol=2e-6)
 
 
+class Constant(Case):
+    """Channels of one number each, which the sums before they are stored are not."""
+
+    def inputs(self, seed=0, dtype=np.float64):
+        x, weight, bias = super().inputs(seed)
+        return [each.astype(dtype) for each in (x, weight * 2.0**-30, np.abs(bias) * 999 + 1001.37)]
+
+
+def test_a_channel_of_one_number_has_no_variance(way, few_together):
+    """Not a little less than none either, whose root would be no number."""
+    y, mean, variance = KernelRun(backend(), measured(way, kind=Constant), way[0]).forward()
+    assert (y == y[0, 0, 0]).all() and (mean == y[0, 0, 0]).all() and not variance.any()
+
+
 @pytest.mark.parametrize("x", [(1, 1, 1, 8), (1, 1, 3, 8), (5, 1, 1, 8)])
 def test_maps_of_few_pixels(x, way):
     assert_those_of_what_is_stored(KernelRun(backend(), measured(way, x), way[0]))

@@ -8,7 +8,6 @@
 
 constexpr int TILE = 64, SLICE = 16, EACH = 4;  // EACH = TILE / SLICE elements that a thread loads
 constexpr int PITCH = TILE + 4;  // of a slice in shared memory: rows begin in other banks
-static_assert(TILE * SLICE + TILE <= SLICE * PITCH, "a row besides the lanes of measure");
 
 // The sums of one thread, and the elements of the next slice on their way to shared memory.
 struct Tile {
@@ -126,31 +125,18 @@ struct GatherSource {
 // What a block, at the given pixel and channel, adds to the statistics of the target: its sums are
 // those that were stored, and each row of tiles is a part.
 __device__ inline void measure(const Gather& the, const Tile& tile, int groups, int first_pixel,
-    int first_channel, float* left, float* right, float* means, float* squares) {
-    const Lanes at{TILE / EACH, THREADS / (TILE / EACH),
-        static_cast<int>(threadIdx.x) % (TILE / EACH), static_cast<int>(threadIdx.x) / (TILE / EACH)};
+    int first_channel, float* room, float* means, float* squares) {
+    static_assert(statistics_room(EACH, TILE / EACH) <= 2 * SLICE * PITCH, "it fits");
+    const Lanes at = lanes_of(TILE / EACH);
     const int rows = min(TILE, the.pixels - first_pixel);
-    float *const near = left + TILE * SLICE, *const first = right + TILE * SLICE;
-    if (at.lane == 0)
-        for (int j = 0; j < EACH; j++) {
-            float total = 0.f;
-            for (int i = 0; i < EACH; i++) total += i < rows ? tile.sum[i][j] : 0.f;
-            near[at.column * EACH + j] = total / min(EACH, rows);
-            first[at.column * EACH + j] = tile.sum[0][j];
-        }
-    __syncthreads();
-    float sum[EACH] = {}, square[EACH] = {};
+    Measured<EACH> own;
+#pragma unroll
     for (int i = 0; i < EACH; i++)
-        for (int j = 0; j < EACH; j++) {
-            const float above = tile.sum[i][j] - near[at.column * EACH + j];
-            if (at.lane * EACH + i >= rows) continue;
-            sum[j] += above;
-            square[j] += above * above;
-        }
+        if (at.lane * EACH + i < rows) own.row(tile.sum[i]);
     const long long part = static_cast<long long>(first_pixel / TILE) * groups + the.group;
     const long long channel = part * the.target_channels + first_channel;
-    write_statistics(sum, square, at, near, first, left, right, rows,
-        the.target_channels - first_channel, means + channel, squares + channel);
+    write_statistics(own, at, room, rows, the.target_channels - first_channel, means + channel,
+        squares + channel);
 }
 
 // target = product + bias + residual, at least 0 where rectified. Tiles of channels run fastest, so
@@ -185,7 +171,7 @@ __device__ inline void gathered(const Geometry& at, const From* from, const floa
         }
     }
     if (STATISTICS)
-        measure(the, tile, at.groups, first_pixel, first_channel, left, right, means, squares);
+        measure(the, tile, at.groups, first_pixel, first_channel, left, means, squares);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
@@ -200,11 +186,10 @@ correlate(GEOMETRY_PARAMETERS, const large_real* large, const float* weight, con
 extern "C" __global__ void __launch_bounds__(THREADS)
 correlate_statistics(GEOMETRY_PARAMETERS, const large_real* large, const float* weight,
     const float* bias, small_real* small, float* means, float* squares) {
-    SHARED(float, left, SLICE * PITCH);
-    SHARED(float, right, SLICE * PITCH);
+    SHARED(float, room, 2 * SLICE * PITCH);
     const small_real* const none = nullptr;
-    gathered<false, true>(
-        GEOMETRY, large, weight, bias, none, 0, small, left, right, means, squares);
+    gathered<false, true>(GEOMETRY, large, weight, bias, none, 0, small, room,
+        room + SLICE * PITCH, means, squares);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)

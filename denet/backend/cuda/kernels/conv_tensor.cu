@@ -115,12 +115,6 @@ struct WriteTarget {
         keep(row, column, sums, kept);
     }
 
-    // The sum with the bias of its channel, if it is one.
-    __device__ float biased(float sum, int channel) const {
-        return bias && channel < the.target_channels
-            ? sum + bias[the.group * the.target_channels + channel] : sum;
-    }
-
     // Returns how many elements of a chunk are in the target, where they are ``kept``.
     __device__ int keep(int row, int column, const float* sums, Kept& kept) const {
         const int pixel = first_pixel + row, channel = first_channel + column;
@@ -130,7 +124,10 @@ struct WriteTarget {
         const long long element = (cell * at.groups + the.group) * the.target_channels + channel;
         float y[CHUNK], other[CHUNK];
 #pragma unroll
-        for (int i = 0; i < CHUNK; i++) y[i] = biased(sums[i], channel + i);
+        for (int i = 0; i < CHUNK; i++) {
+            y[i] = sums[i];
+            if (bias && i < count) y[i] += bias[the.group * the.target_channels + channel + i];
+        }
         const bool whole = the.target_channels % CHUNK == 0;
         if (residual) {
             if (whole) load_chunk(residual + element, other);
@@ -152,63 +149,35 @@ struct WriteTarget {
     }
 };
 
-// Writes, and sums what is stored above `near`, by column of the thread: see statistics.cuh.
+// Writes rows of a chunk of columns, and measures them as they are stored.
 struct Measure {
     const WriteTarget<false>& write;
-    const float* near;
-    float sum[CHUNK], square[CHUNK];
+    Measured<CHUNK> own;
 
     __device__ void operator()(int row, int column, const float* sums) {
         Kept kept;
-        const int count = write.keep(row, column, sums, kept);
+        if (!write.keep(row, column, sums, kept)) return;
+        float values[CHUNK];
 #pragma unroll
-        for (int i = 0; i < CHUNK; i++)
-            if (i < count) {
-                const float above = load(kept.element + i) - near[column + i];
-                sum[i] += above;
-                square[i] += above * above;
-            }
+        for (int i = 0; i < CHUNK; i++) values[i] = load(kept.element + i);
+        own.row(values);
     }
 };
 
-constexpr int SLABS = THREADS / 32 * 16 * SLAB_PITCH;  // numbers of store_tile
-static_assert((SLABS + 2 * TILE_COLUMNS) * 4 <= STAGES * (LEFT + RIGHT) * 2, "two rows behind");
-static_assert(2 * THREADS * CHUNK <= SLABS, "sums and squares in their place");
-
 // Stores the tile, and adds it to the statistics of the target: each row of tiles is a part.
-__device__ inline void store_measured(const float* sum, float* room,
+__device__ inline void store_measured(const float* sum, bf16* stages,
     const WriteTarget<false>& write, float* means, float* squares) {
+    constexpr int room = statistics_room(CHUNK, TILE_COLUMNS / CHUNK);
+    static_assert(room * 4 <= STAGES * (LEFT + RIGHT) * 2, "it fits");
     const Gather& the = write.the;
-    const int rows = min(TILE_ROWS, the.pixels - write.first_pixel);
-    float *const near = room + SLABS, *const first = near + TILE_COLUMNS;
-    if (fragment_row(0) == 0) {  // a warp that holds the first rows
-        const int lane = threadIdx.x % 32, row = lane / 4;
-#pragma unroll
-        for (int n = 0; n < N; n++)
-#pragma unroll
-            for (int j = 0; j < 2; j++) {
-                const float own = sum[n * 4 + j], below = sum[n * 4 + 2 + j];
-                float total = (row < rows ? own : 0.f) + (row + 8 < rows ? below : 0.f);
-                for (int apart = 4; apart < 32; apart *= 2)
-                    total += __shfl_xor_sync(~0u, total, apart);
-                if (row > 0) continue;
-                const int column = fragment_column() + 8 * n + lane * 2 + j;
-                const int channel = write.first_channel + column;
-                target_real kept;
-                store(&kept, write.biased(own, channel));
-                first[column] = load(&kept);
-                near[column] = write.biased(total / min(16, rows), channel);
-            }
-    }
-    __syncthreads();
-    Measure measure{write, near, {}, {}};
-    store_tile(sum, room, measure);
+    Measure measure{write, {}};
+    store_tile(sum, stages, measure);
     const long long part =
         static_cast<long long>(write.first_pixel / TILE_ROWS) * write.at.groups + the.group;
     const long long channel = part * the.target_channels + write.first_channel;
-    write_statistics(measure.sum, measure.square, lanes_of_tile(), near, first, room,
-        room + THREADS * CHUNK, rows, the.target_channels - write.first_channel, means + channel,
-        squares + channel);
+    write_statistics(measure.own, lanes_of_tile(), reinterpret_cast<float*>(stages),
+        min(TILE_ROWS, the.pixels - write.first_pixel), the.target_channels - write.first_channel,
+        means + channel, squares + channel);
 }
 
 // Tiles of channels run fastest, so that blocks which run together read the same pixels.
@@ -227,7 +196,7 @@ __device__ inline void gathered(const Geometry& at, const bf16* from, const bf16
     const WriteTarget<ADJOINT> write{
         at, the, first_pixel, first_channel, rectified, bias, residual, target};
     if constexpr (STATISTICS)
-        store_measured(sum, reinterpret_cast<float*>(stages), write, means, squares);
+        store_measured(sum, stages, write, means, squares);
     else store_tile(sum, stages, write);
 }
 

@@ -4,30 +4,61 @@
 // rows from the map.
 #include "lanes.cuh"
 
-// What a block knows of its part: each thread, of `count` neighbouring columns (those of column
-// at.column) and the rows of its lane, the sum and the sum of squares of what they are above `near`,
-// the mean of the first rows of the part: of n rows the mean of k is so near to that of all that
-// squares about it lose the digits of 1 + n / k at most, however far from the others the first are.
-// `first` is the first row; `sums` and `squares` are room for THREADS * count numbers each, where
-// neither of the two lies. Columns from `inside` on are dropped.
+// What a thread knows of its rows in `count` neighbouring columns: the first of them, and sum and sum
+// of squares of how far the rows lie above it.
 template <int count>
-__device__ inline void write_statistics(const float (&sum)[count], const float (&square)[count],
-    const Lanes& at, const float* near, const float* first, float* sums, float* squares, int rows,
-    int inside, float* mean, float* deviation) {
-    const int width = at.columns * count, place = at.lane * width + at.column * count;
+struct Measured {
+    float first[count] = {}, sum[count] = {}, square[count] = {};
+    int rows = 0;
+
+    __device__ void row(const float* values) {
+#pragma unroll
+        for (int i = 0; i < count; i++) {
+            if (rows == 0) first[i] = values[i];
+            const float above = values[i] - first[i];
+            sum[i] += above;
+            square[i] += above * above;
+        }
+        rows++;
+    }
+};
+
+// Numbers of shared memory that write_statistics takes where threads have `count` columns.
+__device__ constexpr int statistics_room(int count, int columns) {
+    return (2 * THREADS + columns) * count + THREADS / columns;
+}
+
+// Joins what the threads of a block have measured of a part of `rows` rows, those of lane 0 the
+// first of them among others. All of a lane have as many rows where they have columns before
+// `inside`; those behind are dropped.
+template <int count>
+__device__ inline void write_statistics(const Measured<count>& own, const Lanes& at, float* room,
+    int rows, int inside, float* mean, float* deviation) {
+    const int width = at.columns * count, column = at.column * count;
+    float *const means = room, *const squares = means + THREADS * count;
+    float *const first = squares + THREADS * count, *const counts = first + width;
     __syncthreads();  // the room is free
+    if (at.lane == 0)
+        for (int i = 0; i < count; i++) first[column + i] = own.first[i];
+    if (at.column == 0) counts[at.lane] = own.rows;
+    __syncthreads();
     for (int i = 0; i < count; i++) {
-        sums[place + i] = sum[i];
-        squares[place + i] = square[i];
+        const int place = at.lane * width + column + i;
+        const float above = own.sum[i] / max(own.rows, 1);
+        means[place] = own.first[i] - first[column + i] + above;
+        squares[place] = own.square[i] - above * own.sum[i];
     }
     __syncthreads();
-    for (int column = threadIdx.x; column < min(width, inside); column += THREADS) {
-        float total = 0.f, about_near = 0.f;
+    for (int k = threadIdx.x; k < min(width, inside); k += THREADS) {
+        float weighted = 0.f, square = 0.f;
+        for (int lane = 0; lane < at.lanes; lane++)
+            weighted += counts[lane] * means[lane * width + k];
+        const float middle = weighted / rows;
         for (int lane = 0; lane < at.lanes; lane++) {
-            total += sums[lane * width + column];
-            about_near += squares[lane * width + column];
+            const float away = means[lane * width + k] - middle;
+            square += squares[lane * width + k] + counts[lane] * away * away;
         }
-        mean[column] = near[column] - first[column] + total / rows;
-        deviation[column] = about_near - total / rows * total;
+        mean[k] = middle;
+        deviation[k] = square;
     }
 }
