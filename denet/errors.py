@@ -47,7 +47,7 @@ class OutOfMemoryError(DenetError):
 
 
 class WorkerError(DenetError):
-    """A loader worker or a training rank died."""
+    """A loader worker or a training rank died; without text where another rank tells all."""
 
     exit_code = 6
 

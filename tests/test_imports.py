@@ -9,13 +9,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / "denet").rglob("*.py"))
 
-EVERYWHERE = {"cores", "errors", "files", "kind", "memory", "printable", "retired"}
+EVERYWHERE = {"bfloat16", "cores", "errors", "files", "kind", "memory", "printable", "retired"}
 # part: the parts it imports besides itself and EVERYWHERE
 MAY_IMPORT = {
     "cli": {
         *("train", "predict", "dataset", "evaluate", "report", "model", "layer", "graph", "detect"),
         "backend",
     },
+    "multi": {"train", "dataset", "model", "graph"},
     "train": {"dataset", "evaluate", "report", "model", "layer", "graph"},
     "predict": {"dataset", "evaluate", "report", "model", "graph", "detect"},
     "dataset": {"detect"},
@@ -26,6 +27,7 @@ MAY_IMPORT = {
     "graph": {"detect"},
     "detect": set(),
     "backend": {"graph"},
+    "bfloat16": set(),
     "cores": set(),
     "errors": set(),
     "files": set(),
@@ -40,6 +42,7 @@ HOMES = {
     "cupy": ("backend/cuda",),
     "hotcoco": ("evaluate/coco.py",),
     "matplotlib": ("report",),
+    "mpi4py": ("multi",),
     "safetensors": ("model/format/mdl.py",),
     "tensorboardX": ("report/tensorboard.py",),
     "yaml": ("cli/config.py",),

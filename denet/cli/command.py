@@ -181,7 +181,8 @@ def run(
         if debug:
             tell_aside(traceback.format_exc())
         message, code = explain(error)
-        tell_aside(f"error: {message}")
+        if message:
+            tell_aside(f"error: {message}")
     for stream in (sys.stdout, sys.stderr):
         _let_go(stream)
     return code

@@ -59,6 +59,7 @@ class ArrayDataset(Dataset):
         names = Names(lambda sample: f"row {rows[sample]}", range(len(rows)))
         super().__init__(class_labels, labels, names, (channels, height, width), bad)
         self._data, self._rows = data, rows
+        self.held = data.dtype == np.uint8
 
     def stored(self, indices: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(self._data[self._rows[indices]])

@@ -155,6 +155,8 @@ class Dataset:
     epoch_limit   an epoch of training goes through at most so many samples, drawn anew each time
     own_colours   whether training shifts colours along the principal components of these images
     components    these, as soon as they are known
+    held          whether all stored images lie in memory or mapped files as bytes, so that the set
+                  may be copied to a device once, in the place of its batches
     constants     mean and std per channel that such images are normalised by unless
                   ``channel_statistics`` are asked for
 
@@ -168,6 +170,7 @@ class Dataset:
     any_size = False
     epoch_limit: int | None = None
     own_colours = False
+    held = False
     components: Components | None = None
     constants: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
@@ -243,7 +246,16 @@ class Dataset:
 
     def load(self, indices: np.ndarray, keys: np.ndarray, training: bool) -> Samples:
         """Return samples; ``keys`` (k,) uint64 are the sources of what is random in training."""
-        return Samples(self.images(indices), {"class_index": self.labels[indices]}, indices)
+        return Samples(self.images(indices), self.targets(indices), indices)
+
+    def targets(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """Return what the network is to say of samples, see ``Samples``."""
+        return {"class_index": self.labels[indices]}
+
+    @property
+    def stored_num(self) -> int:
+        """Return how many images ``read`` has: samples from there on are the same, mirrored."""
+        return self._stored
 
     def prepare_training(self) -> None:
         """Measure what ``load`` needs for training, unless it is known."""

@@ -43,6 +43,8 @@ SPLIT_NAMES = frozenset({*TRAIN_NAMES, *TEST_NAMES})  # directories that are no 
 class DirectoryDataset(Dataset):
     """Images held in memory as one (N, h, w, c) uint8 array, c = 1 only if every image is grey."""
 
+    held = True
+
     def __init__(
         self,
         class_labels: Sequence[str],

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -85,19 +86,44 @@ def distort(
     def draw(stream: int, spread: float) -> np.ndarray:
         return (2 * uniform(sample_keys, stream) - 1) * spread
 
+    moves = draw_moves(distortions, sample_keys)
     if "m" in amounts:
-        images = mirror(images, uniform(sample_keys, _MIRROR) * 100 < amounts["m"])
+        images = mirror(images, moves.mirrored)
     if "s" in amounts or "r" in amounts:
         scale = 1 + draw(_SCALE, amounts.get("s", 0.0) / 100)
         images = resample(images, scale, draw(_ROTATE, amounts.get("r", 0.0)))
+    if amounts.get("o"):
+        images = offset(images, moves.down, moves.right)
+    return images
+
+
+class Moves(NamedTuple):
+    """What is done to the places of pixels alone: mirrored first, then offset."""
+
+    mirrored: np.ndarray  # (n,) bool
+    down: np.ndarray  # (n,) int64 pixels
+    right: np.ndarray
+
+
+def moves_only(distortions: Sequence[Distortion]) -> bool:
+    """Return whether ``draw_moves`` tells all that these distortions do."""
+    return {distortion.kind for distortion in distortions} <= set("om")
+
+
+def draw_moves(distortions: Sequence[Distortion], sample_keys: np.ndarray) -> Moves:
+    """Return how samples are mirrored and offset, each as its key says."""
+    amounts = {distortion.kind: distortion.amount for distortion in distortions}
+    mirrored = np.zeros(len(sample_keys), np.bool_)
+    if "m" in amounts:
+        mirrored = uniform(sample_keys, _MIRROR) * 100 < amounts["m"]
+    down = right = np.zeros(len(sample_keys), np.int64)
     if reach := int(amounts.get("o", 0)):
         steps = 2 * reach + 1
         down, right = (
             (uniform(sample_keys, stream) * steps).astype(np.int64) - reach
             for stream in (_DOWN, _RIGHT)
         )
-        images = offset(images, down, right)
-    return images
+    return Moves(mirrored, down, right)
 
 
 def mirror(images: np.ndarray, chosen: np.ndarray) -> np.ndarray:

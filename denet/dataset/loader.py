@@ -6,19 +6,22 @@ import math
 import os
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from denet.dataset.base import Dataset, thread_count
-from denet.dataset.distort import Distortion, distort
+from denet.dataset.distort import Distortion, distort, moves_only
+from denet.dataset.feed import Feed, Here, Passage
+from denet.dataset.resident import Resident, stored_shape
 from denet.dataset.sample_key import ORDER_BYTES, sample_keys, shuffled
 from denet.errors import UsageError
+
+AHEAD = 2  # batches that are on their way to a device while another is computed
 
 
 class Preprocessing(Protocol):
@@ -68,14 +71,33 @@ class Pixels:
 Images = np.ndarray | Pixels  # (n, h, w, c) float32, normalised
 
 
+class Share(NamedTuple):
+    """Which part of each batch a process takes: that of ``rank``, of so many ranks (0, 1, ...)."""
+
+    rank: int = 0
+    ranks: int = 1
+
+    def part(self, count: int) -> range:
+        """Return the places of its samples in a batch of ``count``; parts differ by one at most."""
+        return range(*(count * rank // self.ranks for rank in (self.rank, self.rank + 1)))
+
+
+WHOLE = Share()
+
+
 @dataclass(frozen=True)
 class Batch:
-    """n samples: what a plan takes, and which samples they are."""
+    """n samples: what a plan takes, and which samples they are.
 
-    data: Images
+    Of ranks that outnumber the samples some have none: these get one that does not count.
+    """
+
+    data: Any  # Images, or what a ``Feed`` made of them
     targets: dict[str, np.ndarray]  # by name of the network's input: class_index (n,) int32, ...
     sample_keys: np.ndarray  # (n,) uint64, unique per (seed, epoch, sample)
     indices: np.ndarray  # (n,) int64 positions in the dataset
+    counted: int  # of these samples: n, or 0
+    total: int  # samples of the batches of all ranks
 
 
 class Loader:
@@ -85,9 +107,14 @@ class Loader:
     dataset augment them.
 
     Order and distortions are functions of (seed, epoch, sample index): the batches are the same
-    for any ``thread_num`` (0: all cores). ``wait_seconds`` adds up how long the consumer waited.
-    ``normalise`` stands in for ``Normalise`` where images are not all of the dataset's shape.
-    ``levels`` leaves the normalising of bytes to who takes the batches, see Pixels.
+    for any ``thread_num`` (0: all cores). ``normalise`` stands in for ``Normalise`` where images
+    are not all of the dataset's shape.
+
+    ``feed`` is the way to a device: batches are sent AHEAD, of bytes as they are, see Pixels. Where
+    ``resident`` is set, the whole set is sent once in their place (see ``resident_bytes``).
+
+    Of several ranks each has batches of ``batch_size``, its ``share`` of those of all: they hold
+    together what those of one process with the batch size of all do.
     """
 
     def __init__(
@@ -101,7 +128,8 @@ class Loader:
         thread_num: int | None = 1,
         training: bool,
         normalise: Callable[[np.ndarray, np.ndarray | None], np.ndarray] | None = None,
-        levels: bool = False,
+        feed: Feed | None = None,
+        share: Share = WHOLE,
     ):
         if batch_size < 1:
             raise UsageError(f"batch-size: {batch_size}: give a positive number")
@@ -114,10 +142,17 @@ class Loader:
             dataset.prepare_training()
         self.dataset = dataset
         self.batch_size = batch_size
-        self.wait_seconds = 0.0
+        self.share = share
+        self.resident = False
         own = Normalise(dataset.shape, preprocessing)
         self._normalise: Callable[[np.ndarray, np.ndarray | None], Images]
-        self._normalise = normalise or (own.pixels if levels else own)
+        self._normalise = normalise or (own.pixels if feed else own)
+        self._rows = None if normalise else own.rows
+        self._feed = feed
+        self._passage: Passage = feed or Here()
+        self._kept: Resident | None = None
+        self._waited = 0.0
+        self._waits: deque[tuple[Any, Any]] = deque()  # of which the end may not have come
         self._distortions = list(distortions)
         self._seed = seed
         self.threads = thread_count(thread_num)
@@ -126,7 +161,12 @@ class Loader:
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
-        return -(-self.epoch_samples // self.batch_size)
+        return -(-self.epoch_samples // self.total_size)
+
+    @property
+    def total_size(self) -> int:
+        """Samples of a full batch of all ranks."""
+        return self.batch_size * self.share.ranks
 
     @property
     def epoch_samples(self) -> int:
@@ -143,7 +183,27 @@ class Loader:
         """Bytes of batches in preparation: those that wait, and what each thread works on."""
         ready = min(self.batches_ahead, len(self))
         busy = min(self.threads, len(self))
-        return (ready + 1 + busy) * self.batch_bytes
+        return (ready + 1 + busy) * self.batch_bytes * (not self.resident)
+
+    @property
+    def ahead_bytes(self) -> int:
+        """Bytes of a device that the batches take which are sent to it."""
+        sent = self._feed is not None and not self.resident
+        return sent * min(AHEAD + 1, len(self)) * self.batch_bytes
+
+    @property
+    def resident_bytes(self) -> int:
+        """Bytes of a device that the whole set would take; 0 where only batches can be sent."""
+        fit = self._feed and self._rows and self.dataset.held and moves_only(self._distortions)
+        return math.prod(stored_shape(self.dataset)) if fit else 0
+
+    @property
+    def wait_seconds(self) -> float:
+        """How long the consumer was waiting for data so far; on a device: its computing."""
+        while self._waits and (found := self._passage.seconds(*self._waits[0])) is not None:
+            self._waits.popleft()
+            self._waited += found
+        return self._waited
 
     @property
     def order_bytes(self) -> int:
@@ -155,35 +215,67 @@ class Loader:
 
         Errors of the background reach you. Closing or dropping the iterator ends the threads.
         """
-        count = self.epoch_samples
+        count, size = self.epoch_samples, self.total_size
         order = shuffled(self._seed, number, len(self.dataset)) if self._training else None
-        starts = iter(range(start * self.batch_size, count, self.batch_size))
+        starts = iter(range(start * size, count, size))
+        if self.resident and not self._kept:
+            assert self._feed and self._rows
+            self._kept = Resident(self.dataset, self._distortions, self._feed, self._rows)
         pool = ThreadPoolExecutor(self.threads, "loader", initializer=_yield_to_training)
         waiting: deque[Future[Batch]] = deque()
+        sent: deque[Batch] = deque()
+
+        def send() -> None:
+            sent.append(self._sent(waiting.popleft().result()))
 
         def ask() -> None:
             if (first := next(starts, None)) is not None:
-                places = np.arange(first, min(first + self.batch_size, count))
+                total = min(size, count - first)
+                own = self.share.part(total)
+                places = first + np.arange(own.start, own.stop) if own else np.array([first])
                 indices = places if order is None else order[places]
-                waiting.append(pool.submit(self._batch, number, indices))
+                waiting.append(pool.submit(self._batch, number, indices, len(own), total))
 
         try:
             for _ in range(self.batches_ahead):
                 ask()
-            while waiting:
-                started = time.perf_counter()
-                batch = waiting.popleft().result()
-                self.wait_seconds += time.perf_counter() - started
+            while waiting or sent:
+                begin = self._passage.mark()
+                if not sent:
+                    send()
+                batch = sent.popleft()
+                self._waits.append((begin, self._passage.mark(batch.data)))
                 ask()
+                while waiting and len(sent) < AHEAD and _is_made(waiting[0]):
+                    send()
                 yield batch
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _batch(self, epoch: int, indices: np.ndarray) -> Batch:
+    def _batch(self, epoch: int, indices: np.ndarray, counted: int, total: int) -> Batch:
         keys = sample_keys(self._seed, epoch, indices)
+        if self._kept:
+            moves = self._kept.moves(indices, keys)
+            targets = self.dataset.targets(indices)
+            return Batch(moves, targets, keys, indices, counted, total)
         images, targets, indices = self.dataset.load(indices, keys, self._training)
         images = distort(images, self._distortions, keys)
-        return Batch(self._normalise(images, targets.get("shift")), targets, keys, indices)
+        data = self._passage.stage(self._normalise(images, targets.get("shift")))
+        return Batch(data, targets, keys, indices, counted, total)
+
+    def again(self, batch: Batch) -> Batch:
+        """Return a batch that was taken before as it came, its images made anew."""
+        if self._kept:
+            return batch
+        keys = batch.sample_keys
+        images, targets, _ = self.dataset.load(batch.indices, keys, self._training)
+        images = distort(images, self._distortions, keys)
+        return replace(batch, data=self._normalise(images, targets.get("shift")))
+
+    def _sent(self, batch: Batch) -> Batch:
+        """Return a batch on its way to where it is computed with."""
+        send = self._kept.pick if self._kept else self._passage.send
+        return replace(batch, data=send(batch.data))
 
 
 class Normalise:
@@ -208,10 +300,15 @@ class Normalise:
         image = preprocessing.mean_image
         self._mean_image = None if image is None else (-image / std).astype(np.float32)
 
+    @property
+    def rows(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """The factors of ``Pixels``, scale and shift; None where more is to be done."""
+        return (self._byte_scale, self._shift) if self._mean_image is None else None
+
     def pixels(self, images: np.ndarray, shifts: np.ndarray | None) -> Images:
         """Return bytes as they are with their factors, where these are all there is to do."""
-        if images.dtype == np.uint8 and self._mean_image is None:
-            return Pixels(images, self._byte_scale, self._shift)
+        if images.dtype == np.uint8 and self.rows:
+            return Pixels(images, *self.rows)
         return self(images, shifts)
 
     def __call__(self, images: np.ndarray, shifts: np.ndarray | None = None) -> np.ndarray:
@@ -234,6 +331,11 @@ class Normalise:
         x = min(max(right - (-spare_x // 2), 0), spare_x)
         window = image[y : y + height, x : x + width]
         return (window[:, ::-1] if mirrored else window).reshape(height, -1)
+
+
+def _is_made(batch: Future[Batch]) -> bool:
+    """Say whether a batch is there; what has failed is told when its turn comes."""
+    return batch.done() and not batch.cancelled() and batch.exception() is None
 
 
 def _yield_to_training() -> None:

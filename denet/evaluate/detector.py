@@ -136,6 +136,13 @@ class DatasetDetections(NamedTuple):
     found: Detections  # image: index of the sample
     view: np.ndarray  # (samples, 5) float32: scale x, scale y, offset x, offset y, mirrored
 
+    @staticmethod
+    def joined(parts: Sequence[DatasetDetections]) -> DatasetDetections:
+        """Return as one what was found in different samples of a dataset."""
+        found = joined([part.found for part in parts])
+        order = np.argsort(found.image, kind="stable")
+        return DatasetDetections(found.take(order), np.sum([part.view for part in parts], axis=0))
+
 
 def detect_dataset(
     detector: Detector, dataset: DetectionDataset, thread_num: int | None = 1

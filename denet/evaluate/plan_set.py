@@ -48,21 +48,25 @@ class PlanSet:
                 ) from error
         return self._plans[batch_size]
 
-    def check_memory(self, work: str, image_bytes: int, more_bytes: int = 0) -> None:
+    def check_memory(
+        self, work: str, image_bytes: int, more_bytes: int = 0, ahead_bytes: int = 0
+    ) -> None:
         """Raise OutOfMemoryError, naming the ``work``, if full batches do not fit into memory.
 
-        ``image_bytes`` are those of the batches held at once, ``more_bytes`` do not grow with them.
+        ``image_bytes`` are those of the batches held at once, ``more_bytes`` do not grow with them;
+        ``ahead_bytes`` are those of batches that were sent to a device.
         """
         plan = self.full
         growing = {
             "activations": plan.arena_bytes + plan.working_bytes,
             "images": image_bytes,
+            "images sent": ahead_bytes,
             "answers": 2 * sum(array.nbytes for array in plan.outputs.values()),  # and a copy
         }
         fixed = {"gradients": plan.gradients.nbytes, "rest": REST_BYTES + more_bytes}
         needed, free = Estimate(work, plan.batch_size, growing, fixed), plan.memory.free_bytes()
         if free is not None:
-            needed, device = needed.split({"activations", "gradients"})
+            needed, device = needed.split({"activations", "gradients", "images sent"})
             device.check(free)
         needed.check(available_bytes())
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from denet.dataset import Dataset
-from denet.dataset.loader import Images, Loader
+from denet.dataset.loader import WHOLE, Images, Loader, Share
 from denet.errors import DataError, UsageError
 from denet.evaluate.any_size import NormaliseAnySize, SizePlans
 from denet.evaluate.plan_set import PlanSet
@@ -58,7 +58,7 @@ class Predictor:
         """Take over parameters and running statistics, plain float32 arrays by path."""
         self._plans.full.load(values)
 
-    def loader(self, dataset: Dataset, thread_num: int | None = 1) -> Loader:
+    def loader(self, dataset: Dataset, thread_num: int | None = 1, share: Share = WHOLE) -> Loader:
         """Return what gives the dataset in batches as the model takes them, in order.
 
         Raises OutOfMemoryError if there is less memory than to go through them takes.
@@ -70,9 +70,11 @@ class Predictor:
             thread_num=thread_num,
             training=False,
             normalise=NormaliseAnySize(self.model.preprocessing) if self._sizes else None,
-            levels=self._plans.full.memory.takes_levels,
+            feed=self._plans.full.memory.feed,
+            share=share,
         )
-        self._plans.check_memory("prediction", loader.working_bytes + self.more_bytes)
+        images = loader.working_bytes + self.more_bytes
+        self._plans.check_memory("prediction", images, ahead_bytes=loader.ahead_bytes)
         return loader
 
     @property

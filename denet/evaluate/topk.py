@@ -45,6 +45,15 @@ class TopErrors:
         self.pairs: Counter[tuple[int, int]] = Counter()
         self.wrong_top = np.zeros(class_num, np.int64)
 
+    @staticmethod
+    def joined(parts: Sequence[TopErrors]) -> TopErrors:
+        """Return as one the answers for different samples."""
+        total = TopErrors(len(parts[0].wrong_top))
+        for part in parts:
+            total.pairs.update(part.pairs)
+            total.wrong_top += part.wrong_top
+        return total
+
     def add(self, probabilities: np.ndarray, labels: np.ndarray) -> None:
         """Take the answers (n, k) for samples whose classes are ``labels`` (n,)."""
         predicted = np.where(np.isnan(probabilities).any(1), -1, probabilities.argmax(1))

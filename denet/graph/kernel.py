@@ -111,6 +111,9 @@ def in_order(calls: Sequence[Call]) -> Call:
     return call
 
 
+Total = Callable[[float], float]
+
+
 class Updater(Protocol):
     """An update rule at work on flat float32 arrays of a backend's memory."""
 
@@ -123,29 +126,15 @@ class Updater(Protocol):
         iteration: int,
         mean: Any | None,
         share: float,
-    ) -> bool:
-        """Change weights and the rule's ``averages`` in place; return whether weights are finite.
+        faults: Any,
+    ) -> None:
+        """Change weights and the rule's ``averages`` in place.
 
         ``iteration`` counts the updates made before. ``mean``, where there is one, is moved by
-        ``share`` of its distance towards the new weights.
+        ``share`` of its distance towards the new weights. ``faults`` (2,) int32: where the first
+        is not 0 nothing changes; the second becomes 1 where a weight is not finite.
         """
         ...
-
-
-class Levels(Protocol):
-    """Bytes (n, h, w, c) that stand for the numbers levels * scale + shift, by element of a row.
-
-    float32, rounded behind each of the two.
-    """
-
-    @property
-    def levels(self) -> np.ndarray: ...
-
-    @property
-    def scale(self) -> np.ndarray: ...
-
-    @property
-    def shift(self) -> np.ndarray: ...
 
 
 class Memory(Protocol):
@@ -155,18 +144,25 @@ class Memory(Protocol):
     them. Those that are computed with here are flat, float32 and of one size.
     """
 
-    takes_levels: ClassVar[bool]  # copies are dear: bytes are better than floats
+    feed: Any  # of a device: ``Feed`` in dataset/feed.py, the way of batches to it; else None
 
     def allocate(self, nbytes: int) -> Any:
         """Return ``nbytes`` of 64-byte aligned zeroed memory as a uint8 array."""
         ...
 
-    def write(self, host: np.ndarray | Levels, memory: Any) -> None:
-        """Copy a host array to memory of its shape; ``Levels`` only where it ``takes_levels``."""
+    def write(self, host: Any, memory: Any) -> None:
+        """Copy a host array, or what came by ``feed``, to memory of its shape."""
         ...
 
     def read(self, memory: Any) -> np.ndarray:
         """Return what memory holds as a host array; it may be the memory itself."""
+        ...
+
+    def read_later(self, arrays: Sequence[Any]) -> Callable[[], list[np.ndarray]]:
+        """Return a call that returns what the arrays hold now, as host arrays of its own.
+
+        It waits for no more than what was begun before.
+        """
         ...
 
     def clear(self, memory: Any) -> None:
@@ -185,6 +181,10 @@ class Memory(Protocol):
         """Return when all that was begun on it is done."""
         ...
 
+    def seconds(self, calls: Sequence[Callable[[], object]]) -> list[float]:
+        """Make these calls, one behind the other; return what each took, by the memory's clock."""
+        ...
+
     def running_average(self, states: Any, values: Any, keep: Any, take: Any) -> None:
         """states = keep * states + take * values, in place."""
         ...
@@ -197,15 +197,18 @@ class Memory(Protocol):
         """average += share * (values - average), in place."""
         ...
 
-    def is_finite(self, values: Any) -> bool:
-        """Return whether all numbers are finite."""
+    def mark_not_finite(self, values: Any, mark: Any) -> None:
+        """mark[0] = 1 where a number is not finite; else ``mark`` (1,) int32 stays as it is."""
         ...
 
-    def updater(self, rule: Rule, spans: Sequence[Span], clip: float) -> Updater:
-        """Return what applies a rule to arrays that ``spans`` cover.
+    def updater(
+        self, rule: Rule, spans: Sequence[Span], clip: float, total: Total | None = None
+    ) -> Updater:
+        """Return what applies a rule to those elements of arrays that ``spans`` cover.
 
         ``clip`` is the largest global norm of the gradient: longer ones are scaled in place; 0 is
-        no limit.
+        no limit. ``total``, where others update the other elements, returns the sum of squares of
+        all for that of these.
         """
         ...
 

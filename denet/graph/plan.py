@@ -7,21 +7,22 @@ costs = plan.run({"data": images, "class_index": classes}, sample_keys)
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from denet.graph import fuse
 from denet.graph.graph import Cost, Graph, Node, Tensor
-from denet.graph.kernel import Backend, Call, Kernel, Layout, Levels, in_order
+from denet.graph.kernel import Backend, Call, Kernel, Layout, in_order
 from denet.graph.lower import Lowering
 from denet.graph.memory import ELEMENT_TYPES, Step, Value, plan_memory
 from denet.graph.op.base import Run
 from denet.graph.store import ParameterStore, RunningAverages
 from denet.memory import STEP_BYTES
+
+Inputs = Mapping[str, Any]  # arrays by name, or what came by ``Memory.feed``; first axis the batch
 
 
 class Plan:
@@ -69,7 +70,7 @@ class Plan:
         costs = {cost.name: cost.tensor for cost in self._graph.costs}
         self._results = costs if self.training else self._graph.outputs
         self.outputs = self._arrays(self._results)
-        self._ratios = self._arrays(self._graph.ratios)
+        self.ratios = self._arrays(self._graph.ratios)  # (part, whole), by name
         self._averages = RunningAverages(self._graph.updates, self._store)
         self._share = share
         self._steps = self._lower()
@@ -97,6 +98,13 @@ class Plan:
         """The gradient of ``weights``, element by element, left by the last training run."""
         return self._store.gradients
 
+    def watch(self, part: slice, done: Callable[[], None]) -> None:
+        """Have ``done`` called in each run, as soon as this part of ``gradients`` is complete.
+
+        It holds for all plans of these parameters that have not been prepared.
+        """
+        self._store.watched.append((part, done))
+
     @property
     def states(self) -> Any:
         """All running averages, flat."""
@@ -122,11 +130,6 @@ class Plan:
     def pack_states(self, values: Mapping[str, np.ndarray], flat: Any) -> None:
         """Write arrays into one that is laid out as ``states``."""
         self._store.pack_states(values, flat)
-
-    @property
-    def ratios(self) -> dict[str, np.ndarray]:
-        """The ratios of the graph, by name, as the last training run left them."""
-        return {name: self.memory.read(array) for name, array in self._ratios.items()}
 
     @property
     def decay_size(self) -> int:
@@ -159,35 +162,67 @@ class Plan:
         else:
             self._arena = self.memory.allocate(self._arena_bytes)
         self._share = None  # whose arena lives no longer for this
-        for step in self._steps:
+        pieces: list[Call] = []
+        begin, due = 0, self._watchers()
+        for index, step in enumerate(self._steps):
             call = step.bind(self._arena)
             if call:
                 self._calls.append(call)
                 self._kinds.append(step.kind)
+            if index in due:
+                pieces += [self._backend.sequence(self._calls[begin:]), *due[index]]
+                begin = len(self._calls)
         if self._graph.updates:
             self._calls.append(self._averages.step)
             self._kinds.append("running averages")
-        self._step = self._backend.sequence(self._calls)
+        last = self._backend.sequence(self._calls[begin:])
+        self._step = in_order([*pieces, last]) if pieces else last
 
-    def run(
-        self, batch: Mapping[str, np.ndarray | Levels], sample_keys: np.ndarray | None = None
-    ) -> dict[str, np.ndarray]:
+    def _watchers(self) -> dict[int, list[Call]]:
+        """Return what is to be called behind which step."""
+        behind: dict[int, list[Call]] = defaultdict(list)
+        if not self._store.watched:
+            return behind
+        part_of = self._store.part_of
+        written = {
+            name: index
+            for index, step in enumerate(self._steps)
+            for value in step.writes
+            if (name := self._gradient_names.get(id(value.array)))
+        }
+        for part, done in self._store.watched:
+            inside = [
+                written[name]
+                for name, own in part_of.items()
+                if name in written and own.start < part.stop and part.start < own.stop
+            ]
+            behind[max(inside, default=len(self._steps) - 1)].append(done)
+        return behind
+
+    def run(self, batch: Inputs, sample_keys: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """Run one batch; return outputs (predict) or costs (train), valid until the next run.
 
         ``sample_keys`` (n,) uint64 are the sources of randomness of each sample (dropout, crops).
         """
+        self.start(batch, sample_keys)
+        return {name: self.memory.read(array) for name, array in self.outputs.items()}
+
+    def start(self, batch: Inputs, sample_keys: np.ndarray | None = None) -> None:
+        """Begin to run one batch; memory that computes by itself may be at work still."""
         self.prepare()
         self._take(batch, sample_keys)
         self._step()
-        return {name: self.memory.read(array) for name, array in self.outputs.items()}
 
-    def first_not_finite(self) -> tuple[str, str] | None:
-        """Run the last batch once more, looking at every array; None if all numbers are finite.
+    def first_not_finite(
+        self, batch: Inputs, sample_keys: np.ndarray | None = None
+    ) -> tuple[str, str] | None:
+        """Run one batch, looking at every array; None if all numbers are finite.
 
         Else return the name of the node where the first one is not, and what there is not finite:
         data, parameters, output or gradient. Running averages stay as they are.
         """
-        assert self._arena is not None
+        self.prepare()
+        self._take(batch, sample_keys)
         data = [id(array) for array in self.inputs.values()]
         for step in self._steps:
             for value in step.reads:
@@ -203,20 +238,15 @@ class Plan:
     def profile(self) -> dict[str, float]:
         """Run the batch that was last given once more; return seconds by kind of step."""
         seconds: dict[str, float] = defaultdict(float)
-        for kind, call in zip(self._kinds, self._calls, strict=True):
-            start = time.perf_counter()
-            call()
-            self.memory.wait()
-            seconds[kind] += time.perf_counter() - start
+        for kind, spent in zip(self._kinds, self.memory.seconds(self._calls), strict=True):
+            seconds[kind] += spent
         return dict(seconds)
 
     def kernel_names(self) -> dict[str, str]:
         """Return which implementation each node runs."""
         return {node.name: kernel.name for node, kernel in self._kernels.items()}
 
-    def _take(
-        self, batch: Mapping[str, np.ndarray | Levels], sample_keys: np.ndarray | None
-    ) -> None:
+    def _take(self, batch: Inputs, sample_keys: np.ndarray | None) -> None:
         for name, array in self.inputs.items():
             self.memory.write(batch[name], array)
         if sample_keys is None:
@@ -285,7 +315,7 @@ class Plan:
         """Return the memory of all tensors that do not live in the arena."""
         fixed = {self._graph.inputs[name]: array for name, array in self.inputs.items()}
         fixed.update({tensor: self.outputs[name] for name, tensor in self._results.items()})
-        fixed.update({tensor: self._ratios[name] for name, tensor in self._graph.ratios.items()})
+        fixed.update({tensor: self.ratios[name] for name, tensor in self._graph.ratios.items()})
         for node in self._graph.nodes:
             for tensor in node.inputs:
                 if tensor.kind in ("parameter", "state"):
@@ -306,6 +336,7 @@ class Plan:
             for tensor in (node.inputs[index] for index in wanted)
             if tensor.kind == "parameter"
         }
+        self._gradient_names = {id(array): tensor.name for tensor, array in gradients.items()}
         lowering = Lowering(
             self._graph,
             self.precision,

@@ -13,10 +13,15 @@ import numpy as np
 
 
 class Span(NamedTuple):
-    """Elements of the flat arrays that are updated with the same factors."""
+    """Elements of the flat arrays that are updated with the same factors.
+
+    What the rule keeps of them begins at ``place`` of its averages: of weights that others update
+    nothing is kept.
+    """
 
     start: int
     stop: int
+    place: int
     rate: float  # times the learn rate
     decay: float  # L2: g += decay * p
     momentum: tuple[float, ...]  # the rule's averaging factors, each in [0, 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ class ParameterStore:
         self.all_states: Any = np.zeros(0, np.float32)
         self.state_part: dict[str, slice] = {}
         self._derived: dict[str, Tensor] = {}
+        self.watched: list[tuple[slice, Callable[[], None]]] = []  # see Plan.watch
 
     def lay_out(self, tensors: Iterable[Tensor], layouts: Mapping[str, Layout]) -> None:
         """Give every parameter its place; trained ones share the flat arrays."""

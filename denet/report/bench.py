@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -103,15 +104,26 @@ def bench_text(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def tuned_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the rows of ``tune`` (backend/cuda/tune.py) as a table to read."""
+    lines = [f"{'formula, us':>11} {'best, us':>9} {'gain':>6}  convolution: formula's, best"]
+    for row in rows:
+        formula, best = row["formula_seconds"] or math.inf, row["best_seconds"]
+        variants = (
+            row["best"] if row["formula"] == row["best"] else f"{row['formula']}, {row['best']}"
+        )
+        numbers = f"{1e6 * formula:11.1f} {1e6 * best:9.1f} {formula / best - 1:6.1%}"
+        lines.append(f"{numbers}  {row['product']}: {variants}")
+    return "\n".join([*lines, ""])
+
+
 def _seconds_by_kind(plan: Plan, update: Callable[[], object] | None) -> dict[str, float]:
     """Return the least time of each kind of step in a few runs: what disturbs only adds."""
     least: dict[str, float] = {}
     for _ in range(PROFILE_RUNS):
         seconds = plan.profile()
         if update:
-            start = time.perf_counter()
-            update()
-            seconds["solver"] = time.perf_counter() - start
+            (seconds["solver"],) = plan.memory.seconds([update])
         least = {kind: min(spent, least.get(kind, spent)) for kind, spent in seconds.items()}
     return least
 

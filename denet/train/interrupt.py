@@ -24,8 +24,17 @@ class HeldSignal:
     def check(self) -> None:
         """If a signal waits, call ``before``, then let it act as if nobody had held it."""
         if self._number is not None:
-            self._before()
-            self._release(self._number)
+            self.release()
+
+    @property
+    def waits(self) -> bool:
+        """Whether a signal waits."""
+        return self._number is not None
+
+    def release(self) -> None:
+        """Call ``before``, then let the signal act: SIGTERM where it waits in another process."""
+        self._before()
+        self._release(self._number or signal.SIGTERM)
 
     def receive(self, number: int, frame: FrameType | None) -> None:
         """Keep a signal until the next ``check``."""

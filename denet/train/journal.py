@@ -33,7 +33,7 @@ class Journal:
     """The rows of PREFIX_metrics.csv, ``history``, and everything that is made of them.
 
     ``settings`` may get other epochs before the first row. ``began`` are those that a resumed run
-    had so far: what it has been advised is not said again.
+    had so far: what it has been advised is not said again. One that does not write keeps the rows.
     """
 
     def __init__(
@@ -43,7 +43,9 @@ class Journal:
         history: Sequence[Metrics] = (),
         corner_factor: float = 0.0,
         began: TrainSettings | None = None,
+        writes: bool = True,
     ):
+        self._writes = writes
         self.history = list(history)
         self._corner_factor = corner_factor
         self.settings, self._files = settings, files
@@ -54,13 +56,15 @@ class Journal:
             for rule, _ in advice(told[: end + 1], began.epochs if began else 0, corner_factor)
         }
         self._drawn, self._warned = -math.inf, False
-        self._events = EventWriter(files.events) if settings.tensorboard else None
+        self._events = EventWriter(files.events) if settings.tensorboard and writes else None
         if not can_draw():
             log.info("no %s: %s", files.curves.name, MISSING)
 
     def record(self, metrics: Metrics) -> None:
         """Add an epoch's row."""
         self.history.append(metrics)
+        if not self._writes:
+            return
         self._log(metrics)
         self._advise()
         with optional(self._files.metrics):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,9 +13,10 @@ from denet.errors import DataError, UsageError
 from denet.evaluate.plan_set import PlanSet
 from denet.graph.cut import cut
 from denet.graph.graph import Graph
-from denet.graph.kernel import Backend, Levels
+from denet.graph.kernel import Backend, Total
 from denet.graph.op.corner_cross_entropy import CornerCrossEntropy
 from denet.graph.op.softmax_cross_entropy import SoftmaxCrossEntropy
+from denet.graph.plan import Inputs, Plan
 from denet.graph.recompute import Saving
 from denet.memory import advice
 from denet.model.model import Model
@@ -95,41 +96,71 @@ class Learner:
         """Return the bytes that the shorter last batch of so many samples takes, if any."""
         return self._plans.short_bytes(sample_num)
 
-    def add(self, batch: Batch, share: float) -> Measured:
-        """Run a batch forward and backward; return what it was found to have.
+    def add(self, batch: Batch, share: float, last: bool = True) -> Callable[[], Measured]:
+        """Run a batch forward and backward; return a call that tells what it was found to have.
 
         ``share`` is its part of the images of the step: the gradients of a step add up to that of
         all its images in one batch (but for batch normalisation, which sees one batch at a time).
+        ``last`` is that of the step.
         """
-        plan = self._plans[len(batch.data)]
-        inputs: dict[str, np.ndarray | Levels] = {"data": batch.data, **batch.targets}
-        found = plan.run(inputs, batch.sample_keys)
-        if self._sum is not None:
-            self._memory.add(self._sum, plan.gradients, share)
-        costs = {path: factor * float(found[path]) for path, factor in self._factors.items()}
-        count = len(batch.data)
-        columns: dict[str, tuple[float, float]] = {
-            name: (costs[path] * count, count) for path, name in self._cost_columns.items()
-        }
-        for name, (part, whole) in plan.ratios.items():
-            columns[name] = 100 * float(part), float(whole)
-        return Measured(costs, columns)
+        plan, count = self._plans[len(batch.data)], len(batch.data)
+        self._run(plan, batch, share, last)
+        for cost in plan.outputs.values():
+            self._memory.mark_not_finite(cost.reshape(-1), self.solver.faults[:1])
+        read = self._memory.read_later([*plan.outputs.values(), *plan.ratios.values()])
 
-    def update(self, learn_rate: float) -> bool:
+        def measured() -> Measured:
+            found = dict(zip((*plan.outputs, *plan.ratios), read(), strict=True))
+            costs = {path: factor * float(found[path]) for path, factor in self._factors.items()}
+            columns: dict[str, tuple[float, float]] = {
+                name: (costs[path] * count, count) for path, name in self._cost_columns.items()
+            }
+            for name in plan.ratios:
+                part, whole = found[name]
+                columns[name] = 100 * float(part), float(whole)
+            return Measured(costs, columns)
+
+        return measured
+
+    def update(self, learn_rate: float) -> Callable[[], bool]:
         """Change the weights by the gradient of the batches that were added.
 
-        Returns whether weights and running averages are finite. (A network may go on with weights
-        that are not: oneDNN's ReLU makes 0 of what is no number.)
+        Weights stay as they are where a cost was not finite. Returns a call that tells whether
+        costs, weights and running averages are finite. (A network may go on with weights that are
+        not: oneDNN's ReLU makes 0 of what is no number.)
         """
-        gradients = self.plan.gradients if self._sum is None else self._sum
-        finite = self.solver.update(self.plan.weights, gradients, learn_rate)
+        self.solver.update(self.plan.weights, self._gradients, learn_rate)
         if self._sum is not None:
             self._memory.clear(self._sum)
         states = self.plan.states
         if self._state_average is not None:
             newest = newest_share(self.solver.iteration - 1)
             self._memory.blend(self._state_average, states, newest)
-        return finite and self._memory.is_finite(states)
+        self._memory.mark_not_finite(states, self.solver.faults[1:])
+        read = self._memory.read_later([self.solver.faults])
+        return lambda: not read()[0].any()
+
+    @property
+    def _gradients(self) -> Any:
+        """What the weights follow."""
+        return self.plan.gradients if self._sum is None else self._sum
+
+    def _run(self, plan: Plan, batch: Batch, share: float, last: bool) -> None:
+        """Run a batch, and add its gradients to those of the step."""
+        plan.start(*_inputs(batch))
+        self._accumulate(plan, share)
+
+    def _accumulate(self, plan: Plan, share: float) -> None:
+        if self._sum is not None:
+            self._memory.add(self._sum, plan.gradients, share)
+
+    def _pack_kept(self, values: Mapping[str, np.ndarray], flat: Any) -> None:
+        """Write plain arrays by path to what the solver keeps."""
+        self.plan.pack(values, flat)
+
+    def _unpack_kept(self, flat: Any) -> dict[str, np.ndarray]:
+        """Return plain arrays by path of what the solver keeps."""
+        return self.plan.unpack(flat)
 
     def keep_states(self) -> None:
         """Remember the running averages as they are: batches change them before their step."""
@@ -139,9 +170,9 @@ class Learner:
         """Take the running averages back that were remembered last."""
         self._memory.copy(self._kept_states, self.plan.states)
 
-    def first_not_finite(self, batch_size: int) -> str:
-        """Say where the last batch, of this size, first came upon a number that is not finite."""
-        found = self._plans[batch_size].first_not_finite()
+    def first_not_finite(self, batch: Batch) -> str:
+        """Say where a batch first comes upon a number that is not finite."""
+        found = self._plans[len(batch.data)].first_not_finite(*_inputs(batch))
         if found is None:
             faulty = [n for n, v in self.plan.values().items() if not np.isfinite(v).all()]
             return f"not finite: {faulty[0]}" if faulty else "all numbers of the network are finite"
@@ -157,7 +188,7 @@ class Learner:
         found = {
             f"{average}/{path}": value
             for average, flat in self.solver.kept.items()
-            for path, value in self.plan.unpack(flat).items()
+            for path, value in self._unpack_kept(flat).items()
         }
         states = self._averaged_states().items()
         return found | {f"{AVERAGE}/{path}": value for path, value in states}
@@ -169,7 +200,7 @@ class Learner:
         """
         if AVERAGE not in self.solver.kept:
             return {}
-        return self.plan.unpack(self.solver.kept[AVERAGE]) | self._averaged_states()
+        return self._unpack_kept(self.solver.kept[AVERAGE]) | self._averaged_states()
 
     def _averaged_states(self) -> dict[str, np.ndarray]:
         """Return, by path, the average of the running statistics, if there is one."""
@@ -197,7 +228,7 @@ class Learner:
             values = {
                 n.removeprefix(prefix): v for n, v in averages.items() if n.startswith(prefix)
             }
-            self.plan.pack(values, flat)
+            self._pack_kept(values, flat)
         if self._state_average is not None:
             states = {path: averages[f"{AVERAGE}/{path}"] for path in self._averaged_states()}
             self.plan.pack_states(states, self._state_average)
@@ -246,7 +277,9 @@ class Learner:
                     *(number, self._model.token(number)),
                 )
 
-    def _make_solver(self) -> Solver:
+    def _make_solver(
+        self, parts: Sequence[slice] | None = None, total: Total | None = None
+    ) -> Solver:
         settings = self._settings
         return make_solver(
             settings.solver,
@@ -259,6 +292,8 @@ class Learner:
             factors=self._solver_factors(),
             clip=settings.gradient_clip,
             average=settings.average == "ema",
+            parts=parts,
+            total=total,
         )
 
     def _solver_factors(self) -> dict[int, Factors]:
@@ -290,6 +325,11 @@ class Learner:
                 "others, or leave it out"
             )
         return factors
+
+
+def _inputs(batch: Batch) -> tuple[Inputs, np.ndarray]:
+    """Return what a plan takes to run a batch."""
+    return {"data": batch.data, **batch.targets}, batch.sample_keys
 
 
 def cost_columns(paths: Sequence[str]) -> dict[str, str]:

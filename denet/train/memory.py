@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ON_DEVICE = {"activations", "test", "gradients and averages"}  # where the backend has one
+# where the backend has one
+ON_DEVICE = {"activations", "test", "gradients and averages", "images sent", "images kept there"}
+RESIDENT_SHARE = 4  # a set may take the fourth part of the free memory of a device
 DRAWING = 38_000_000  # bytes that matplotlib takes
 
 
@@ -41,12 +43,15 @@ def fitting(
     """
     limit, least = settings.memory_limit, None
     if limit is None:
-        return make_learner(Saving(settings.recompute))
+        learner = make_learner(Saving(settings.recompute))
+        make_resident(learner, loader, tester, limit)
+        return learner
     for saving in LADDER:
         learner = make_learner(saving)
         needed = estimate(learner, loader, tester)
         if needed.total <= limit:
             log.info("memory limit %s: %s", bytes_text(limit), saving.text())
+            make_resident(learner, loader, tester, limit)
             return learner
         if least is None or needed.total < least.total:
             least = needed
@@ -60,6 +65,21 @@ def fitting(
         f"--memory-limit: {bytes_text(limit)}: training needs {bytes_text(least.total)} at least, "
         f"whatever is computed twice: {mend}"
     )
+
+
+def make_resident(
+    learner: Learner, loader: Loader, tester: Tester | None, limit: int | None
+) -> None:
+    """Let sets lie on the device that leave enough of its memory, and of the limit."""
+    free = learner.plan.memory.free_bytes()
+    if free is None:
+        return
+    for each in _loaders(loader, tester):
+        needed = estimate(learner, loader, tester)
+        left = [free // RESIDENT_SHARE, free - needed.split(ON_DEVICE)[1].total]
+        if limit is not None:
+            left.append(limit - needed.total)
+        each.resident = 0 < each.resident_bytes <= min(left)
 
 
 def check_memory(learner: Learner, loader: Loader, tester: Tester | None) -> None:
@@ -77,20 +97,23 @@ def check_memory(learner: Learner, loader: Loader, tester: Tester | None) -> Non
 
 def estimate(learner: Learner, loader: Loader, tester: Tester | None) -> Estimate:
     """Return what a training will hold, nothing of it run yet."""
-    plan, solver = learner.plan, learner.solver
+    plan, solver, loaders = learner.plan, learner.solver, _loaders(loader, tester)
     flat = plan.weights.nbytes
     growing = {
         "activations": plan.arena_bytes + plan.working_bytes,
         "test": tester.arena_bytes if tester else 0,
         "images": loader.working_bytes,
+        "images sent": max(each.ahead_bytes for each in loaders),
     }
     averages = len(solver.kept) * flat
+    kept = sum(each.nbytes for each in solver.kept.values())  # of several ranks, each has a part
     sums = flat if learner.factor > 1 else 0
     # a state is copied out of the plan, and once more by the library that writes it
     copies = averages + (flat + averages)
     fixed = {
-        "gradients and averages": flat + averages + sums,
+        "gradients and averages": flat + kept + sums,
         "copies to save": copies,
+        "images kept there": sum(each.resident_bytes for each in loaders if each.resident),
         "photos kept decoded": loader.dataset.kept_bytes,
         "order of the samples": loader.order_bytes,
         "shorter batches": learner.short_bytes(loader.epoch_samples)
@@ -99,3 +122,7 @@ def estimate(learner: Learner, loader: Loader, tester: Tester | None) -> Estimat
         "rest": REST_BYTES,
     }
     return Estimate("training", loader.batch_size, growing, fixed, resident_bytes(), learner.factor)
+
+
+def _loaders(loader: Loader, tester: Tester | None) -> list[Loader]:
+    return [loader, *(tester.loaders if tester else [])]

@@ -83,17 +83,20 @@ def measure(
     write: Callable[[], Written],
     test_epochs: int,
     seconds: float,
+    decide: Callable[[bool], bool] = bool,
 ) -> Pace:
     """Return the pace of a training that has not begun, and leave it as it was.
 
     ``write`` writes somewhere what a training writes. Steps are timed for ``seconds``, and a test
-    for half of it; all of this takes longer where steps or tests are slow.
+    for half of it; all of this takes longer where steps or tests are slow. ``decide`` has several
+    ranks go on for equally long.
     """
     try:
-        speed = _training_speed(learner, loader, seconds)
+        speed = _training_speed(learner, loader, seconds, decide)
     finally:
         learner.restart()
-    test = sum(_test_seconds(part, seconds / 4) for part in tester.parts) if tester else 0.0
+    parts = tester.parts if tester else []
+    test = sum(_test_seconds(part, seconds / 4, decide) for part in parts)
     save, model, curves = write()
     test += model if tester else 0.0
     return Pace(loader.epoch_samples, speed, test, save, test_epochs, model, curves)
@@ -104,7 +107,9 @@ def measuring_seconds(budget: float) -> float:
     return min(BUDGET_SHARE * budget, MOST_SECONDS)
 
 
-def _training_speed(learner: Learner, loader: Loader, seconds: float) -> float:
+def _training_speed(
+    learner: Learner, loader: Loader, seconds: float, decide: Callable[[bool], bool]
+) -> float:
     """Return the images per second of steps of no length, whose batches are loaded as ever.
 
     Only the second half of the seconds counts: photos are decoded in the first that are kept.
@@ -112,16 +117,19 @@ def _training_speed(learner: Learner, loader: Loader, seconds: float) -> float:
     images, steps, begin, start = 0, 0, time.perf_counter(), 0.0
     with closing(_endless(loader)) as batches:
         for number, batch in enumerate(batches, 1):
-            learner.add(batch, 1 / learner.factor)
-            images += len(batch.data)
-            if number % learner.factor:
+            last = number % learner.factor == 0
+            learner.add(batch, 1 / learner.factor, last)()
+            images += batch.total
+            if not last:
                 continue
-            learner.update(0.0)
+            learner.update(0.0)()
             steps, now = steps + 1, time.perf_counter()
-            if not start and steps >= UNTIMED_STEPS and now - begin >= seconds / 2:
-                images, steps, start = 0, 0, now
-            elif start and steps >= FEWEST_STEPS and now - start >= seconds / 2:
+            fewest = FEWEST_STEPS if start else UNTIMED_STEPS
+            if steps < fewest or not decide(now - (start or begin) >= seconds / 2):
+                continue
+            if start:
                 return images / (now - start)
+            images, steps, start = 0, 0, now
     raise AssertionError("endless")
 
 
@@ -130,7 +138,7 @@ def _endless(loader: Loader) -> Generator[Batch, None, None]:
         yield from loader.epoch(epoch)
 
 
-def _test_seconds(part: Part, seconds: float) -> float:
+def _test_seconds(part: Part, seconds: float, decide: Callable[[bool], bool]) -> float:
     """Return how long a part of a test takes, from as many of its batches as fill ``seconds``.
 
     What any test takes, however short, is counted once.
@@ -138,7 +146,7 @@ def _test_seconds(part: Part, seconds: float) -> float:
     part.run(1)  # kernels are prepared
     first, most = _seconds(part, 1), 1
     taken = first
-    while most < part.batch_num and (most == 1 or taken < seconds):
+    while most < part.batch_num and (most == 1 or decide(taken < seconds)):
         most = min(2 * most, part.batch_num)
         taken = _seconds(part, most)
     each = max(0.0, taken - first) / max(1, most - 1)

@@ -34,7 +34,11 @@ class Position:
 
     def add(self, cost: float, samples: int, columns: Mapping[str, tuple[float, float]]) -> None:
         """Add what a batch of so many samples was found to have, its cost by sample."""
-        self.cost += cost * samples
+        self.take(cost * samples, samples, columns)
+
+    def take(self, cost: float, samples: int, columns: Mapping[str, tuple[float, float]]) -> None:
+        """Add sums over so many samples."""
+        self.cost += cost
         self.samples += samples
         for name, (part, number) in columns.items():
             total, count = self.columns.get(name, NOTHING)

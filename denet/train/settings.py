@@ -53,6 +53,7 @@ class TrainSettings:
     minutes                                     choose the epochs of a new run so that it takes
                                                 about so long; None = epochs as they are
     batch_size_factor                           batches whose gradients make one step
+    ranks                                       processes whose batches make one step
     test_epochs                                 test after every so many epochs, and at the end
     solver, learn_momentum, learn_decay         see solver.py
     learn_decay_all                             L2 decay of biases and scales too
@@ -63,6 +64,7 @@ class TrainSettings:
     average                                     ema: the models that are tested and saved hold the
                                                 moving average of average.py; none: the last weights
     gradient_clip                               largest global norm of the gradient, 0 = no limit
+    wire                                        f32 or bf16: as what gradients travel between ranks
     learn_rate ... learn_warmup                 see schedule.py
     label_smoothing                             share of the target spread over all classes
     cost_factors                                one per cost of the network, none = all 1
@@ -89,6 +91,7 @@ class TrainSettings:
     minutes: float | None = None
     batch_size: int = 32
     batch_size_factor: int = 1
+    ranks: int = 1
     test_epochs: int = 1
     solver: str = "nesterov"
     learn_momentum: Sequence[float] = (0.0, 0.0)
@@ -99,6 +102,7 @@ class TrainSettings:
     layer_momenta: Sequence[str] = ()
     average: str = "none"
     gradient_clip: float = 0.0
+    wire: str = "f32"
     learn_rate: float = 0.1
     learn_anneal: float = 1.0
     learn_anneal_epochs: Sequence[int] = ()
@@ -142,6 +146,11 @@ class TrainSettings:
                 "learn-anneal-epochs: together with --minutes: nobody knows yet how many epochs "
                 "there will be: give --learn-cosine, or --epochs"
             )
+
+    @property
+    def step_images(self) -> int:
+        """Images of a full step."""
+        return self.batch_size * self.batch_size_factor * self.ranks
 
     def schedule(self) -> Schedule:
         """Return the learn rate's course; raise UsageError where it makes no sense."""

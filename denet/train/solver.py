@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from denet.errors import UsageError, nearest_hint
-from denet.graph.kernel import Memory
+from denet.graph.kernel import Memory, Total
 from denet.graph.rule import Adam, AdamW, GradientDescent, Momentum, Nesterov, Rule, Sgd, Span
 from denet.train.average import newest_share
 
@@ -42,8 +42,11 @@ class Factors(NamedTuple):
 class Solver:
     """A rule at work in a backend's memory. All that continuing needs: ``kept``, ``iteration``.
 
-    size     elements of the flat arrays
-    spans    with which factors they are updated, see rule.py
+    ``faults`` (2,) int32 lie in this memory and tell what was not finite: whoever finds it in what
+    a step is computed from sets the first, and nothing is updated from then on; an update sets the
+    second where a weight is.
+
+    spans    which elements of the flat arrays are updated, with which factors, see rule.py
     clip     largest global norm of the gradient, 0 = no limit (longer ones are scaled in place)
     average  keep a moving average of the weights too, see average.py
     """
@@ -51,26 +54,25 @@ class Solver:
     def __init__(
         self,
         rule: Rule,
-        size: int,
         spans: Sequence[Span],
         clip: float,
         average: bool,
         memory: Memory,
+        total: Total | None = None,
     ):
         self.iteration = 0  # updates made so far
+        size = max((span.place + span.stop - span.start for span in spans), default=0)
         names = (*rule.averages, *(AVERAGE,) * average)
         self.kept = {name: memory.allocate(4 * size).view(np.float32) for name in names}
-        self._size, self._memory = size, memory
+        self.faults = memory.allocate(8).view(np.int32)
+        self._memory = memory
         self._averages = [self.kept[name] for name in rule.averages]
-        self._update = memory.updater(rule, spans, clip)
+        self._update = memory.updater(rule, spans, clip, total)
 
-    def update(self, weights: Any, gradients: Any, learn_rate: float) -> bool:
-        """Change ``weights`` (size,) in place by one step along ``gradients`` (size,).
-
-        Returns whether they are all finite numbers then.
-        """
-        assert weights.shape == gradients.shape == (self._size,)
-        finite = self._update(
+    def update(self, weights: Any, gradients: Any, learn_rate: float) -> None:
+        """Change ``weights`` (size,) in place by one step along ``gradients`` (size,)."""
+        assert weights.shape == gradients.shape
+        self._update(
             weights,
             gradients,
             self._averages,
@@ -78,15 +80,15 @@ class Solver:
             self.iteration,
             self.kept.get(AVERAGE),
             newest_share(self.iteration),
+            self.faults,
         )
         self.iteration += 1
-        return finite
 
     def restart(self) -> None:
         """Forget all updates."""
         self.iteration = 0
-        for average in self.kept.values():
-            self._memory.clear(average)
+        for kept in (*self.kept.values(), self.faults):
+            self._memory.clear(kept)
 
 
 SOLVERS: dict[str, type[Rule]] = {
@@ -111,13 +113,16 @@ def make_solver(
     factors: Mapping[int, Factors] | None = None,
     clip: float = 0.0,
     average: bool = False,
+    parts: Sequence[slice] | None = None,
+    total: Total | None = None,
 ) -> Solver:
     """Return the solver called ``name`` for flat arrays of ``size`` elements in ``memory``.
 
     ``decay_size`` leading elements decay (weights; biases and scales come after them).
     ``decay_all`` lets every parameter decay, not only the first ``decay_size``; ``factors`` are
     those of learn rate, decay and momentum, see Solver; ``average`` keeps a moving average of the
-    weights. Raises UsageError.
+    weights. Of arrays whose other ``parts`` are others' only these are updated, and what is kept of
+    them lies side by side; ``total`` see ``Memory.updater``. Raises UsageError.
     """
     check_solver(name, momentum, decay, clip)
     rule, factors = SOLVERS[name], factors or {}
@@ -127,13 +132,16 @@ def make_solver(
     if issubclass(rule, Adam) and not any(momentum):
         log.warning("%s without momenta sees signs only: usual is --learn-momentum 0.9 0.999", name)
     decay_size = size if decay_all else decay_size
-    spans = [
-        Span(
-            start, stop, own.rate, decay * own.decay * (start < decay_size), _momenta(momentum, own)
-        )
-        for start, stop, own in _parts(size, decay_size, factors)
-    ]
-    return Solver(rule(), size, spans, clip, average, memory)
+    spans: list[Span] = []
+    place = 0
+    for part in [slice(0, size)] if parts is None else parts:
+        for first, end, own in _parts(size, decay_size, factors):
+            start, stop = max(first, part.start), min(end, part.stop)
+            if start < stop:
+                own_decay = decay * own.decay * (start < decay_size)
+                spans.append(Span(start, stop, place, own.rate, own_decay, _momenta(momentum, own)))
+                place += stop - start
+    return Solver(rule(), spans, clip, average, memory, total)
 
 
 def check_solver(name: str, momentum: Sequence[float], decay: float, clip: float) -> None:

@@ -154,16 +154,17 @@ class State:
 
     def _check_step(self, settings: TrainSettings) -> None:
         """Raise UsageError unless a step takes as many images as before, in however many parts."""
-        before = self.settings.batch_size * self.settings.batch_size_factor
-        if settings.batch_size * settings.batch_size_factor != before:
+        before = self.settings.step_images
+        if settings.step_images != before:
+            ranks = f" times {settings.ranks} ranks" * (settings.ranks > 1)
             raise UsageError(
                 f"resume: batch-size {settings.batch_size} times batch-size-factor "
-                f"{settings.batch_size_factor} is not {before} as before: keep the product"
+                f"{settings.batch_size_factor}{ranks} is not {before} as before: keep the product"
             )
 
     def _check_position(self, samples: int) -> None:
         """Raise DataError unless a training on so many samples can have come here."""
-        at, size = self.position, self.settings.batch_size * self.settings.batch_size_factor
+        at, size = self.position, self.settings.step_images
         steps = -(-samples // size)
         done = at.epoch * steps + at.step
         if at.step > steps or self.iteration != done or at.samples != min(at.step * size, samples):

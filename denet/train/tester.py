@@ -17,13 +17,21 @@ from denet.dataset.loader import Batch, Loader
 from denet.dataset.sample_key import first_shuffled
 from denet.errors import DataError
 from denet.evaluate.classifier import Classifier, check_fit
-from denet.evaluate.detector import Detector, detect_batches, detects, in_images
+from denet.evaluate.detector import (
+    DatasetDetections,
+    Detector,
+    detect_batches,
+    detects,
+    in_images,
+)
+from denet.evaluate.topk import TopErrors
 from denet.evaluate.voc import evaluate_voc
 from denet.graph.kernel import Backend
 from denet.model.model import Model
 from denet.train.checkpoint import RunFiles, optional, write_text
 from denet.train.progress import follow
 from denet.train.settings import TrainSettings
+from denet.train.team import ALONE, Team
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +73,9 @@ class Tester:
         backend: Backend,
         precision: str = "f32",
         train_set: Dataset | None = None,
+        team: Team = ALONE,
     ):
+        self._team = team
         check_targets(model, test_set)
         self._log_seconds = settings.log_every
         self._files = RunFiles(settings.output_prefix, settings.model_suffix)
@@ -74,13 +84,13 @@ class Tester:
         self._network: Detector | Classifier = kind(model, batch_size, backend, precision)
         if isinstance(test_set, DetectionDataset) and detects(model):
             warn_of_no_objects(test_set.boxes)
-        self._loader = self._network.loader(test_set, settings.thread_num)
+        self._loader = self._network.loader(test_set, settings.thread_num, team.share)
         self._training_photos: Loader | None = None
         if isinstance(train_set, DetectionDataset) and detects(model):
             known, tested = len(train_set.image_names), len(test_set.image_names)
             count = min(known, max(tested, FEWEST_PHOTOS), TRAINING_PHOTOS)
             photos = train_set.part(first_shuffled(settings.seed, known, count))
-            self._training_photos = self._network.loader(photos, settings.thread_num)
+            self._training_photos = self._network.loader(photos, settings.thread_num, team.share)
 
     @property
     def arena_bytes(self) -> int:
@@ -90,8 +100,12 @@ class Tester:
     @property
     def short_bytes(self) -> int:
         """Bytes that the shorter last batches of a test take."""
-        loaders = (self._loader, self._training_photos)
-        return sum(self._network.short_bytes(each.epoch_samples) for each in loaders if each)
+        return sum(self._network.short_bytes(each.epoch_samples) for each in self.loaders)
+
+    @property
+    def loaders(self) -> list[Loader]:
+        """Those of the test set, and of training photos where they are tested."""
+        return [self._loader, *([self._training_photos] if self._training_photos else [])]
 
     @property
     def parts(self) -> list[Part]:
@@ -113,8 +127,9 @@ class Tester:
     ) -> Result:
         """Return what ``result`` does and write its report for the model of this epoch."""
         result = self.result(each, most_batches)
-        with optional(self._files.test(epoch)):
-            write_text(self._files.test(epoch), result.report)
+        if self._team.leads:
+            with optional(self._files.test(epoch)):
+                write_text(self._files.test(epoch), result.report)
         return result
 
     def result(
@@ -143,7 +158,8 @@ class Tester:
         def batches() -> Iterator[Batch]:
             followed = follow(loader, 0, title, self._log_seconds)
             for batch, _ in islice(followed, most_batches):
-                yield batch
+                if batch.counted:
+                    yield batch
                 each()
 
         return self._compare(loader.dataset, batches())
@@ -152,10 +168,12 @@ class Tester:
         labels = dataset.class_labels
         if isinstance(self._network, Classifier):
             errors = self._network.errors(dataset, batches)
+            errors = TopErrors.joined(self._team.gather(errors))
             return Result(errors.top1_error, errors.top_error, errors.report(labels))
         assert isinstance(dataset, DetectionDataset)
         params = self._network.params
         found = detect_batches(self._network, dataset, batches)
+        found = DatasetDetections.joined(self._team.gather(found))
         boxes = in_images(found, dataset, params)
         precision = evaluate_voc(boxes, dataset, len(labels), params.match_iou)
         error = 100 * (1 - precision.mean_ap_area)

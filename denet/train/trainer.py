@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
 from denet.dataset import BadDataError, Dataset
 from denet.dataset.distort import parse_distortions
-from denet.dataset.loader import Batch, Loader
+from denet.dataset.loader import Loader
 from denet.errors import DivergedError, OutOfMemoryError, UsageError
 from denet.evaluate.detector import detects
 from denet.graph.kernel import Backend
@@ -25,25 +26,25 @@ from denet.memory import advice, is_out_of_memory
 from denet.model.format import save_model
 from denet.model.format.content import check_labels
 from denet.model.model import Model
-from denet.printable import counted, printable
-from denet.train.checkpoint import RunFiles, optional, write_record
+from denet.train.checkpoint import RunFiles
 from denet.train.disk import check_disk
 from denet.train.interrupt import HeldSignal, hold_signals
 from denet.train.journal import Journal
-from denet.train.learner import Learner
+from denet.train.lock import Lock
 from denet.train.memory import check_memory, fitting
 from denet.train.pace import Pace, Written, measure, measuring_seconds
 from denet.train.position import Metrics, Position
-from denet.train.progress import duration, follow
+from denet.train.progress import duration
 from denet.train.settings import TrainSettings
 from denet.train.state import State, dataset_record, tested_record, write_state
+from denet.train.steps import REMEDY, Steps
+from denet.train.team import ALONE, Team
 from denet.train.tester import Tester, check_targets
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-REMEDY = "lower --learn-rate, or set --learn-warmup or --gradient-clip"
-EARLIER = ", or start from an earlier model with --model"  # a state may be ruined, yet finite
-NAMED_IMAGES = 3  # of a batch, in an error of one line
 # metrics that go into the model: no times, so that the same training gives the same file
 SUMMARY = ("epoch", "learn_rate", "cost", "test_error", "test_top5_error")
 
@@ -68,7 +69,9 @@ class Trainer:
         precision: str = "f32",
         state: State | None = None,
         most_steps: int | None = None,
+        team: Team = ALONE,
     ):
+        self._team = team
         self._began = time.monotonic()
         model.check_trainable()
         check_targets(model, train_set)
@@ -84,7 +87,7 @@ class Trainer:
             state.check(settings, train_set, self._test_data)
         self._data = state.data if state else dataset_record(train_set)
         self._images = state.images if state else train_set.image_checksums()
-        self.settings, self._schedule = settings, settings.schedule()
+        self.settings = settings
         if state and state.components:
             train_set.components = state.components
         self._loader = Loader(
@@ -95,41 +98,51 @@ class Trainer:
             seed=settings.seed,
             thread_num=settings.thread_num,
             training=True,
-            levels=backend.memory.takes_levels,
+            feed=backend.memory.feed,
+            share=team.share,
         )
-        self._step_num = -(-len(self._loader) // settings.batch_size_factor)  # of an epoch
+        step_num = -(-len(self._loader) // settings.batch_size_factor)  # of an epoch
         self._most_steps = most_steps
         if most_steps:
-            self._step_num = min(self._step_num, most_steps)
+            step_num = min(step_num, most_steps)
         self._tester = (
             None
             if test_set is None
-            else Tester(model, test_set, settings, backend, precision, train_set)
+            else Tester(model, test_set, settings, backend, precision, train_set, team)
         )
-        learner = partial(Learner, model, self._loader.batch_size, settings, backend, precision)
+        learner = partial(
+            team.learner, model, self._loader.batch_size, settings, backend, precision
+        )
         self._learner = fitting(learner, self._loader, self._tester, settings)
         self._tell(backend.name, precision)
-        self._at, self._resumed = Position(), state is not None
-        self._whole: Position | None = None  # see _between_steps
-        self._costs: dict[str, float] = {}  # of the last batch
+        self._resumed = state is not None
+        at = state.position if state else Position()
+        steps = self._learner, self._loader, settings, step_num, at, self.files.diverged
+        self._steps = Steps(*steps, self._resumed, team)
         self._best_error = math.inf
         self._ends = {settings.epochs}  # epochs after which the model is tested in any case
         if state:
             self._learner.resume(state.averages, state.iteration)
-            self._at, self._best_error = state.position, state.best_error
+            self._best_error = state.best_error
             self._ends.add(state.settings.epochs)
         check_memory(self._learner, self._loader, self._tester)
-        self.files.prepare()
-        self._lock = self.files.lock()
-        if not state:
-            self.files.check_new(settings.overwrite)
+        self._lock = self._take_files(state is None) if team.leads else None
         history, factor = state.history if state else (), self._learner.corner_factor
         began = state.settings if state else None
-        self._journal = Journal(self.files, settings, history, factor, began)
-        (self.files.clear_leftovers if state else self.files.clear)()
+        self._journal = Journal(self.files, settings, history, factor, began, team.leads)
         if state:
-            log.info("resume: after %s, learn rate %.4g", self._place(), self._rate())
+            rate = self._steps.rate(at.step)
+            log.info("resume: after %s, learn rate %.4g", self._steps.place(), rate)
         self._saved = time.monotonic()
+
+    def _take_files(self, new: bool) -> Lock:
+        """Make the directory of a run this one's, of a new one its files too. Raises DataError."""
+        self.files.prepare()
+        lock = self.files.lock()
+        if new:
+            self.files.check_new(self.settings.overwrite)
+        (self.files.clear if new else self.files.clear_leftovers)()
+        return lock
 
     def _tell(self, backend: str, precision: str) -> None:
         """Say what will be trained with what; raise UsageError if it is nothing."""
@@ -166,22 +179,17 @@ class Trainer:
             if self.settings.minutes and not self._resumed:
                 self._settle_epochs(60 * self.settings.minutes)
             with hold_signals(before=self._save_interrupted) as held, self._careful():
-                check_disk(self.files, self._state(), tested=self._tester is not None)
+                state = self._state()
+                if self._team.leads:
+                    check_disk(self.files, state, tested=self._tester is not None)
                 if self.is_finished:
                     epoch = self.settings.epochs
                     log.info("the run has finished after %d epochs: larger --epochs go on", epoch)
-                while self._at.epoch < self.settings.epochs and not self.is_finished:
-                    self._train_epoch(held)
-                    self._finish_epoch(held)
-        except BadDataError:
-            if self._whole:
-                self._at = self._whole
-                self._learner.restore_states()
-                self._save_interrupted()
-            raise
+                self._train_epochs(held)
         finally:
             self._journal.close()
-            self._lock.release()
+            if self._lock:
+                self._lock.release()
         return self._journal.history
 
     def measure(self, seconds: float) -> Pace:
@@ -189,8 +197,13 @@ class Trainer:
         with self._careful():
             return measure(
                 *(self._learner, self._loader, self._tester, self._write_aside),
-                *(self.settings.test_epochs, seconds),
+                *(self.settings.test_epochs, seconds, self._lead_decides),
             )
+
+    def _lead_decides(self, choice: T) -> T:
+        """Return what rank 0 chooses."""
+        chosen: T = self._team.gather(choice)[0]
+        return chosen
 
     @contextmanager
     def _careful(self) -> Iterator[None]:
@@ -202,67 +215,45 @@ class Trainer:
             if not is_out_of_memory(error):
                 raise
             mend = advice(self._loader.batch_size, self.settings.batch_size_factor)
-            raise OutOfMemoryError(f"out of memory: {self._place()}: {mend}") from error
+            raise OutOfMemoryError(f"out of memory: {self._steps.place()}: {mend}") from error
 
     def _settle_epochs(self, budget: float) -> None:
         """Take as many epochs as fit into so many seconds since the beginning."""
         pace = self.measure(measuring_seconds(budget))
         left = budget - (time.monotonic() - self._began)
-        epochs = pace.epochs_within(left)
+        epochs = self._lead_decides(pace.epochs_within(left))
         log.info("%s: %s", duration(budget), pace.text(epochs))
         if pace.seconds(1) > left:
             log.warning("%s are too short for a single epoch: training one", duration(budget))
         self.settings = replace(self.settings, epochs=epochs)
-        self._journal.settings, self._schedule = self.settings, self.settings.schedule()
+        self._journal.settings = self.settings
+        self._steps.follow_settings(self.settings)
         self._ends = {epochs}
 
-    def _train_epoch(self, held: HeldSignal) -> None:
-        """Take the steps that the epoch in hand still lacks."""
-        at, factor = self._at, self.settings.batch_size_factor
-        if at.step == self._step_num:
-            return
-        self._whole = self._between_steps()
-        mark, waited = time.perf_counter(), self._loader.wait_seconds
-        title = f"epoch {at.epoch + 1}/{self.settings.epochs}"
-        done = at.step * factor
-        batches = follow(self._loader, at.epoch, title, self.settings.log_every, done)
-        with closing(batches):
-            for number, (batch, progress) in enumerate(batches, done + 1):
-                cost = self._add(batch)
-                progress.note(f"cost {cost:.4f}")
-                if number % factor and number < len(self._loader):
-                    continue
-                at.learn_rate = self._rate()
-                if not self._learner.update(at.learn_rate):
-                    raise self._diverged(batch)
-                at.step += 1
-                now, wait = time.perf_counter(), self._loader.wait_seconds
-                at.train_seconds += now - mark
-                at.wait_seconds += wait - waited
-                mark, waited = now, wait
-                self._whole = self._between_steps()
-                held.check()
-                if at.step == self._step_num:
-                    break
-                if self._is_save_due():
-                    self._save_state()
-                    mark = time.perf_counter()
+    def _train_epochs(self, held: HeldSignal) -> None:
+        """Train and test the epochs that are left."""
+        try:
+            while self._at.epoch < self.settings.epochs and not self.is_finished:
+                title = f"epoch {self._at.epoch + 1}/{self.settings.epochs}"
+                with closing(self._steps.epoch(title)) as steps:
+                    for _ in steps:
+                        self._between_steps(held)
+                self._finish_epoch(held)
+        except BadDataError:
+            self._steps.rewind()
+            self._save_interrupted()
+            raise
 
-    def _between_steps(self) -> Position:
-        """Return the place, and remember what batches change already before their step is made."""
-        self._learner.keep_states()
-        return self._at.copy()
-
-    def _add(self, batch: Batch) -> float:
-        """Add a batch to the step in hand; return its cost. Raises DivergedError."""
-        at, size = self._at, self._loader.batch_size * self.settings.batch_size_factor
-        images = min(size, self._loader.epoch_samples - at.step * size)  # of the whole step
-        self._costs, columns = self._learner.add(batch, len(batch.data) / images)
-        cost = sum(self._costs.values())
-        if not math.isfinite(cost):
-            raise self._diverged(batch)
-        at.add(cost, len(batch.data), columns)
-        return cost
+    def _between_steps(self, held: HeldSignal) -> None:
+        """Stop, or save the state, where a rank wants it."""
+        wishes = {"stop"} if held.waits else set[str]()
+        if self._at.step < self._steps.count and self._is_save_due():
+            wishes.add("save")
+        agreed = self._steps.agreed(wishes)
+        if "stop" in agreed:
+            held.release()
+        if "save" in agreed:
+            self._save_state()
 
     def _finish_epoch(self, held: HeldSignal) -> None:
         """Save the state; then test, record and save the models, all of which it can repeat."""
@@ -275,7 +266,7 @@ class Trainer:
         known = {name: metrics[name] for name in SUMMARY if not math.isnan(metrics[name])}
         self.model.summary = {**known, "settings": self.settings.record()}
         self._save_models(epoch, metrics["test_error"])
-        self._at = Position(epoch)
+        self._steps.at = Position(epoch)
 
     def _test_if_due(self, epoch: int, held: HeldSignal) -> Metrics:
         """Test after every ``test_epochs`` epochs and the last; return errors in per cent."""
@@ -284,16 +275,20 @@ class Trainer:
             return {}
         start = time.perf_counter()
         self._tester.load(self.model.values())
-        result = self._tester.test(epoch, held.check, self._most_steps)
+        # several ranks stop behind a step only, where all of them can
+        check = held.check if self._team.share.ranks == 1 else _go_on
+        result = self._tester.test(epoch, check, self._most_steps)
         return {
             "test_error": result.error,
             "test_top5_error": result.top5_error,
-            "train_error": self._tester.train_error(held.check, self._most_steps),
+            "train_error": self._tester.train_error(check, self._most_steps),
             "test_seconds": time.perf_counter() - start,
         }
 
     def _save_models(self, epoch: int, test_error: float) -> None:
         """Write the models that this epoch calls for, the final one last."""
+        if not self._team.leads:
+            return
         if not self.settings.disable_intermediate:
             save_model(self.model, self.files.epoch(epoch))
         if test_error < self._best_error:
@@ -304,6 +299,7 @@ class Trainer:
 
     def _save_state(self) -> None:
         """Take the weights into the model and write all that going on needs."""
+        self._steps.read()
         self._write_state(self.files)
         self._saved = time.monotonic()
 
@@ -312,14 +308,20 @@ class Trainer:
         for name, value in values.items():
             if not np.isfinite(value).all():
                 raise DivergedError(
-                    f"training diverged: after {self._place()}: {name} is not finite: {REMEDY}"
+                    f"training diverged: after {self._steps.place()}: {name} is not finite: "
+                    f"{REMEDY}"
                 )
         self.model.set_values(values)
         del values
-        write_state(self._state(), files.state)
+        state = self._state()
+        if self._team.leads:
+            write_state(state, files.state)
 
     def _write_aside(self) -> Written:
         """Write what a training writes, and drop it; return how long that takes."""
+        if not self._team.leads:
+            self._state()
+            return Written(0.0, 0.0, 0.0)
         with self.files.scratch() as prefix:
             aside = RunFiles(prefix, self.settings.model_suffix)
             start = time.perf_counter()
@@ -348,41 +350,26 @@ class Trainer:
 
     def _is_save_due(self) -> bool:
         minutes = self.settings.model_save_dt
-        return minutes > 0 and time.monotonic() - self._saved > 60 * minutes
+        return self._team.leads and minutes > 0 and time.monotonic() - self._saved > 60 * minutes
 
     def _save_interrupted(self) -> None:
         if self._most_steps:  # of a trial nothing is kept
             return
         self._save_state()
         log.warning(
-            "interrupted after %s: --resume goes on from %s", self._place(), self.files.state
+            "interrupted after %s: --resume goes on from %s", self._steps.place(), self.files.state
         )
+
+    @property
+    def _at(self) -> Position:
+        return self._steps.at
 
     @property
     def is_finished(self) -> bool:
         """Whether a resumed run had nothing left to do."""
-        epoch, done = self._at.epoch + 1, self._at.step == self._step_num
+        epoch, done = self._at.epoch + 1, self._at.step == self._steps.count
         return done and epoch == self.settings.epochs and self.files.final(epoch).exists()
 
-    def _rate(self) -> float:
-        return self._schedule.rate(self._at.epoch, self._at.step, self._step_num)
 
-    def _place(self, steps: int = 0) -> str:
-        """Return the last step that was made, or one that comes ``steps`` later."""
-        at, epochs = self._at, self.settings.epochs
-        return f"epoch {at.epoch + 1}/{epochs}, iteration {at.step + steps}/{self._step_num}"
-
-    def _diverged(self, batch: Batch) -> DivergedError:
-        """Return the error that tells all about a batch; write the names of its images."""
-        each = ", ".join(f"{name} {value:g}" for name, value in self._costs.items())
-        found = self._learner.first_not_finite(len(batch.data))
-        what = f"{self._place(1)}, learn rate {self._rate():g}, costs: {each}, {found}"
-        names = [printable(self._loader.dataset.names[index]) for index in batch.indices]
-        with optional(self.files.diverged):
-            text = "\n".join([what, "images of the batch:", *names, ""])
-            write_record(self.files.diverged, text)
-        shown = ", ".join(names[:NAMED_IMAGES])
-        return DivergedError(
-            f"training diverged: {what}, batch of {counted(len(names), 'image')} ({shown}, all in "
-            f"{self.files.diverged}): {REMEDY}{self._resumed * EARLIER}"
-        )
+def _go_on() -> None:
+    pass

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from denet.dataset.loader import Loader
 from denet.errors import DivergedError, UsageError
 from denet.evaluate.plan_set import PlanSet
 from denet.graph.graph import Graph
-from denet.graph.kernel import Backend, Levels
+from denet.graph.kernel import Backend
 from denet.layer.dropout import DropoutLayer
 from denet.model.model import Model
 from denet.train.progress import follow
@@ -49,17 +50,18 @@ def update_bn(
         seed=seed,
         thread_num=thread_num,
         training=True,
-        levels=backend.memory.takes_levels,
+        feed=backend.memory.feed,
     )
     plans = PlanSet(
         lambda size: statistics_graph(model, size), loader.batch_size, backend, "train", precision
     )
-    plans.check_memory("taking statistics", loader.working_bytes, loader.order_bytes)
+    memory = loader.working_bytes, loader.order_bytes, loader.ahead_bytes
+    plans.check_memory("taking statistics", *memory)
     plans.full.load(model.values())
     total = np.zeros(plans.full.states.shape)
     with closing(follow(loader, 0, "statistics")) as batches:
         for batch, _ in batches:
-            inputs: dict[str, np.ndarray | Levels] = {"data": batch.data, **batch.targets}
+            inputs: dict[str, Any] = {"data": batch.data, **batch.targets}
             plans[len(batch.data)].run(inputs, batch.sample_keys)
             total += backend.memory.read(plans.full.states) * (len(batch.data) / len(dataset))
     backend.memory.write(total, plans.full.states)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from graph.cases import Case
 
-from denet.backend.numpy.bfloat16 import from_float32, to_float32
+from denet.bfloat16 import from_float32, to_float32
 from denet.graph.graph import Node, Tensor, TensorType
 from denet.graph.kernel import Backend, Layout
 from denet.graph.memory import ELEMENT_TYPES

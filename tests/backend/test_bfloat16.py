@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from denet.backend.numpy.bfloat16 import from_float32, to_float32
+from denet.bfloat16 import from_float32, to_float32
 
 
 @pytest.mark.parametrize(

@@ -84,8 +84,8 @@ def tell(forward: float, backward: float, y: np.ndarray, gx: np.ndarray) -> None
 
 def denet_side(precision: str) -> None:
     """Run the kernel of the CPU backend as a plan does."""
-    from denet.backend.numpy.bfloat16 import from_float32, to_float32
     from denet.backend.select import choose_backend
+    from denet.bfloat16 import from_float32, to_float32
     from denet.graph.graph import Node, Tensor, TensorType
     from denet.graph.op.base import Run
     from denet.graph.op.sparse_sample import SparseSample

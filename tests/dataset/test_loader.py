@@ -3,14 +3,17 @@
 import os
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
 
+from denet.dataset.array import ArrayDataset
 from denet.dataset.base import Dataset
 from denet.dataset.directory import DirectoryDataset
-from denet.dataset.distort import parse_distortions
-from denet.dataset.loader import Loader, Normalise
+from denet.dataset.distort import mirror, offset, parse_distortions
+from denet.dataset.feed import Here
+from denet.dataset.loader import AHEAD, Loader, Normalise, Pixels
 from denet.errors import UsageError
 from denet.model.preprocessing import Preprocessing
 
@@ -145,12 +148,113 @@ def test_normalise(dtype):
     np.testing.assert_allclose(plain, pixels, rtol=1e-6)
 
 
+class Elsewhere(Here):
+    """A way to a device that is the host: it tells what it was asked for, and when."""
+
+    def __init__(self):
+        self.sent, self.kept, self.marks = [], [], []
+
+    def send(self, images):
+        self.sent.append(images)
+        return images
+
+    def keep(self, shape, parts):
+        self.kept.append(np.concatenate(list(parts)))
+        assert self.kept[-1].shape == shape
+        return self.kept[-1]
+
+    def pick(self, kept, moves, scale, shift):
+        mirrored = mirror(kept[moves[:, 0]], moves[:, 3] == 1)
+        return Pixels(offset(mirrored, moves[:, 1], moves[:, 2]), scale, shift)
+
+    def mark(self, data=None):
+        self.marks.append(data)
+        return len(self.marks)
+
+    def seconds(self, first, second):
+        return None if second == len(self.marks) else second - first  # it lags by one batch
+
+
 def test_bytes_stay_bytes_where_who_takes_them_makes_the_numbers():
-    left, made = (loader(levels=levels).epoch(3) for levels in (True, False))
+    feed = Elsewhere()
+    left, made = loader(feed=feed).epoch(3), loader().epoch(3)
     for one, other in zip(left, made, strict=True):
         assert one.data.levels.dtype == np.uint8 and one.data.shape == other.data.shape
         assert len(one.data) == len(other.data)
         np.testing.assert_array_equal(np.asarray(one.data), other.data)
+    assert len(feed.sent) == 5
+
+
+def test_batches_are_sent_ahead_as_soon_as_they_are_made():
+    feed = Elsewhere()
+    batches = loader(feed=feed, batch_size=2, thread_num=2).epoch(0)
+    data, ahead = [], set()
+    for batch in batches:
+        data.append(batch.data)
+        ahead.add(len(feed.sent) - len(data))
+        time.sleep(0.01)  # as a step that is slower than the making of batches
+    assert max(ahead) == AHEAD and min(ahead) >= 0 and len(data) == 12
+    assert all(one is other for one, other in zip(data, feed.sent, strict=True))
+
+
+def test_the_wait_for_data_is_what_the_feed_measures():
+    source = loader(feed=(feed := Elsewhere()))
+    found = []
+    for batch in source.epoch(0):
+        assert feed.marks[-2] is None and feed.marks[-1] is batch.data
+        found.append(source.wait_seconds)
+    assert found == [0, 1, 2, 3, 4] and source.wait_seconds == 4
+    feed.mark()
+    assert source.wait_seconds == 5
+
+
+@pytest.mark.parametrize("tokens", [[], ["o2"], ["m50"], ["o9", "m30"], ["o0", "m100"]])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_resident_set_gives_the_same_batches(tokens, mirrored):
+    data = dataset()
+    if mirrored:
+        data.append_mirrored()
+    options = {"distortions": parse_distortions(tokens), "thread_num": 2, "seed": 6}
+    plain, kept = loader(data, **options), loader(data, feed=(feed := Elsewhere()), **options)
+    assert kept.resident_bytes == PIXELS.nbytes and not plain.resident_bytes
+    assert kept.working_bytes and kept.ahead_bytes == 3 * kept.batch_bytes
+    kept.resident = True
+    assert not kept.working_bytes and not kept.ahead_bytes
+    for epoch in range(2):
+        for one, other in zip(plain.epoch(epoch), kept.epoch(epoch), strict=True):
+            np.testing.assert_array_equal(one.data, np.asarray(other.data))
+            np.testing.assert_equal(one.targets, other.targets)
+            np.testing.assert_array_equal(one.sample_keys, other.sample_keys)
+            np.testing.assert_array_equal(one.indices, other.indices)
+    assert len(feed.kept) == 1 and not feed.sent
+    np.testing.assert_array_equal(feed.kept[0], PIXELS)
+
+
+def test_what_cannot_be_resident():
+    images = PIXELS.astype(np.float32).transpose(0, 3, 1, 2)
+    rows = np.arange(COUNT)
+    numbers = ArrayDataset(list("abcde"), LABELS, images, rows)
+    levels = ArrayDataset(list("abcde"), LABELS, images.astype(np.uint8), rows)
+    mean = Preprocessing(mean_image=np.zeros((6, 4, 3)))
+    turned = parse_distortions(["o1", "r5"])
+    feed = Elsewhere()
+    assert loader(levels, feed=feed).resident_bytes == PIXELS.nbytes
+    assert not loader(numbers, feed=feed).resident_bytes
+    assert not loader(levels, feed=feed, distortions=turned).resident_bytes
+    assert not loader(levels).resident_bytes
+    assert not Loader(levels, 5, mean, training=True, feed=feed).resident_bytes
+    assert not Loader(levels, 5, mean, training=True, feed=feed, normalise=np.copy).resident_bytes
+
+
+def test_an_error_comes_with_its_batch_though_others_were_sent():
+    batches = Loader(
+        Failing(57), 10, Preprocessing(), training=False, thread_num=3, feed=Elsewhere()
+    ).epoch(0)
+    for _ in range(5):
+        next(batches)
+    with pytest.raises(OSError, match="disk on fire"):
+        next(batches)
+    assert not loader_threads()
 
 
 @pytest.mark.parametrize(

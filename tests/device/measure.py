@@ -24,13 +24,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from denet.backend.cuda.backend import CudaBackend
 from denet.backend.cuda.device import Device
-from denet.backend.numpy.bfloat16 import from_float32
+from denet.backend.cuda.tune import Trial
+from denet.backend.cuda.tuning import Tuning
 from denet.graph.graph import Node, Tensor, TensorType
 from denet.graph.kernel import Call
 from denet.graph.op.add import Add
-from denet.graph.op.base import Op, Run
+from denet.graph.op.base import Op
 from denet.graph.op.conv import Conv
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,7 +123,7 @@ class Measure:
     """Times calls on a device, in groups of ``least`` seconds."""
 
     def __init__(self, device: Device, least: float = LEAST, launches: int = LAUNCHES):
-        self.device, self.backend = device, CudaBackend(device)
+        self.device = device
         self._least, self._launches = least, launches
 
     def launched(self, call: Call) -> float:
@@ -140,45 +140,9 @@ class Measure:
             Tensor(type_, f"x{i}", "value" if type_.dtype == "real" else "parameter")
             for i, type_ in enumerate(types)
         ]
-        outputs = [Tensor(type_, "y") for type_ in op.infer(*types)]
-        node = Node(op, inputs, outputs, "measured")
+        node = Node(op, inputs, [Tensor(type_, "y") for type_ in op.infer(*types)], "measured")
         wanted = {"forward": (), "by data": (0,), "by weights": (1,)}[direction]
-        run = Run(True, self.device.allocate(8 * types[0].shape[0]).view(np.uint64))
-        kernel = self.backend.kernel(node, True, "bf16", run, {}, wanted)
-        layouts = kernel.layouts()
-
-        def array(index: int, type_: TensorType) -> Any:
-            layout = layouts.get(index)
-            if type_.dtype == "float32":
-                memory = self._random(layout.size if layout else type_.size, np.float32)
-                return layout.view(memory) if layout else memory.reshape(type_.shape)
-            return self._random(type_.size, np.uint16).reshape(type_.shape)
-
-        read = [array(i, type_) for i, type_ in enumerate(types)]
-        written = [array(-1, tensor.type) for tensor in outputs]
-        saved = [self._random(type_.size, np.float32) for type_ in kernel.saved]
-        scratch = self.device.allocate(max(kernel.forward_scratch, kernel.backward_scratch, 1))
-        arrays = [read, written, saved, scratch]
-        if direction == "forward":
-            bound: Any = kernel.forward(*arrays)
-        else:
-            arriving = [array(-1, outputs[0].type)]
-            leaving = [array(i, t) if i in wanted else None for i, t in enumerate(types)]
-            arrays[3:] = [arriving, leaving, scratch]
-            bound = kernel.backward(*arrays)
-
-        def call(kept: object = (kernel, arrays)) -> None:
-            bound()
-
-        return call
-
-    def _random(self, count: int, dtype: type) -> Any:
-        """Return memory with normal numbers: a GPU multiplies simpler ones at less power."""
-        memory = self.device.allocate(count * np.dtype(dtype).itemsize).view(dtype)
-        some = np.random.default_rng(0).standard_normal(1 << 20, np.float32)
-        numbers = from_float32(some) if dtype == np.uint16 else some
-        self.device.write(np.resize(numbers, count), memory)
-        return memory
+        return Trial(self.device, node, True, "bf16", wanted).call(Tuning(self.device))
 
 
 def basics(measure: Measure, nbytes: int) -> Row:

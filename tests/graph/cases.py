@@ -262,6 +262,7 @@ CONVOLUTIONS = [
     _conv("two groups", (2, 5, 6, 6), 4, (3, 3), padding=HALF, groups=2, bias=True),
     _conv("two wide groups", (2, 6, 5, 32), 64, (5, 5), (2, 2), HALF, groups=2),
     _conv("a group per channel", (2, 5, 7, 5), 5, (3, 3), padding=HALF, groups=5),
+    _conv("a group per channel of 16", (2, 6, 7, 16), 16, (3, 3), (2, 1), HALF, groups=16),
     _conv("two filters per channel", (1, 6, 6, 16), 32, (3, 3), (2, 2), HALF, groups=16),
     _conv("1x1 groups", (2, 3, 4, 6), 9, (1, 1), groups=3),
     _conv("1x1 groups stride 2", (2, 5, 4, 8), 4, (1, 1), (2, 2), groups=4),

@@ -120,7 +120,7 @@ def test_the_first_number_that_is_not_finite_is_found(spoil, expected, precision
     with np.errstate(all="ignore"):
         plan.run(batch, KEYS)
         states = {name: value.copy() for name, value in plan.values().items()}
-        found = plan.first_not_finite()
+        found = plan.first_not_finite(batch, KEYS)
     if expected == DATA:
         assert found and found[1] == "data"  # where it is first read depends on the precision
     else:

@@ -59,7 +59,10 @@ def test_what_any_test_takes_is_counted_once(batches):
     """Half a second, and ten milliseconds for each batch."""
     part = Part(batches, lambda most: time.sleep(0.5 + most / 100))
     expected = 0.5 + batches / 100
-    assert expected <= _test_seconds(part, 0.1) + 0.3 and _test_seconds(part, 0.1) < 4 * expected
+    assert (
+        expected <= _test_seconds(part, 0.1, bool) + 0.3
+        and _test_seconds(part, 0.1, bool) < 4 * expected
+    )
 
 
 def test_a_few_per_cent_are_for_measuring():

@@ -139,7 +139,7 @@ def test_follow_goes_on_in_the_middle_of_an_epoch(lines):
 
 def test_waiting_is_counted_within_the_epoch(clock, lines):
     loader = tiny_loader(8)
-    loader.wait_seconds = 1e6  # of earlier epochs
+    loader._waited = 1e6  # of earlier epochs
     batches = follow(loader, 0, "epoch 2/2", log_seconds=0.0)
     next(batches)
     clock.now += 1000  # far more than the loader needs

@@ -41,6 +41,7 @@ from denet.backend.cuda.pool import PoolKernel
 from denet.backend.cuda.pool_inverse import PoolInverseKernel
 from denet.backend.cuda.request import Request, Unserved
 from denet.backend.cuda.sparse_sample import SparseSampleKernel
+from denet.backend.cuda.tuning import Tuning
 from denet.errors import UsageError
 from denet.graph.graph import Node, Tensor
 from denet.graph.kernel import Call, Kernel, Layout, Memory, in_order
@@ -119,8 +120,9 @@ class CudaBackend:
     working_share: ClassVar[float] = 0.0
     shares_statistics: ClassVar[bool] = True
 
-    def __init__(self, device: Device):
-        self._device = device
+    def __init__(self, device: Device, tuning: Tuning | None = None):
+        self.device = device
+        self._tuning = tuning or Tuning(device)
         self.memory: Memory = DeviceMemory(device)
         self._told: set[str] = set()
 
@@ -137,8 +139,8 @@ class CudaBackend:
 
         Raises UsageError where the device has no bf16.
         """
-        if precision == "bf16" and self._device.capability < BF16_CAPABILITY:
-            own, least = map(capability_text, (self._device.capability, BF16_CAPABILITY))
+        if precision == "bf16" and self.device.capability < BF16_CAPABILITY:
+            own, least = map(capability_text, (self.device.capability, BF16_CAPABILITY))
             raise UsageError(
                 f"precision: bf16 needs a GPU of compute capability {least}, this one has {own}: "
                 "use --precision f32"
@@ -147,23 +149,24 @@ class CudaBackend:
         why = "no kernel"
         if make:
             try:
-                return make(Request(self._device, node, training, precision, run, layouts, wanted))
+                asked = node, training, precision, run, layouts, wanted
+                return make(Request(self.device, self._tuning, *asked))
             except Unserved as reason:
                 why = str(reason)
         self._tell(f"{type(node.op).__name__}: {why}: runs on the processor by the reference")
-        return HostKernel(self._device, node, training, precision, run, wanted, layouts)
+        return HostKernel(self.device, node, training, precision, run, wanted, layouts)
 
     def sequence(self, calls: Sequence[Call]) -> Call:
         """Return a call that makes these: one launch for those between two on the processor."""
         parts: list[Call] = []
         for on_host, group in groupby(calls, lambda call: isinstance(call, HostCall)):
             together = [*group]
-            parts += together if on_host else [self._device.capture(together)]
+            parts += together if on_host else [self.device.capture(together)]
         return in_order(parts)
 
     def auto_precision(self) -> str:
         """Return bf16 where the device multiplies it on tensor cores."""
-        return "bf16" if self._device.capability >= BF16_CAPABILITY else "f32"
+        return "bf16" if self.device.capability >= BF16_CAPABILITY else "f32"
 
     def _tell(self, message: str) -> None:
         if message not in self._told:

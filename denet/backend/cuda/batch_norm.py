@@ -2,49 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import gcd, prod
 from typing import Any
 
 import numpy as np
 
-from denet.backend.cuda.request import THREADS, VECTOR_BYTES, Request, blocks
+from denet.backend.cuda.batch_norm_tiles import FILE, Tiles
+from denet.backend.cuda.request import Request, blocks
 from denet.backend.cuda.scratch import Scratch
 from denet.backend.cuda.statistics import Statistics
-from denet.graph.graph import TensorType
 from denet.graph.kernel import Call, Kernel, in_order
 from denet.graph.op.batch_norm import BatchNorm
 
-MOST_COLUMNS = 32  # of a block: neighbouring threads of one row
-BLOCKS = 12  # of a multiprocessor, which runs 3 or 4 at a time
-LEAST_ROWS = 4  # of a thread, where there are enough
 MERGED = 8  # channels of a block that merges: as in batch_norm.cu
-
-
-@dataclass(frozen=True)
-class Tiles:
-    """How the blocks of a launch share x (rows, channels): see batch_norm.cu."""
-
-    rows: int
-    channels: int
-    width: int  # channels of a thread
-    columns: int  # threads side by side
-    across: int  # blocks side by side
-    height: int  # rows of a block
-    parts: int  # blocks one below the other
-
-    @classmethod
-    def of(cls, type_: TensorType, itemsize: int, processors: int) -> Tiles:
-        """Cover an activation with whole rounds of blocks, where it is large."""
-        rows, channels = prod(type_.shape[:3]), type_.shape[3]
-        width = gcd(channels, VECTOR_BYTES // itemsize)
-        across = blocks(channels // width, MOST_COLUMNS)
-        columns = blocks(channels // width, across)
-        parts = min(
-            blocks(BLOCKS * processors, across), blocks(rows, THREADS // columns * LEAST_ROWS)
-        )
-        height = blocks(rows, parts)
-        return cls(rows, channels, width, columns, across, height, blocks(rows, height))
 
 
 class BatchNormKernel(Kernel):
@@ -66,18 +35,16 @@ class BatchNormKernel(Kernel):
         self._request = request
         # what is added to the variance, and what y is at least
         self._settings = np.float32(op.eps), np.float32(0 if op.activation else -np.inf)
-        itemsize = 4 if request.real == "float" else 2
-        self._tiles = t = Tiles.of(request.type(), itemsize, request.device.processors)
+        self._tiles = Tiles.of(request.type(), request.real, request.device.processors)
         self._given = op.statistics
         if self._given:
             self.backward_inputs = (0, 1, 2, 5, 6)
             self.backward_outputs = self.repeat_outputs = ()
         elif request.training:
             scratch = Scratch()
-            sizes = t.rows, t.channels, t.height
-            self._statistics = Statistics(request, scratch, *sizes, request.real)
+            self._statistics = Statistics(request, scratch, request.type(), request.real)
             self.forward_scratch = scratch.nbytes
-        self.backward_scratch = 8 * (t.parts + 1) * t.channels
+        self.backward_scratch = 8 * (self._tiles.parts + 1) * self._tiles.channels
 
     def forward(
         self,
@@ -91,9 +58,8 @@ class BatchNormKernel(Kernel):
         if not self._request.training:
             return self._normalise(inputs, inputs[3:], outputs[0], outputs[1:])
         x, (_, mean, variance) = inputs[0], outputs
-        look = self._by_tile("statistics", [x, *self._statistics.parts(scratch)])
-        join = self._statistics.join(x, mean, variance, scratch)
-        return in_order([look, *join, self.repeat(inputs, outputs, saved, scratch)])
+        look = self._statistics.join(x, mean, variance, scratch)
+        return in_order([*look, self.repeat(inputs, outputs, saved, scratch)])
 
     def repeat(
         self,
@@ -129,7 +95,8 @@ class BatchNormKernel(Kernel):
         counts = map(np.int32, (t.channels, t.parts))
         across = blocks(t.channels, MERGED), 1, 1
         arguments = [*partial, gbeta, ggamma, *counts]
-        calls.append(self._launch("merge_gradients", across, arguments))
+        launch = self._request.launch
+        calls.append(launch(FILE, "merge_gradients", across, arguments, WIDTH=t.width))
         if gx is not None:
             arrays = [*maps, *line, gbeta, ggamma, gx]
             calls.append(self._by_tile("input_gradient", [*arrays, *self._settings]))
@@ -145,9 +112,4 @@ class BatchNormKernel(Kernel):
         return self._by_tile("normalise", [*arrays, *self._settings])
 
     def _by_tile(self, name: str, arguments: list[Any]) -> Call:
-        t = self._tiles
-        counts = map(np.int32, (t.rows, t.channels, t.columns, t.height))
-        return self._launch(name, (t.parts, t.across, 1), [*arguments, *counts])
-
-    def _launch(self, name: str, grid: tuple[int, int, int], arguments: list[Any]) -> Call:
-        return self._request.launch("batch_norm.cu", name, grid, arguments, WIDTH=self._tiles.width)
+        return self._tiles.launch(self._request, name, arguments, self._request.real)

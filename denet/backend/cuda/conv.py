@@ -2,7 +2,8 @@
 
 In training the blocks of the forward product also tell mean and squares of each channel of their
 own tiles, as they store them. The same step joins these to the statistics of y, two outputs of the
-node, which the batch norm behind it takes in the place of a pass over y.
+node, which the batch norm behind it takes in the place of a pass over y. Where no block holds whole
+tiles of y, such as of a depth in parts, the step passes over y itself.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from denet.backend.cuda.conv_depthwise import DepthwiseProducts, is_depthwise
 from denet.backend.cuda.conv_exact import ExactProducts
 from denet.backend.cuda.conv_geometry import Geometry
 from denet.backend.cuda.conv_parts import ChannelSum
@@ -18,7 +20,7 @@ from denet.backend.cuda.conv_tensor import TensorProducts, on_tensor_cores
 from denet.backend.cuda.request import Request, Unserved
 from denet.backend.cuda.scratch import Scratch
 from denet.backend.cuda.statistics import Statistics
-from denet.backend.cuda.weight import CONV, WeightLayout
+from denet.backend.cuda.weight import CONV, DEPTHWISE, WeightLayout
 from denet.graph.kernel import Call, Kernel, Layout, in_order
 
 
@@ -35,8 +37,11 @@ class ConvKernel(Kernel):
         inputs, y = request.node.inputs, request.node.outputs[0]
         geometry = Geometry.of(request.node)
         tensor_cores = on_tensor_cores(request, geometry)
-        make = TensorProducts if tensor_cores else ExactProducts
-        self._layout = self._choose_layout(request, tensor_cores)
+        depthwise = is_depthwise(geometry)
+        ways = (DepthwiseProducts, depthwise), (TensorProducts, tensor_cores), (ExactProducts, True)
+        make: Any = next(way for way, serves in ways if serves)
+        axes = DEPTHWISE if depthwise else self.axes
+        self._layout = self._choose_layout(request, axes, tensor_cores)
         self._bias = 2 if op.bias else None
         self._residual = len(inputs) - 1 if getattr(op, "residual", False) else None
         self._rectified = bool(getattr(op, "activation", None))
@@ -47,9 +52,8 @@ class ConvKernel(Kernel):
         self._forward = make(request, geometry, elements, [self.products[0]], forward)
         self._statistics = None
         if getattr(op, "statistics", False):
-            height = self._forward.rows(self.products[0])
-            sizes = geometry.small_pixels, y.shape[3], height
-            self._statistics = Statistics(request, forward, *sizes, types[1])
+            height = self._forward.measured_rows
+            self._statistics = Statistics(request, forward, y.type, types[1], height)
             self.repeat_outputs = (1, 2)
         self._wanted = request.wanted
         gradients = (self.products[1], "by_weight")
@@ -101,8 +105,8 @@ class ConvKernel(Kernel):
         arrays = {self.maps[0]: inputs[0], self.maps[1]: gy, "weight": inputs[1]}
         arrays, calls = self._backward.prepare(arrays, scratch)
         if 0 in self._wanted:
-            source, gx = arrays[self.maps[1]], input_gradients[0]
-            calls.append(self._backward.gather(self.products[1], source, arrays["weight"], gx))
+            given = arrays[self.maps[1]], arrays["weight"], input_gradients[0], scratch
+            calls += self._backward.gather(self.products[1], *given)
         if 1 in self._wanted:
             large, small = arrays["large"], arrays["small"]
             calls += self._backward.by_weight(large, small, input_gradients[1], scratch)
@@ -117,18 +121,20 @@ class ConvKernel(Kernel):
         arrays = {self.maps[0]: inputs[0], "weight": inputs[1]}
         arrays, calls = self._forward.prepare(arrays, scratch)
         bias = inputs[self._bias] if self._bias else None
-        residual = inputs[self._residual] if self._residual else None
         source, weight = arrays[self.maps[0]], arrays["weight"]
-        product = self._forward.gather(
-            self.products[0], source, weight, y, bias, residual, self._rectified, parts
-        )
-        return in_order([*calls, product])
+        if parts:
+            return in_order([*calls, self._forward.measure(source, weight, y, bias, parts)])
+        residual = inputs[self._residual] if self._residual else None
+        given = source, weight, y, scratch, bias, residual, self._rectified
+        return in_order([*calls, *self._forward.gather(self.products[0], *given)])
 
-    def _choose_layout(self, request: Request, tensor_cores: bool) -> WeightLayout:
+    def _choose_layout(
+        self, request: Request, axes: tuple[int, ...], tensor_cores: bool
+    ) -> WeightLayout:
         """Return the layout given, or float32; bf16 for prediction, where no weight changes."""
         weight = request.node.inputs[1]
         half = tensor_cores and not request.training
-        layout = request.layouts.get(weight) or WeightLayout(weight.shape, self.axes, half)
+        layout = request.layouts.get(weight) or WeightLayout(weight.shape, axes, half)
         unfit = not tensor_cores or 1 in request.wanted
         if not isinstance(layout, WeightLayout) or (layout.half and unfit):
             raise Unserved("another kernel has laid out the weights")

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from denet.backend.cuda.request import Unserved
+from denet.backend.cuda.tuning import MOST_LAYERS
 from denet.backend.cuda.weight import filled
 from denet.graph.graph import Node
 from denet.graph.op.deconv import Deconv
 
-MOST_LAYERS = 65535  # of a grid of blocks
 LARGEST = (1 << 31) - (1 << 16)  # what the kernels count in an int, a tile beyond the end included
 
 
@@ -66,6 +66,20 @@ class Geometry:
         return [np.int32(getattr(self, field.name)) for field in fields(self)]
 
     @property
+    def text(self) -> str:
+        """All of it, to read: images, the large map, the small one, how windows slide."""
+        large = f"{self.large_height}x{self.large_width}x{self.large_channels}"
+        small = f"{self.small_height}x{self.small_width}x{self.small_channels}"
+        window = f"{self.window_height}x{self.window_width}"
+        stride = f"{self.stride_height}x{self.stride_width}"
+        groups = f", {self.groups} groups" if self.groups > 1 else ""
+        place = f"{self.padding_top},{self.padding_left}"
+        return (
+            f"{self.images} of {large} and {small}{groups}, window {window} by {stride} "
+            f"from {place}"
+        )
+
+    @property
     def window(self) -> int:
         """Cells of the window."""
         return self.window_height * self.window_width
@@ -87,17 +101,33 @@ class Geometry:
 
     def target(self, adjoint: bool) -> tuple[int, int, int]:
         """Return what a gathering product computes: phases, pixels of the largest, channels."""
+        phases, rows, columns = self.cells(adjoint)
+        return phases, self.images * rows * columns, self.target_channels(adjoint)
+
+    def cells(self, adjoint: bool) -> tuple[int, int, int]:
+        """Return phases that a gathering product computes, rows and columns of the largest."""
         if not adjoint:
-            return 1, self.small_pixels, self.small_channels
+            return 1, self.small_height, self.small_width
         rows = -(-self.large_height // self.stride_height)
         columns = -(-self.large_width // self.stride_width)
-        phases = self.stride_height * self.stride_width
-        return phases, self.images * rows * columns, self.large_channels
+        return self.stride_height * self.stride_width, rows, columns
 
-    def depth(self, adjoint: bool) -> int:
-        """Return how many products a result of a gathering product sums, in its largest phase."""
+    def elements(self, adjoint: bool) -> int:
+        """Return how many elements the map has that a gathering product computes."""
+        pixels = self.large_pixels if adjoint else self.small_pixels
+        return pixels * self.target_channels(adjoint) * self.groups
+
+    def target_channels(self, adjoint: bool) -> int:
+        """Return the channels that a gathering product computes."""
+        return self.large_channels if adjoint else self.small_channels
+
+    def source_channels(self, adjoint: bool) -> int:
+        """Return the channels that a gathering product reads."""
+        return self.small_channels if adjoint else self.large_channels
+
+    def taps(self, adjoint: bool) -> int:
+        """Return how many cells of the window reach a result, in its largest phase."""
         if not adjoint:
-            return self.window * self.large_channels
+            return self.window
         rows = -(-self.window_height // self.stride_height)
-        columns = -(-self.window_width // self.stride_width)
-        return rows * columns * self.small_channels
+        return rows * -(-self.window_width // self.stride_width)

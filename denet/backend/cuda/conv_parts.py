@@ -8,49 +8,58 @@ import numpy as np
 
 from denet.backend.cuda.request import Request, blocks
 from denet.backend.cuda.scratch import Scratch
+from denet.backend.cuda.tuning import MOST_BYTES, SMALLEST
 from denet.graph.kernel import Call
 
-SMALLEST = 128  # pixels of a part
-MOST_BYTES = 1 << 26  # of all parts
-RESIDENT = 8  # blocks of sum_channels that a processor holds
+FALSE = np.int32(0)
+
+RESIDENT = 8  # blocks that a processor holds
 LANES = 32  # channels of a block of sum_channels
 
 
 class Parts:
-    """``elements`` float32 sums over ``pixels``, where one part alone is work for ``work`` blocks.
+    """``elements`` results in ``count`` parts, float32 sums each; added in the order of the parts.
 
-    As many parts as fill the device, a processor of which holds ``resident`` blocks, within bounds
-    of size and memory. Nothing else decides, so that every run has the same result.
+    ``channels`` are those of a row of results, to each of which its bias is added.
     """
 
     def __init__(
-        self,
-        request: Request,
-        scratch: Scratch,
-        elements: int,
-        pixels: int,
-        work: int,
-        resident: int,
+        self, request: Request, scratch: Scratch, elements: int, count: int, channels: int = 1
     ):
-        self._request, self._elements = request, elements
-        fill = blocks(resident * request.device.processors, work)
-        most = min(blocks(pixels, SMALLEST), MOST_BYTES // (4 * elements))
-        self.pixels = blocks(pixels, max(1, min(fill, most)))
-        self.count = blocks(pixels, self.pixels)
-        self._place = scratch.reserve(4 * elements * self.count if self.count > 1 else 0)
+        self._request, self.count, self._channels = request, count, channels
+        self.elements = elements
+        self._place = scratch.reserve(4 * elements * count if count > 1 else 0)
 
     def sums(self, result: Any, scratch: Any) -> Any:
         """Return where the parts belong: the result itself if there is one."""
         return scratch[self._place].view(np.float32) if self.count > 1 else result
 
-    def add(self, result: Any, scratch: Any) -> list[Call]:
-        """Bind what adds the parts up."""
+    def add(
+        self,
+        result: Any,
+        scratch: Any,
+        element: str = "float",
+        bias: Any = None,
+        residual: Any = None,
+        rectified: Any = FALSE,
+    ) -> list[Call]:
+        """Bind what adds the parts up: result = sum + bias + residual, then the ReLU."""
         if self.count == 1:
             return []
-        arguments = [self.sums(result, scratch), np.int32(self.count), np.int64(self._elements)]
-        grid = blocks(self._elements)
-        launch = self._request.launch
-        return [launch("conv_parts.cu", "sum_parts", grid, [*arguments, result], real="float")]
+        arguments = [self.sums(result, scratch), np.int32(self.count), np.int64(self.elements)]
+        arguments += [np.int32(self._channels), bias, residual, rectified, result]
+        grid = blocks(self.elements)
+        return [self._request.launch("conv_parts.cu", "sum_parts", grid, arguments, real=element)]
+
+
+def part_size(request: Request, elements: int, pixels: int, work: int) -> int:
+    """Return the pixels of a part, where one part alone is work for ``work`` blocks.
+
+    As many parts as fill the device, within bounds of size and memory.
+    """
+    fill = blocks(RESIDENT * request.device.processors, work)
+    most = min(pixels // SMALLEST, MOST_BYTES // (4 * elements))
+    return blocks(pixels, max(1, min(fill, most)))
 
 
 class ChannelSum:
@@ -60,13 +69,13 @@ class ChannelSum:
         self._request, self._element, self._channels = request, element, shape[3]
         self._count = int(np.prod(shape[:3], dtype=np.int64))
         self._columns = blocks(self._channels, LANES)
-        sizes = self._channels, self._count, self._columns
-        self._parts = Parts(request, scratch, *sizes, RESIDENT)
+        self._pixels = part_size(request, self._channels, self._count, self._columns)
+        self._parts = Parts(request, scratch, self._channels, blocks(self._count, self._pixels))
 
     def bind(self, x: Any, result: Any, scratch: Any) -> list[Call]:
         """Bind the sum of ``x``."""
         parts = self._parts
-        sizes = [np.int64(self._count), np.int32(self._channels), np.int64(parts.pixels)]
+        sizes = [np.int64(self._count), np.int32(self._channels), np.int64(self._pixels)]
         arguments = [x, *sizes, parts.sums(result, scratch)]
         grid = (self._columns, parts.count, 1)
         launch = self._request.launch

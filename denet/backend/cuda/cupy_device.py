@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,7 +28,8 @@ OUT_OF_MEMORY = 2  # cudaErrorMemoryAllocation
 class CupyDevice:
     """GPU number ``index`` with one stream, so that all that is asked for runs in that order.
 
-    It belongs to the thread that makes it. ``launch`` begins to compile at once and does not
+    But for ``send``, which has a stream of its own. It belongs to the thread that makes it, and
+    ``stage`` to all. ``launch`` begins to compile at once and does not
     wait: the kernels of a plan are compiled side by side while it binds them, and loaded by the
     first call of each. Raises UsageError where the GPU cannot be used, OutOfMemoryError where
     other programs have filled it.
@@ -42,15 +45,17 @@ class CupyDevice:
         if gpu.capability < LEAST_CAPABILITY:
             least = nvrtc.capability_text(LEAST_CAPABILITY)
             raise UsageError(f"{gpu}: {least} is needed: give another GPU")
-        self.capability, self.processors = gpu.capability, gpu.processors
+        self.name, self.capability, self.processors = gpu.name, gpu.capability, gpu.processors
         compiler = nvrtc.load((cuda_version(cupy),))
+        self.compiler = f"NVRTC {compiler.version}"
         self._compiler = Compiler(compiler, compiler.architecture(gpu.capability))
-        self._cupy = cupy
+        self._cupy, self._index = cupy, index
         self._runtime_error = cupy.cuda.runtime.CUDARuntimeError
         try:
             with self._memory_errors():
                 cupy.cuda.Device(index).use()
                 self._stream = cupy.cuda.Stream(non_blocking=True)
+                self._sending = cupy.cuda.Stream(non_blocking=True)
                 self._stream.use()
         except MemoryError:
             raise OutOfMemoryError(
@@ -59,12 +64,13 @@ class CupyDevice:
         except self._runtime_error as error:
             raise UsageError(f"{gpu}: cannot be used ({error}): give another GPU") from None
         self._modules: dict[tuple[Any, ...], _Module] = {}
-        self._copies: deque[tuple[Any, Any]] = deque()
+        self._copies: deque[tuple[Any, np.ndarray]] = deque()
 
     def allocate(self, nbytes: int) -> Any:
         """Return ``nbytes`` of zeroed memory, 256-byte aligned, as a uint8 array. MemoryError.
 
-        It comes from the driver and goes back to it: no pool keeps it from other programs.
+        It comes from the driver and goes back to it, which waits for whatever still uses it: no
+        pool keeps it from other programs.
         """
         cuda = self._cupy.cuda
         with self._memory_errors(nbytes):
@@ -77,25 +83,62 @@ class CupyDevice:
         """Copy a host array to memory of its shape and type, before whatever is launched later."""
         assert host.shape == memory.shape and host.dtype == memory.dtype, (host.dtype, memory.dtype)
         assert memory.flags.c_contiguous
+        if host.nbytes:
+            self._copy(self.stage(host), memory, self._stream)
+
+    def stage(self, host: np.ndarray) -> np.ndarray:
+        """Return a copy in pinned memory; any thread may ask for one."""
         if not host.nbytes:
-            return
-        while self._copies and self._copies[0][0].done:
-            self._copies.popleft()
-        staged, array = self._stage(memory)
-        array[...] = host
-        memory.data.copy_from_host_async(staged.ptr, host.nbytes, self._stream)
-        # the pool would hand the staged copy out again while it is still being read
-        self._copies.append((self._stream.record(), staged))
+            return host.copy()
+        # the thread's own; to set it back, as ``with`` does, would begin work on another GPU
+        self._cupy.cuda.Device(self._index).use()
+        staged = self._pinned(host.shape, host.dtype)
+        staged[...] = host
+        return staged
+
+    def send(self, host: np.ndarray, memory: Any, idle: Any) -> Any:
+        """Begin to copy what ``stage`` returned, beside what is launched; return its mark."""
+        assert host.shape == memory.shape and host.dtype == memory.dtype, (host.dtype, memory.dtype)
+        self._sending.wait_event(idle)
+        return self._copy(host, memory, self._sending)
+
+    def mark(self) -> Any:
+        """Return the moment when all that was launched has run, as an event."""
+        return self._stream.record()
+
+    def follow(self, mark: Any) -> None:
+        """Let whatever is launched later wait for a mark."""
+        self._stream.wait_event(mark)
+
+    def elapsed(self, first: Any, second: Any) -> float | None:
+        """Return the seconds from a mark to a later one; None while that has not come."""
+        if not second.done:
+            return None
+        return self._cupy.cuda.get_elapsed_time(first, second) / 1000
 
     def read(self, memory: Any) -> np.ndarray:
         """Return a host array with what memory holds once all that was launched has run."""
         assert memory.flags.c_contiguous
         if not memory.nbytes:
             return np.empty(memory.shape, memory.dtype)
-        staged, array = self._stage(memory)
-        memory.data.copy_to_host_async(staged.ptr, memory.nbytes, self._stream)
+        staged = self._pinned(memory.shape, memory.dtype)
+        memory.data.copy_to_host_async(staged.ctypes.data, memory.nbytes, self._stream)
         self._stream.synchronize()
-        return array.copy()
+        return staged.copy()
+
+    def read_later(self, memories: Sequence[Any]) -> Callable[[], list[np.ndarray]]:
+        """Return a call that waits for all that was launched before, and returns host arrays."""
+        copies = [self._pinned(memory.shape, memory.dtype) for memory in memories]
+        for memory, staged in zip(memories, copies, strict=True):
+            assert memory.flags.c_contiguous and memory.nbytes
+            memory.data.copy_to_host_async(staged.ctypes.data, memory.nbytes, self._stream)
+        copied = self._stream.record()
+
+        def wait() -> list[np.ndarray]:
+            copied.synchronize()
+            return [staged.copy() for staged in copies]
+
+        return wait
 
     def clear(self, memory: Any) -> None:
         """Fill memory with zeros, before whatever is launched later."""
@@ -113,6 +156,19 @@ class CupyDevice:
     def wait(self) -> None:
         """Return when all that was launched has run."""
         self._stream.synchronize()
+
+    def seconds(self, calls: Sequence[Callable[[], object]]) -> list[float]:
+        """Make these calls, wait for the last; return the times between events around each.
+
+        Where the GPU waits for the next launch, that counts too.
+        """
+        events = [self._stream.record()]
+        for call in calls:
+            call()
+            events.append(self._stream.record())
+        events[-1].synchronize()
+        elapsed = self._cupy.cuda.get_elapsed_time
+        return [elapsed(*each) / 1000 for each in pairwise(events)]
 
     def capture(self, calls: Sequence[Call]) -> Call:
         """Return a call that launches what these launch, every time the same, as one CUDA graph.
@@ -170,11 +226,23 @@ class CupyDevice:
         assert argument is None or argument.flags.c_contiguous
         return np.uint64(0 if argument is None else self.address(argument))
 
-    def _stage(self, memory: Any) -> tuple[Any, np.ndarray]:
-        """Return pinned memory, which the device reads and writes by itself, and as an array."""
-        with self._memory_errors(memory.nbytes):
-            staged = self._cupy.cuda.alloc_pinned_memory(memory.nbytes)
-        return staged, np.frombuffer(staged, memory.dtype, memory.size).reshape(memory.shape)
+    def _copy(self, host: np.ndarray, memory: Any, stream: Any) -> Any:
+        """Copy pinned memory in a stream; return the event behind the copy."""
+        while self._copies and self._copies[0][0].done:
+            self._copies.popleft()
+        memory.data.copy_from_host_async(host.ctypes.data, host.nbytes, stream)
+        copied = stream.record()
+        # the pool would hand the pinned memory out again while it is still being read
+        self._copies.append((copied, host))
+        return copied
+
+    def _pinned(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """Return an array in pinned memory, which the device reads and writes by itself."""
+        count = math.prod(shape)
+        nbytes = count * dtype.itemsize
+        with self._memory_errors(nbytes):
+            memory = self._cupy.cuda.alloc_pinned_memory(nbytes)
+        return np.frombuffer(memory, dtype, count).reshape(shape)
 
     @contextmanager
     def _memory_errors(self, nbytes: int = 0) -> Iterator[None]:

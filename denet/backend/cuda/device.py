@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,6 +19,8 @@ class Device(Protocol):
     Memory comes as arrays that slice, ``view`` and ``reshape`` as NumPy's do (CuPy's do).
     """
 
+    name: str  # as its maker calls it
+    compiler: str  # what compiles kernels for it, with its version
     capability: int  # compute capability: 90 for 9.0
     processors: int  # multiprocessors
 
@@ -32,6 +34,33 @@ class Device(Protocol):
 
     def read(self, memory: Any) -> np.ndarray:
         """Return a host array with what memory holds once all that was launched has run."""
+        ...
+
+    def read_later(self, memories: Sequence[Any]) -> Callable[[], list[np.ndarray]]:
+        """Return a call that waits for all that was launched before, and returns host arrays."""
+        ...
+
+    def stage(self, host: np.ndarray) -> np.ndarray:
+        """Return a copy in memory that the device reads by itself; any thread may ask for one."""
+        ...
+
+    def send(self, host: np.ndarray, memory: Any, idle: Any) -> Any:
+        """Begin to copy what ``stage`` returned, beside what is launched; return its mark.
+
+        To memory of its shape and type, which nobody uses from the mark ``idle`` on.
+        """
+        ...
+
+    def mark(self) -> Any:
+        """Return the moment when all that was launched has run; what is sent does not count."""
+        ...
+
+    def follow(self, mark: Any) -> None:
+        """Let whatever is launched later wait for a mark."""
+        ...
+
+    def elapsed(self, first: Any, second: Any) -> float | None:
+        """Return the seconds from a mark to a later one; None while that has not come."""
         ...
 
     def clear(self, memory: Any) -> None:
@@ -48,6 +77,10 @@ class Device(Protocol):
 
     def wait(self) -> None:
         """Return when all that was launched has run."""
+        ...
+
+    def seconds(self, calls: Sequence[Callable[[], object]]) -> list[float]:
+        """Make these calls, wait for the last; return how long the device was at each."""
         ...
 
     def capture(self, calls: Sequence[Call]) -> Call:

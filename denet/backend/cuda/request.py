@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from denet.backend.cuda.source import Source
 from denet.graph.graph import Node, Tensor, TensorType
 from denet.graph.kernel import Call, Layout
 from denet.graph.op.base import Run
+
+if TYPE_CHECKING:
+    from denet.backend.cuda.tuning import Tuning
 
 ELEMENTS = {
     precision: {"real": real, "float32": "float", "int32": "int", "uint8": "unsigned char"}
@@ -28,9 +31,10 @@ class Unserved(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """One node and how it is to run: the arguments of ``Backend.kernel``, and the device."""
+    """One node and how it is to run: the arguments of ``Backend.kernel``, and the backend's own."""
 
     device: Device
+    tuning: Tuning
     node: Node
     training: bool
     precision: str

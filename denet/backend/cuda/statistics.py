@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from denet.backend.cuda.batch_norm_tiles import Tiles
 from denet.backend.cuda.request import Request, blocks
 from denet.backend.cuda.scratch import Scratch
+from denet.graph.graph import TensorType
 from denet.graph.kernel import Call
 
 TOGETHER = 256  # parts that one block joins: few for each thread, and few launches
@@ -15,37 +17,46 @@ MERGED = 8  # channels of a block: as in statistics.cu
 
 
 class Statistics:
-    """Those of ``rows`` by ``channels`` numbers of a C type, in parts of ``height`` rows.
+    """Those of a map (n, h, w, c) of a C type, in parts of ``height`` pixels.
 
-    Parts are joined to larger ones, always the same, until one is left.
+    Whoever writes the map tells those of the parts; where no height is given nobody does, and they
+    come from a pass over it. Parts are joined to larger ones, always the same, until one is left.
     """
 
     def __init__(
         self,
         request: Request,
         scratch: Scratch,
-        rows: int,
-        channels: int,
-        height: int,
+        type_: TensorType,
         element: str,
+        height: int | None = None,
     ):
         self._request, self._element = request, element
-        self._rows, self._channels = rows, channels
+        tiles = Tiles.of(type_, element, request.device.processors)
+        self._rows, self._channels = tiles.rows, tiles.channels
+        self._pass = None if height else tiles
+        height = height or tiles.height
         self._levels: list[tuple[int, int, slice]] = []  # height and number of parts, where
         while True:
-            count = blocks(rows, height)
-            self._levels.append((height, count, scratch.reserve(8 * count * channels)))
+            count = blocks(self._rows, height)
+            self._levels.append((height, count, scratch.reserve(8 * count * self._channels)))
             if count <= TOGETHER:
                 break
             height *= TOGETHER
 
-    def parts(self, scratch: Any) -> list[Any]:
-        """Return where the means of the smallest parts belong, less first rows, and the squares."""
-        return self._arrays(0, scratch)
+    def parts(self, scratch: Any) -> list[Any] | None:
+        """Return where the means of the smallest parts belong, less first rows, and the squares.
+
+        None where a pass of its own tells them.
+        """
+        return None if self._pass else self._arrays(0, scratch)
 
     def join(self, x: Any, mean: Any, variance: Any, scratch: Any) -> list[Call]:
         """Bind what takes mean and variance of ``x`` from its parts."""
         calls = []
+        if self._pass:
+            arguments = [x, *self._arrays(0, scratch)]
+            calls.append(self._pass.launch(self._request, "statistics", arguments, self._element))
         for level, (height, count, _) in enumerate(self._levels):
             larger = blocks(count, TOGETHER)
             to = self._arrays(level + 1, scratch) if larger > 1 else [mean, variance]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from denet.backend.numpy.bfloat16 import from_float32, to_float32
+from denet.bfloat16 import from_float32, to_float32
 from denet.graph.kernel import Layout
 
 CONV, DECONV = (0, 2, 3, 1), (1, 2, 3, 0)  # axes of (o, c, kh, kw) in the order (s, a, b, l)
+DEPTHWISE = (2, 3, 1, 0)  # (a, b, l, s), where l is one: neighbours are channels
 CHUNK = 8  # bf16 elements that one copy moves: rows of channels are filled up to it
 
 
@@ -18,6 +19,7 @@ def filled(channels: int) -> int:
 
 class WeightLayout(Layout):
     """Weights (o, c, kh, kw) as (s, a, b, l): channels of the small map, window, of the large map.
+    ``axes`` may say another order.
 
     float32, or ``half``: bf16 with l filled up to a chunk. ``view`` is the flat array.
     """

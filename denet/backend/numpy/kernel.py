@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from denet.backend.numpy.bfloat16 import from_float32, to_float32
+from denet.bfloat16 import from_float32, to_float32
 from denet.graph.graph import Node, Tensor
 from denet.graph.kernel import Call, Kernel, Layout
 from denet.graph.op.base import Run

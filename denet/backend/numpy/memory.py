@@ -9,14 +9,16 @@ threads never changes a result.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import ClassVar
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from denet.cores import core_count
-from denet.graph.kernel import Levels
+from denet.graph.kernel import Total
 from denet.graph.rule import Chunk, Rule, Span
 
 CHUNK = 1 << 17  # elements: four arrays of it about fill a level 2 cache, and calls stay few
@@ -26,16 +28,15 @@ MOST_THREADS = 8  # beyond these an update is bound by memory, not by cores
 class HostMemory:
     """NumPy arrays; updates use ``threads`` threads, for None as many as there are cores."""
 
-    takes_levels: ClassVar[bool] = False
-
     def __init__(self, threads: int | None = None):
+        self.feed = None
         self._threads = threads or min(core_count(), MOST_THREADS)
 
     def allocate(self, nbytes: int) -> np.ndarray:
         """Return ``nbytes`` of 64-byte aligned zeroed memory as a uint8 array."""
         return aligned_zeros(nbytes)
 
-    def write(self, host: np.ndarray | Levels, memory: np.ndarray) -> None:
+    def write(self, host: Any, memory: np.ndarray) -> None:
         """Copy a host array to memory of its shape."""
         assert isinstance(host, np.ndarray), host
         np.copyto(memory, host)
@@ -43,6 +44,11 @@ class HostMemory:
     def read(self, memory: np.ndarray) -> np.ndarray:
         """Return the memory itself."""
         return memory
+
+    def read_later(self, arrays: Sequence[np.ndarray]) -> Callable[[], list[np.ndarray]]:
+        """Return a call that returns copies of what the arrays hold now."""
+        copies = [array.copy() for array in arrays]
+        return lambda: copies
 
     def clear(self, memory: np.ndarray) -> None:
         """Fill an array with zeros."""
@@ -58,6 +64,14 @@ class HostMemory:
 
     def wait(self) -> None:
         """Nothing is ever pending."""
+
+    def seconds(self, calls: Sequence[Callable[[], object]]) -> list[float]:
+        """Make these calls; return what each took."""
+        times = [time.perf_counter()]
+        for call in calls:
+            call()
+            times.append(time.perf_counter())
+        return [after - before for before, after in pairwise(times)]
 
     def running_average(
         self, states: np.ndarray, values: np.ndarray, keep: np.ndarray, take: np.ndarray
@@ -75,20 +89,30 @@ class HostMemory:
         """Move ``average`` towards ``values`` in place; what does not change stays so."""
         blend(average, values, share, np.empty_like(values))
 
-    def is_finite(self, values: np.ndarray) -> bool:
-        """Return whether all numbers are finite."""
-        return bool(np.isfinite(values).all())
+    def mark_not_finite(self, values: np.ndarray, mark: np.ndarray) -> None:
+        """mark[0] = 1 where a number is not finite."""
+        if not np.isfinite(values).all():
+            mark[0] = 1
 
-    def updater(self, rule: Rule, spans: Sequence[Span], clip: float) -> HostUpdater:
+    def updater(
+        self, rule: Rule, spans: Sequence[Span], clip: float, total: Total | None = None
+    ) -> HostUpdater:
         """Return what applies a rule to whole arrays."""
-        return HostUpdater(rule, spans, clip, self._threads)
+        return HostUpdater(rule, spans, clip, self._threads, total)
 
 
 class HostUpdater:
     """A rule at work on NumPy arrays; see ``Updater`` in graph/kernel.py."""
 
-    def __init__(self, rule: Rule, spans: Sequence[Span], clip: float, threads: int):
-        self._rule, self._clip, self._size = rule, clip, max(span.stop for span in spans)
+    def __init__(
+        self,
+        rule: Rule,
+        spans: Sequence[Span],
+        clip: float,
+        threads: int,
+        total: Total | None = None,
+    ):
+        self._rule, self._clip, self._spans, self._total = rule, clip, spans, total
         chunks = [(part, span) for span in spans for part in _chunks(span.start, span.stop)]
         threads = max(1, min(threads, len(chunks)))
         self._shares = [chunks[first::threads] for first in range(threads)]
@@ -104,7 +128,10 @@ class HostUpdater:
         iteration: int,
         mean: np.ndarray | None,
         share: float,
-    ) -> bool:
+        faults: np.ndarray,
+    ) -> None:
+        if faults[0]:
+            return
         scale = self._clip_scale(gradients)
 
         def work(thread: int) -> bool:
@@ -116,17 +143,20 @@ class HostUpdater:
                     if scale != 1:
                         g *= scale
                     scratch = self._scratch[thread, :, : p.size]
-                    parts = [average[part] for average in averages]
+                    place = part.start - span.start + span.place
+                    kept = slice(place, place + p.size)
+                    parts = [average[kept] for average in averages]
                     rate = span.rate * learn_rate
                     chunk = Chunk(p, g, parts, scratch, span.decay, rate, span.momentum, iteration)
                     self._rule.step(chunk)
                     # the chunk is in cache still
                     finite &= math.isfinite(p.sum())
                     if mean is not None:
-                        blend(mean[part], p, share, scratch[0])
+                        blend(mean[kept], p, share, scratch[0])
             return finite
 
-        return all(list((self._pool.map if self._pool else map)(work, range(len(self._shares)))))
+        finite = [*(self._pool.map if self._pool else map)(work, range(len(self._shares)))]
+        faults[1] |= not all(finite)
 
     def _clip_scale(self, gradients: np.ndarray) -> float:
         """Return the factor that brings the gradient's Euclidean norm down to ``clip``."""
@@ -135,9 +165,13 @@ class HostUpdater:
         with np.errstate(over="ignore", invalid="ignore"):
             squares = [
                 float(np.einsum("i,i->", gradients[part], gradients[part]))
-                for part in _chunks(0, self._size)
+                for span in self._spans
+                for part in _chunks(span.start, span.stop)
             ]
-        norm = math.sqrt(math.fsum(squares)) if all(map(math.isfinite, squares)) else 0.0
+        total = math.fsum(squares) if all(map(math.isfinite, squares)) else math.inf
+        if self._total:
+            total = self._total(total)
+        norm = math.sqrt(total) if math.isfinite(total) else 0.0
         return self._clip / norm if norm > self._clip else 1.0
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from denet.backend.numpy.bfloat16 import from_float32, to_float32
 from denet.backend.onednn.request import Request
+from denet.bfloat16 import from_float32, to_float32
 from denet.graph.kernel import Call, Kernel
 from denet.graph.op.sparse_sample import SparseSample, gather, scatter, sides
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -60,6 +62,31 @@ class ArrayMemory:
     def read(self, memory: DeviceArray) -> np.ndarray:
         """Return a copy."""
         return _whole(memory).copy()
+
+    def read_later(self, memories: Sequence[DeviceArray]) -> Callable[[], list[np.ndarray]]:
+        """Return a call that returns copies of what the memories hold now."""
+        copies = [self.read(memory) for memory in memories]
+        return lambda: copies
+
+    def stage(self, host: np.ndarray) -> np.ndarray:
+        """Return a copy."""
+        return host.copy()
+
+    def send(self, host: np.ndarray, memory: DeviceArray, idle: float) -> float:
+        """Copy an array at once."""
+        self.write(host, memory)
+        return self.mark()
+
+    def mark(self) -> float:
+        """Return the time."""
+        return time.perf_counter()
+
+    def follow(self, mark: float) -> None:
+        """What was asked for has been done."""
+
+    def elapsed(self, first: float, second: float) -> float:
+        """Return the difference."""
+        return second - first
 
     def clear(self, memory: DeviceArray) -> None:
         """Fill memory with zeros."""

@@ -12,6 +12,7 @@ from backend.cuda import test_cuda_batch_norm as batch_norm
 from backend.cuda import test_cuda_conv as conv
 from backend.cuda import test_cuda_costs as costs
 from backend.cuda import test_cuda_detection as detection
+from backend.cuda import test_cuda_feed as feed
 from backend.cuda import test_cuda_kernels as kernels
 from backend.cuda import test_cuda_memory as memory
 from backend.cuda import test_cuda_statistics as statistics
@@ -35,6 +36,7 @@ INTEGERS = partial(
 )
 CLASSES_1000 = partial(costs.test_classes_of_any_number, (3, 1, 1, 1000), 0.0)
 LEVELS = partial(memory.test_bytes_become_the_numbers_that_the_host_makes_of_them, (3, 7, 5, 3))
+RUINED = partial(memory.test_what_is_not_finite_is_found, 400, float("inf"))
 
 Check = Callable[[], Any]
 
@@ -90,6 +92,18 @@ def conv_bits(case: Any, precision: str = "bf16") -> Check:
     return partial(conv.test_every_schedule_gives_the_same_bits, case, (precision, 80))
 
 
+def depthwise_row(index: int, precision: str = "bf16") -> Check:
+    """A convolution with a channel per group."""
+    case = conv.DEPTHWISE[index]
+    return partial(conv.test_a_channel_per_group_equals_reference, case, precision)
+
+
+def parts(index: int, precision: str = "bf16") -> Check:
+    """A convolution whose depth is in parts."""
+    case = conv.DIVIDED[index]
+    return partial(conv.test_products_in_parts_equal_reference, case, (precision, 80))
+
+
 def warpgroups(schedule: str = "forward", tile: int = 0) -> Check:
     """Convolutions by products of warpgroups, of one size of tiles."""
 
@@ -134,6 +148,11 @@ def average(name: str) -> Check:
 def real_search(training: bool = True) -> Check:
     """Samples of maps of a real size, in random order of threads."""
     return partial(detection.test_search_of_a_real_size, "random", training)
+
+
+def picked(*tokens: str) -> Check:
+    """Batches of kept images of an odd size."""
+    return partial(feed.test_kept_images_become_the_batches_of_the_host, (3, 7, 5), tokens, False)
 
 
 clusters = partial(detection.test_clusters_of_a_real_size, "random")

@@ -13,17 +13,20 @@ from functools import partial
 
 from backend.cuda import test_cuda_batch_norm as batch_norm
 from backend.cuda import test_cuda_conv as conv
+from backend.cuda import test_cuda_feed as feed
 from backend.cuda import test_cuda_memory as memory
 from backend.cuda import test_maps as maps
 from backend.cuda.fault_checks import (
     CLASSES_1000,
     INTEGERS,
     LEVELS,
+    RUINED,
     WORDS,
     Check,
     average,
     bits,
     far,
+    picked,
     row,
     ties,
     update,
@@ -115,7 +118,7 @@ FAULTS: dict[str, list[tuple[str, str, Check]]] = {
         (
             "!isfinite(values[i])",
             "isnan(values[i])",
-            partial(memory.test_what_is_not_finite_is_found, 400, float("inf")),
+            RUINED,
         ),
     ],
     "lanes.cuh": [
@@ -156,6 +159,27 @@ FAULTS: dict[str, list[tuple[str, str, Check]]] = {
             "half = static_cast<unsigned>(word >> 32);\n        has_half = true;",
             "",
             wide_map("CropMirror"),
+        ),
+    ],
+    "pick.cu": [
+        ("if (move[3]) column", "if (move[2]) column", picked("m50")),
+        (
+            "(line - static_cast<long long>(sample) * height) - move[1]",
+            "(line) - move[1]",
+            picked(),
+        ),
+        (
+            "place / channels;\n    int column = cell - move[2]",
+            "place / channels;\n    int column = cell + move[2]",
+            picked("o3"),
+        ),
+        ("row < height &&", "row <= height &&", picked("o3")),
+        ("column < width)", "column <= width)", picked("o3")),
+        ("level = 0.f;", "level = 1.f;", picked("o3")),
+        (
+            "const long long first = (static_cast<long long>(move[0])",
+            "const int first = (static_cast<int>(move[0])",
+            feed.test_places_in_the_kept_images_are_counted_in_64_bits,
         ),
     ],
     "pool_inverse.cu": [
@@ -231,7 +255,9 @@ FAULTS: dict[str, list[tuple[str, str, Check]]] = {
         ),
         ("norm > clip ? clip / norm", "norm > clip ? clip / sqrt(norm)", update("sgd", 5.0)),
         ("e.weight - mean[i]", "weights[i] - e.weight", update("sgd")),
-        ("weights[i] * shrink", "weights[i]", update("adamw")),
+        ("weights[i] * f.shrink", "weights[i]", update("adamw")),
+        (" || faults[0]", "", memory.test_nothing_is_updated_once_a_cost_was_not_finite),
+        (") faults[1] = 1", ") faults[0] = 1", RUINED),
     ],
     "window.cuh": [
         ("before / axis.stride + 1", "before / axis.stride", row("Pool mean overlapping")),

@@ -9,9 +9,11 @@ from backend.cuda.fault_checks import (
     bits,
     conv_bits,
     conv_row,
+    depthwise_row,
     distant,
     in_any_order,
     measures,
+    parts,
     row,
     stored,
     warpgroups,
@@ -32,6 +34,8 @@ FAULTS: dict[str, list[tuple[str, str, Check]]] = {
             row("Conv 3x3"),
         ),
         ("if (x.low >= low_base)", "if (x.low > low_base)", row("Conv 3x3")),
+        ("the.part = layer / phases", "the.part = layer % phases", parts(1)),
+        ("the.part = blockIdx.z / at.groups", "the.part = blockIdx.z", parts(4)),
         ("(first + before) / stride", "first / stride", row("Conv stride does not divide")),
         (
             "static_cast<unsigned>(column) < static_cast<unsigned>(width)",
@@ -57,6 +61,8 @@ FAULTS: dict[str, list[tuple[str, str, Check]]] = {
             "threadIdx.x / TILE + SLICE * i) * PITCH",
             row("Conv 3x3"),
         ),
+        ("start + threadIdx.x % SLICE", "threadIdx.x % SLICE", parts(0, "f32")),
+        ("start + threadIdx.x / TILE", "threadIdx.x / TILE", parts(0, "f32")),
         ("rectified ? relu(y) : y", "y", conv_row(conv.MORE[-1], "f32")),
         ("at.lane * EACH + i < rows", "true", measures(stored, "exact", 40)),  # rows of the tail
         ("first_pixel / TILE) * groups + the.group", "first_pixel / TILE)", row(OF_GROUPS)),
@@ -66,12 +72,30 @@ FAULTS: dict[str, list[tuple[str, str, Check]]] = {
             measures(stored, "exact", 6),
         ),
         ("if (STATISTICS) tile.sum[i][j] = load(&kept);", "", measures(stored, "bf16, exact", 40)),
+        ("small, WHOLE, 0, room", "small, 1, 0, room", row("Conv statistics")),
+    ],
+    "conv_depthwise.cu": [
+        ("strip * vectors) * CHANNELS", "strip * vectors)", depthwise_row(0)),
+        ("left + p * the.columns.scale", "left + p", depthwise_row(1)),
+        ("if (first + p >= the.columns.count) break;", "", depthwise_row(1)),
+        ("+ b * the.columns.direction", "+ b", depthwise_row(1)),
+        ("load_channels(bias + channel, other)", "load_channels(bias, other)", depthwise_row(0)),
+        ("if (rectified) sum", "if (!rectified) sum", depthwise_row(0)),
+        ("if (residual) sum[p][c] += other[c];", "", depthwise_row(7)),
+        ("b = block.low * TAPS", "b = block.low", depthwise_row(3)),
+        ("(block.high * columns + lanes.column)", "(lanes.column)", depthwise_row(3)),
+        ("lanes.lane == 0 && b + t < at.window_width", "lanes.lane == 0", depthwise_row(3)),
+        ("first = blockIdx.y * part_pixels", "first = 0 * part_pixels", depthwise_row(6)),
+        ("digits(lanes.lanes, at", "digits(THREADS, at", depthwise_row(0)),
     ],
     "conv_pack.cu": [
         ("first + j < channels ? load(from + j) : 0.f", "load(from + j)", row("Conv 3x3", "bf16")),
     ],
     "conv_parts.cu": [
-        ("int part = 1; part < parts", "int part = 2; part < parts", conv_row(conv.MORE[3])),
+        ("int part = 1; part < parts", "int part = 2; part < parts", parts(0)),
+        ("bias[i % channels]", "bias[i]", parts(0)),
+        ("sum += load(residual + i);", "", parts(6)),
+        ("rectified ? relu(sum) : sum", "sum", parts(6)),
         (
             "row_sums[threadIdx.x] = sum;\n    __syncthreads();",
             "row_sums[threadIdx.x] = sum;",
@@ -86,6 +110,10 @@ FAULTS: dict[str, list[tuple[str, str, Check]]] = {
     "conv_tensor.cu": [
         ("if (i < count) target[", "target[", conv_row(conv.WIDE[1])),
         ("pixel >= the.pixels || count <= 0", "count <= 0", row("Conv 3x3", "bf16")),
+        ("start + Left::chunk() * CHUNK", "Left::chunk() * CHUNK", parts(0)),
+        ("start + Right::first_line()", "Right::first_line()", parts(0)),
+        ("all) + chunk + start", "all) + chunk", parts(0)),
+        ("target + the.part * part_elements", "target", parts(0)),
         ("? other[i]", "? other[0]", conv_row(conv.MORE[-2])),
         (
             "if (!write.keep(row, column, sums, kept)) return;",
@@ -107,6 +135,7 @@ FAULTS: dict[str, list[tuple[str, str, Check]]] = {
             "TILE_ROWS, the",
             measures(stored, "128x128 by warpgroups", 40),
         ),
+        ("small, WHOLE, 0, stages", "small, 1, 0, stages", row("Conv statistics", "bf16")),
     ],
     "conv_mma.cuh": [
         (

@@ -19,6 +19,7 @@ from typing import Any
 from weakref import ref
 
 import numpy as np
+from backend.cuda.clock import Clock
 from backend.cuda.device_array import ArrayMemory, DeviceArray
 
 from denet.backend.cuda.device import Grid
@@ -72,13 +73,15 @@ class _Launch(ctypes.Structure):
     )
 
 
-class HostDevice(ArrayMemory):
+class HostDevice(ArrayMemory, Clock):
     """Runs kernels block after block, the threads of a block in turn, as ``schedule`` says."""
 
     def __init__(self, schedule: str = "forward", seed: int = 0, capability: int = 90):
         reason = unavailable()
         if reason:
             raise KernelError(reason)
+        super().__init__()
+        self.name, self.compiler = "a processor in the place of a GPU", "g++"
         self.capability = capability
         self.processors = 4
         self._schedule = SCHEDULES.index(schedule)
@@ -139,6 +142,7 @@ class HostDevice(ArrayMemory):
                 done = function(ctypes.byref(launch))
             if not done:
                 raise KernelError(_complaint(source, text, launch))
+            self.spend(grid, threads)
 
         return call
 

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from backend.cuda.clock import Clock
 from backend.cuda.device_array import ArrayMemory
 from backend.kernel_run import KernelRun
 from graph.cases import CASES
@@ -14,6 +15,7 @@ from graph.cases import CASES
 from denet.backend.cuda.backend import KERNELS, CudaBackend
 from denet.backend.cuda.device import Grid
 from denet.backend.cuda.source import Source
+from denet.dataset.loader import Pixels
 from denet.graph.graph import Graph
 from denet.graph.kernel import Call, Memory, in_order
 from denet.graph.plan import Plan
@@ -38,12 +40,13 @@ NETWORKS = (
 )
 
 
-class RecordingDevice(ArrayMemory):
+class RecordingDevice(ArrayMemory, Clock):
     """``launched`` holds the most dynamic shared memory that each kernel was asked to run with."""
 
-    processors = 132
+    name, compiler, processors = "nothing", "none", 132
 
     def __init__(self, capability: int):
+        super().__init__()
         self.capability = capability
         self.launched: dict[Source, int] = {}
 
@@ -55,8 +58,8 @@ class RecordingDevice(ArrayMemory):
         """Nothing runs."""
 
     def capture(self, calls: Sequence[Call]) -> Call:
-        """Return a call that does nothing."""
-        return in_order([])
+        """Return a call that makes these."""
+        return in_order(calls)
 
     def launch(
         self,
@@ -66,9 +69,9 @@ class RecordingDevice(ArrayMemory):
         arguments: Sequence[Any],
         shared: int = 0,
     ) -> Call:
-        """Keep what was asked for; the call does nothing."""
+        """Keep what was asked for; the call takes its time."""
         self.launched[source] = max(shared, self.launched.get(source, 0))
-        return in_order([])
+        return lambda: self.spend(grid, threads)
 
 
 def launched(capability: int) -> dict[Source, int]:
@@ -104,7 +107,12 @@ def _compute(memory: Memory) -> None:
     memory.running_average(flat, flat, flat, flat)
     memory.add(flat, flat, 1.0)
     memory.blend(flat, flat, 1.0)
-    memory.is_finite(flat)
+    memory.mark_not_finite(flat, memory.allocate(4).view(np.int32))
+    images, rows = np.zeros((2, 5, 5, 2), np.uint8), (np.zeros(10, np.float32),) * 2
+    numbers = flat.reshape(2, 5, 5, 2)
+    kept = memory.feed.keep(images.shape, [images])
+    memory.write(memory.feed.pick(kept, np.zeros((2, 4), np.int32), *rows), numbers)
+    memory.write(Pixels(images, *rows), numbers)
 
 
 @cache

@@ -11,7 +11,7 @@ import pytest
 from backend.cuda.recording_device import launched
 
 from denet.backend.cuda import source
-from denet.backend.cuda.conv_tensor import TILES, Tile
+from denet.backend.cuda.conv_tile import TILES, Tile
 from denet.backend.cuda.nvrtc import Compiled, NvrtcUnavailable, load
 from denet.backend.cuda.source import Source
 from denet.cores import core_count

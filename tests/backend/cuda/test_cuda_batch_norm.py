@@ -8,7 +8,7 @@ from graph.cases import Case
 from tolerance import assert_close
 
 from denet.backend.cuda.backend import CudaBackend
-from denet.backend.numpy.bfloat16 import to_float32
+from denet.bfloat16 import to_float32
 from denet.graph.graph import TensorType
 from denet.graph.op.batch_norm import BatchNorm
 

@@ -14,6 +14,7 @@ from annotated_files import object_xml, voc_xml, write_voc
 from backend.cuda.host_device import unavailable
 from PIL import Image
 
+from denet.cli import bench
 from denet.model.format import load_model
 
 if reason := unavailable():
@@ -31,7 +32,9 @@ COMMAND = """
 import sys
 from importlib import import_module
 from backend.cuda.host_device import HostDevice
-from denet.backend.cuda import cupy_device
+from pathlib import Path
+from denet.backend.cuda import cupy_device, tuning
+tuning.cache_folder = lambda: Path("cache")
 cupy_device.CupyDevice = lambda index: HostDevice()
 sys.exit(import_module(f"denet.cli.{sys.argv[1]}").main(sys.argv[2:]))
 """
@@ -136,3 +139,39 @@ def test_steps_are_measured(command, mode):
     result = json.loads(told.stdout)
     assert result["backend"] == "cuda" and result["images_per_second"] > 0
     assert any(kind.startswith("Conv") for kind in result["ms_by_kind"])
+
+
+MEASURED = "--batch-size 2 --steps 1 --image-size 6 6 --class-num 3 --border-mode half"
+DEEP = "C.B[32,3] BN A C.B[32,3,2] P.A R"
+
+
+def test_convolutions_are_tuned_before_steps_are_measured(command):
+    words = MEASURED, "--tune --model-desc", DEEP
+    result = json.loads(command("bench", "0", "--json", *words).stdout)
+    (path,) = (command.folder / "cache").iterdir()
+    table = json.loads(path.read_text())
+    assert path.name == "a-processor-in-the-place-of-a-GPU-9.0-4.json"
+    assert table["compiler"] == "g++" and table["convolutions"] == {
+        row["product"]: row["best"] for row in result["tuned"]
+    }
+    assert any(row["best"] != row["formula"] for row in result["tuned"])
+    assert result["backend"] == "cuda" and result["steps"] == 1
+    path.write_text("{}")
+    told = command("bench", "0", *words)
+    assert (
+        f"tuned convolutions: {Path('cache', path.name)}: not a table of format 1: it is replaced"
+        in told.stderr
+    )
+    assert json.loads(path.read_text())["convolutions"] == table["convolutions"]
+    head, *rows = told.stdout.split("\n\n")[0].splitlines()
+    assert " ".join(head.split()) == "formula, us best, us gain convolution: formula's, best"
+    assert len(rows) == len(result["tuned"])
+    assert rows[0].split()[3:6] == ["correlate", "exact", "float"]
+
+
+def test_the_cpu_has_nothing_to_tune(capsys, monkeypatch):
+    monkeypatch.setenv("GPU", "")
+    assert bench.main([*MEASURED.split(), "--tune", "--model-desc", *DEEP.split()]) == 2
+    out, err = capsys.readouterr()
+    assert not out and err.startswith("error: --tune: the CPU has no variants")
+    assert err.count("\n") == 1

@@ -4,16 +4,16 @@ from functools import cache
 
 import numpy as np
 import pytest
-from backend.convolutions import ONE, SMALL, TREACHEROUS, WIDE, convolution
+from backend.convolutions import ONE, SMALL, THREE, TREACHEROUS, TWO, WIDE, convolution
 from backend.cuda.devices import SCHEDULES, device, unavailable
-from backend.cuda.recording_device import RecordingDevice
 from backend.guarded import GuardedBackend
 from backend.kernel_run import KernelRun, reference
 from graph.cases import CASES, Case
 from tolerance import assert_close
 
 from denet.backend.cuda.backend import CudaBackend
-from denet.backend.cuda.conv_tensor import HOPPER, TILES, best_tile
+from denet.backend.cuda.conv_tile import HOPPER, TILES
+from denet.backend.cuda.tuning import Tuning, candidates
 from denet.graph.graph import Node, Tensor, TensorType
 from denet.graph.op.conv import Conv
 from denet.graph.op.deconv import Deconv
@@ -44,7 +44,7 @@ def way(request, monkeypatch):
 
 
 def use(monkeypatch, tiles):
-    monkeypatch.setattr("denet.backend.cuda.conv_tensor.TILES", tiles)
+    monkeypatch.setattr("denet.backend.cuda.conv_tile.TILES", tiles)
 
 
 def each_case(cases):
@@ -190,28 +190,102 @@ def test_every_tile_equals_reference(tile, case, monkeypatch):
     assert not guarded.memory.overruns()
 
 
+def depthwise(x, size, stride=(1, 1), padding=ONE, **settings):
+    types = TensorType(x), TensorType((x[3], 1, *size), "float32")
+    types += (TensorType((x[3],), "float32"),)
+    if settings.get("residual"):
+        types += (types[0],)
+    op = Conv(stride, padding, True, groups=x[3], **settings)
+    name = f"depthwise {x} by {size} / {stride} {settings}"
+    return Case(name, op, types, training=not settings.get("residual"))
+
+
+DEPTHWISE = [
+    depthwise((2, 9, 11, 16), (3, 3)),
+    depthwise((2, 10, 7, 24), (3, 3), (2, 2)),
+    depthwise((1, 8, 9, 7), (5, 5), (1, 2), TWO),
+    depthwise((1, 9, 8, 320), (7, 7), (3, 2), THREE),  # two blocks of channels, two of taps
+    depthwise((2, 13, 12, 40), (2, 9), (3, 1), ((0, 1), (4, 2))),
+    depthwise((2, 5, 4, 8), (1, 1), (2, 2), ((0, 0), (0, 0))),  # phases without a tap
+    depthwise((3, 40, 37, 8), (3, 3)),  # enough pixels for parts
+    depthwise((2, 6, 7, 24), (3, 3), residual=True, activation="relu"),
+    depthwise((2, 6, 7, 5), (3, 3), residual=True, activation="relu"),
+    depthwise((2, 6, 7, 8), (3, 3), dtype="float32"),  # bf16 in, float32 out
+]
+
+
+@each_case(DEPTHWISE)
+@each_precision
+def test_a_channel_per_group_equals_reference(case, precision):
+    guarded = GuardedBackend(BACKEND)
+    run = KernelRun(guarded, case, precision)
+    assert run.kernel.name == "cuda convolution, depthwise"
+    assert_like_reference(run)
+    assert not guarded.memory.overruns()
+
+
+@each_case([DEPTHWISE[3], DEPTHWISE[6]])
+@each_precision
+def test_a_channel_per_group_gives_the_same_bits(case, precision):
+    test_every_schedule_gives_the_same_bits(case, (precision, 80))
+
+
+class InParts(Tuning):
+    """Takes as many parts as there may be, in every product, and keeps how many."""
+
+    parts = ()
+
+    def choose(self, product, tiles):
+        variants = candidates(product, tiles, self.device)
+        chosen = max(variants, key=lambda variant: variant.parts)
+        self.parts += (chosen.parts,)
+        return chosen
+
+
+DIVIDED = [
+    convolution((1, 7, 6, 48), 136, (3, 3), 1, ONE),
+    convolution((2, 9, 7, 43), 140, (4, 3), (2, 1), ((1, 2), (0, 1))),  # phases of unequal depth
+    convolution((2, 5, 6, 136), 41, (5, 5), 3, TWO, Deconv),
+    convolution((1, 5, 4, 272), 32, (1, 1), 2),  # phases without a tap
+    grouped((2, 8, 7, 96), 272, 2),
+    grouped((1, 9, 8, 87), 45, 3),
+    fused((2, 7, 9, 72)),
+    fused((1, 6, 5, 51)),
+]
+
+
+def in_parts(capability, schedule):
+    on = device(schedule, capability=capability)
+    return CudaBackend(on, InParts(on))
+
+
+@each_case(DIVIDED)
+def test_products_in_parts_equal_reference(case, way):
+    precision, capability = way
+    guarded = GuardedBackend(in_parts(capability, "random"))
+    run = KernelRun(guarded, case, precision)
+    parts = guarded._backend._tuning.parts
+    assert len(parts) == 1 + len({0, 1} & {*run.wanted}) and max(parts[:2]) > 1
+    assert_like_reference(run)
+    assert not guarded.memory.overruns()
+
+
+@each_case([DIVIDED[1], DIVIDED[2], DIVIDED[6]])
+def test_parts_are_added_in_the_same_order_by_every_schedule(case, way):
+    precision, capability = way
+    runs = [KernelRun(in_parts(capability, each), case, precision) for each in SCHEDULES]
+    first, *others = [run.forward() + (run.backward() if run.wanted else []) for run in runs]
+    for other in others:
+        for expected, found in zip(first, other, strict=True):
+            assert (expected == found).all()
+
+
 # what multiplies while copies are under way: every order of the warps
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("tile", WARPGROUPS, ids=lambda tile: tile.name)
 def test_warpgroups_equal_reference_in_every_order(tile, schedule, monkeypatch):
     use(monkeypatch, [tile])
     assert_like_reference(KernelRun(backend_of(HOPPER, schedule), DEEP, "bf16"))
-
-
-def test_tiles_are_large_where_they_fill_the_device():
-    def name(*matrices, capability):
-        return best_tile(*matrices, RecordingDevice(capability)).name
-
-    for sizes, warps, warpgroups in [
-        ((32 * 128 * 128, 64, 9 * 64, 1), "128x64", "128x64 by warpgroups"),
-        ((32 * 64 * 64, 128, 9 * 128, 1), "128x128", "256x128 by warpgroups"),
-        ((132 * 128, 128, 9 * 128, 1), "128x128", "128x128 by warpgroups"),
-        ((64, 9 * 64, 128, 1), "32x32", "32x32"),
-        ((64, 3 * 64, 128, 1024), "64x64", "64x64"),
-        ((32 * 64 * 64, 128, 24, 1), "128x128", "128x128"),  # of 64 steps most would be empty
-    ]:
-        assert name(*sizes, capability=86) == name(*sizes, capability=100) == warps
-        assert name(*sizes, capability=HOPPER) == warpgroups
 
 
 @pytest.mark.parametrize("tile", WARPGROUPS, ids=lambda tile: tile.name)

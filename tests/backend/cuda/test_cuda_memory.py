@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from backend.cuda.devices import device, unavailable
+from backend.cuda.devices import device, shim_alone, unavailable
+from backend.cuda.host_device import HostDevice
 from tolerance import assert_close
 
 from denet.backend.cuda.memory import FUNCTIONS, DeviceMemory
@@ -44,7 +45,8 @@ def steps(memory, name, momentum, clip):
     flat, gradient = placed(memory, weights, weights)
     for each in gradients:
         memory.write(each, gradient)
-        assert solver.update(flat, gradient, 0.01)
+        solver.update(flat, gradient, 0.01)
+    assert memory.read(solver.faults).tolist() == [0, 0]
     return [memory.read(flat).copy(), *(memory.read(kept).copy() for kept in solver.kept.values())]
 
 
@@ -68,10 +70,29 @@ def test_what_is_not_finite_is_found(where, bad):
     whole, ruined = arrays(2)
     ruined[where] = bad
     flat, gradient = placed(memory, ruined, whole)
-    assert memory.is_finite(gradient) and not memory.is_finite(flat)
-    solver = make_solver("nesterov", SIZE, DECAY_SIZE, [0.9], 0.3, memory)
-    assert not solver.update(flat, gradient, 0.1)
-    assert not solver.update(gradient, flat, 0.1)
+    marks = memory.allocate(8).view(np.int32)
+    memory.mark_not_finite(gradient, marks[:1])
+    memory.mark_not_finite(flat, marks[1:])
+    assert memory.read(marks).tolist() == [0, 1]
+    for weights, gradients in ((flat, gradient), (gradient, flat)):
+        solver = make_solver("nesterov", SIZE, DECAY_SIZE, [0.9], 0.3, memory)
+        solver.update(weights, gradients, 0.1)
+        assert memory.read(solver.faults).tolist() == [0, 1]
+
+
+def test_nothing_is_updated_once_a_cost_was_not_finite():
+    for memory in MEMORIES:
+        first, second = arrays(2)
+        weights, gradients, cost = placed(memory, first, second, np.array([np.nan], np.float32))
+        solver = make_solver("adam", SIZE, DECAY_SIZE, [0.9, 0.99], 0.3, memory, average=True)
+        memory.mark_not_finite(cost, solver.faults[:1])
+        solver.update(weights, gradients, 0.1)
+        np.testing.assert_array_equal(memory.read(weights), first)
+        assert not any(memory.read(kept).any() for kept in solver.kept.values())
+        assert memory.read(solver.faults).tolist() == [1, 0]
+        solver.restart()
+        solver.update(weights, gradients, 0.1)
+        assert (memory.read(weights) != first).any()
 
 
 @pytest.mark.parametrize(
@@ -97,3 +118,19 @@ def test_bytes_become_the_numbers_that_the_host_makes_of_them(shape):
     for each in (images, images[::-1]):
         memory.write(normalise.pixels(each, None), numbers)
         np.testing.assert_array_equal(memory.read(numbers), normalise(each))
+
+
+@pytest.mark.parametrize("memory", MEMORIES, ids=["host", "device"])
+def test_every_call_takes_its_own_time(memory):
+    made = []
+    found = memory.seconds([lambda: made.append(1), lambda: made.append(2)])
+    assert made == [1, 2] and len(found) == 2 and min(found) >= 0
+    assert memory.seconds([]) == []
+
+
+@shim_alone
+def test_the_processor_in_the_place_of_a_gpu_counts_threads():
+    counting = DeviceMemory(HostDevice())
+    flat = counting.allocate(4 * 1000).view(np.float32)
+    found = counting.seconds([lambda: counting.add(flat, flat, 1.0), lambda: counting.clear(flat)])
+    assert found == [pytest.approx(1024e-6), 0.0]  # four blocks of 256

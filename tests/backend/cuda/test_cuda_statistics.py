@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 from backend.convolutions import ONE, convolution
 from backend.cuda.devices import SCHEDULES, device, unavailable
+from backend.cuda.recording_device import RecordingDevice
 from backend.guarded import GuardedBackend
 from backend.kernel_run import KernelRun
 from graph.cases import Case, MeasuredCase
 from graph.networks import batch_of, residual_network, start_values
 
-from denet.backend.cuda import conv_tensor, statistics
+from denet.backend.cuda import conv_tile, statistics
 from denet.backend.cuda.backend import CudaBackend
-from denet.backend.cuda.conv_tensor import HOPPER, TILES
+from denet.backend.cuda.conv_tile import HOPPER, TILES
+from denet.backend.cuda.tuning import Tuning
 from denet.graph.graph import TensorType
 from denet.graph.op.batch_norm import BatchNorm
 from denet.graph.op.conv import Conv
@@ -34,7 +36,7 @@ def way(request, monkeypatch):
     """Return a precision and the tile that serves it."""
     precision, tile = WAYS[request.param]
     if tile:
-        monkeypatch.setattr(conv_tensor, "TILES", [tile])
+        monkeypatch.setattr(conv_tile, "TILES", [tile])
     return precision, tile
 
 
@@ -125,6 +127,57 @@ def test_the_smallest_variance_that_numbers_can_have_is_exact(together, way, mon
     y, _, variance = run.forward()
     assert len(np.unique(y)) == 2
     np.testing.assert_allclose(variance, moments(y)[1], rtol=2e-6)
+
+
+def variants_of(way, case):
+    """Return the key of the forward product, and the names of its variants: whole or in parts."""
+    on = device(capability=HOPPER)
+    asked = Tuning(on, {})
+    KernelRun(CudaBackend(on, asked), case, way[0])
+    key, (_, found) = next(iter(asked.asked.items()))
+    return key, {variant.name: variant.parts for variant in found}
+
+
+DEEP = (2, 9, 8, 64)  # windows of 576 numbers
+
+
+@pytest.mark.parametrize("way", ["exact", "64x64", "128x64 by warpgroups"], indirect=True)
+@pytest.mark.parametrize("kind", [Case, FarFromZero])
+def test_every_variant_that_a_table_may_name_tells_what_is_stored(kind, way, few_together):
+    """Those whose depth is in parts look at what was added."""
+    case = measured(way, DEEP, kind=kind)
+    key, variants = variants_of(way, case)
+    assert {1, 2} <= {*variants.values()}
+    for name in variants:
+        on = device("random", capability=HOPPER)
+        guarded = GuardedBackend(CudaBackend(on, Tuning(on, {key: name})))
+        assert_those_of_what_is_stored(KernelRun(guarded, case, way[0]))
+        assert not guarded.memory.overruns()
+
+
+def test_the_map_is_looked_at_only_where_no_block_has_the_whole_depth(way):
+    case = measured(way, (*DEEP[:3], 300))
+    key, variants = variants_of(way, case)
+    for name, parts in variants.items():
+        on = RecordingDevice(HOPPER)
+        KernelRun(CudaBackend(on, Tuning(on, {key: name})), case, way[0]).forward()
+        launched = {source.name for source in on.launched}
+        assert ("correlate_statistics" in launched) == (parts == 1)
+        assert ({"statistics", "sum_parts"} <= launched) == (parts > 1)
+
+
+@pytest.mark.parametrize("kind", [Case, FarFromZero])
+@pytest.mark.parametrize("channels", [40, 21])
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+def test_a_channel_per_group_is_looked_at(precision, channels, kind, few_together):
+    types = TensorType((3, 17, 19, channels)), TensorType((channels, 1, 3, 3), "float32")
+    types = *types, TensorType((channels,), "float32")
+    case = kind("depthwise", Conv((1, 1), ONE, True, groups=channels, statistics=True), types)
+    guarded = GuardedBackend(backend())
+    run = KernelRun(guarded, case, precision)
+    assert run.kernel.name.endswith("depthwise")
+    assert_those_of_what_is_stored(run)
+    assert not guarded.memory.overruns()
 
 
 class Constant(Case):

@@ -92,12 +92,12 @@ def batch_of(name, step):
     keys = rng.integers(0, 1 << 64, BATCH, np.uint64, endpoint=False)
     if not name.startswith("detector"):
         targets = {"class_index": rng.integers(0, 3, BATCH, dtype=np.int32)}
-        return Batch(data, targets, keys, np.arange(BATCH))
+        return Batch(data, targets, keys, np.arange(BATCH), BATCH, BATCH)
     low, high = np.sort(rng.uniform(0, 1, (2, BATCH, BOX_CAPACITY, 2)).astype(np.float32), axis=0)
     known = np.arange(BOX_CAPACITY) < rng.integers(0, 4, (BATCH, 1))
     classes = np.where(known, rng.integers(0, 3, known.shape), -1).astype(np.int32)
     boxes = np.concatenate([low, high], axis=-1) * known[..., None]
-    return Batch(data, {"box": boxes, "box_class": classes}, keys, np.arange(BATCH))
+    return Batch(data, {"box": boxes, "box_class": classes}, keys, np.arange(BATCH), BATCH, BATCH)
 
 
 class Training:
@@ -117,9 +117,9 @@ class Training:
         for step in range(first, end):
             for part in range(self.parts):
                 batch = batch_of(self.name, step * self.parts + part)
-                measured = self.learner.add(batch, 1 / self.parts)
+                measured = self.learner.add(batch, 1 / self.parts)()
                 self.found.append({**measured.costs, **measured.columns})
-            assert self.learner.update(self.rate)
+            assert self.learner.update(self.rate)()
         return self
 
     def values(self):

@@ -1,5 +1,6 @@
 """The device of CuPy on a GPU: memory, copies in order, kernels that are compiled as they come."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -88,3 +89,25 @@ def test_a_fault_of_a_kernel_is_told_by_its_first_call(tmp_path: Path, monkeypat
 def test_a_number_that_no_gpu_has_is_refused():
     with pytest.raises(UsageError, match="there is no such GPU: give"):
         CupyDevice(999)
+
+
+def test_what_is_sent_beside_launches_is_there_behind_its_mark():
+    """Two memories in turn, staged by other threads; sums of what came are right to the last."""
+    a, b, total = (DEVICE.allocate(4 * COUNT).view(np.float32) for _ in range(3))
+    hosts = np.random.default_rng(2).integers(0, 9, (40, COUNT)).astype(np.float32)
+    adds = [
+        DEVICE.launch(ADD, (2, 1, 1), 256, [each, total, total, np.int64(COUNT)]) for each in (a, b)
+    ]
+    idle = [DEVICE.mark()] * 2
+    begin = DEVICE.mark()
+    with ThreadPoolExecutor(3) as pool:
+        for step, staged in enumerate(pool.map(DEVICE.stage, hosts)):
+            turn = step % 2
+            there = DEVICE.send(staged, (a, b)[turn], idle[turn])
+            del staged  # the device keeps it for as long as it reads it
+            DEVICE.follow(there)
+            adds[turn]()
+            idle[turn] = DEVICE.mark()
+    end = DEVICE.mark()
+    np.testing.assert_array_equal(DEVICE.read(total), hosts.sum(axis=0))
+    assert DEVICE.elapsed(begin, end) > 0

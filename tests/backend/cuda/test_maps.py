@@ -14,7 +14,7 @@ from denet.backend.cuda.backend import CudaBackend
 from denet.backend.cuda.cells import sample_grid, vector_size
 from denet.backend.cuda.request import Unserved
 from denet.backend.numpy.backend import NumpyBackend
-from denet.backend.numpy.bfloat16 import from_float32
+from denet.bfloat16 import from_float32
 from denet.graph.graph import TensorType
 from denet.graph.op.activation import ACTIVATIONS, Activation
 from denet.graph.op.add import Add

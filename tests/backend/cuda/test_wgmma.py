@@ -10,7 +10,7 @@ from backend.cuda.devices import SCHEDULES, device, each_schedule, shim_alone, u
 from backend.cuda.host_device import KernelError
 from backend.cuda.written import run
 
-from denet.backend.numpy.bfloat16 import from_float32, to_float32
+from denet.bfloat16 import from_float32, to_float32
 
 if reason := unavailable():
     pytest.skip(reason, allow_module_level=True)

@@ -78,11 +78,13 @@ __device__ inline Axis adjoint_axis(
     return Axis{count, taps, first, stride, 1, -1, (first + before) / stride, small, phase, stride};
 }
 
+constexpr int WHOLE = 1 << 30;  // slices of a part: more than any depth has
+
 // What one block of a gathering product works on: group blockIdx.z % groups; of the adjoint also
-// phase blockIdx.z / groups.
+// a phase, and before all that a part of the depth.
 struct Gather {
     Axis rows, columns;
-    int group, pixels, depth;  // pixels of the target; taps * source channels
+    int group, part, pixels, depth;  // pixels of the target; taps * source channels
     int source_channels, target_channels;  // of one group
 };
 
@@ -91,7 +93,9 @@ __device__ inline Gather gather(const Geometry& at) {
     Gather the;
     the.group = blockIdx.z % at.groups;
     if (ADJOINT) {
-        const int phase = blockIdx.z / at.groups;
+        const int phases = at.stride_height * at.stride_width, layer = blockIdx.z / at.groups;
+        const int phase = layer % phases;
+        the.part = layer / phases;
         the.rows = adjoint_axis(at.large_height, at.small_height, at.window_height,
             at.stride_height, at.padding_top, phase / at.stride_width);
         the.columns = adjoint_axis(at.large_width, at.small_width, at.window_width,
@@ -99,6 +103,7 @@ __device__ inline Gather gather(const Geometry& at) {
         the.source_channels = at.small_channels;
         the.target_channels = at.large_channels;
     } else {
+        the.part = blockIdx.z / at.groups;
         the.rows = correlate_axis(
             at.large_height, at.small_height, at.window_height, at.stride_height, at.padding_top);
         the.columns = correlate_axis(

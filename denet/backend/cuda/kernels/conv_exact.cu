@@ -71,15 +71,15 @@ struct GatherSource {
     int first_channel;        // of the tile
 
     __device__ GatherSource(const Geometry& geometry, const Gather& product, const From* source,
-        const float* weights, int first_pixel, int first_target_channel)
+        const float* weights, int first_pixel, int first_target_channel, int start)
         : at(geometry), the(product), from(source), weight(weights),
           first_channel(first_target_channel) {
         for (int i = 0; i < EACH; i++) {
             origins[i] = origin(the, first_pixel + threadIdx.x / SLICE + SLICE * i);
-            row_depth[i] = threadIdx.x / TILE + EACH * i;
+            row_depth[i] = start + threadIdx.x / TILE + EACH * i;
         }
         if (the.depth == 0) return;
-        depth = digits(threadIdx.x % SLICE, the.columns.taps, the.source_channels);
+        depth = digits(start + threadIdx.x % SLICE, the.columns.taps, the.source_channels);
         step = digits(SLICE, the.columns.taps, the.source_channels);
         channel = first_channel + threadIdx.x % TILE;
     }
@@ -140,18 +140,24 @@ __device__ inline void measure(const Gather& the, const Tile& tile, int groups, 
 }
 
 // target = product + bias + residual, at least 0 where rectified. Tiles of channels run fastest, so
-// that blocks which run together read the same pixels.
+// that blocks which run together read the same pixels. A part of the depth, so many slices, leaves
+// its sums part_elements behind those of the part before.
 template <bool ADJOINT, bool STATISTICS = false, class From, class To>
 __device__ inline void gathered(const Geometry& at, const From* from, const float* weight,
-    const float* bias, const To* residual, int rectified, To* target, float* left, float* right,
-    float* means = nullptr, float* squares = nullptr) {
+    const float* bias, const To* residual, int rectified, To* target, int part_slices,
+    long long part_elements, float* left, float* right, float* means = nullptr,
+    float* squares = nullptr) {
     const Gather the = gather<ADJOINT>(at);
     const int tiles = (the.target_channels + TILE - 1) / TILE;
     const int first_channel = blockIdx.x % tiles * TILE, first_pixel = blockIdx.x / tiles * TILE;
     if (first_pixel >= the.pixels) return;
-    GatherSource<ADJOINT, From> source(at, the, from, weight, first_pixel, first_channel);
+    const int before = the.part * part_slices;
+    GatherSource<ADJOINT, From> source(
+        at, the, from, weight, first_pixel, first_channel, before * SLICE);
     Tile tile;
-    product(source, (the.depth + SLICE - 1) / SLICE, left, right, tile);
+    const int slices = (the.depth + SLICE - 1) / SLICE - before;
+    product(source, min(part_slices, slices), left, right, tile);
+    To* const sums = target + the.part * part_elements;
     for (int i = 0; i < EACH; i++) {
         const int pixel = first_pixel + threadIdx.x / SLICE * EACH + i;
         if (pixel >= the.pixels) break;
@@ -166,7 +172,7 @@ __device__ inline void gathered(const Geometry& at, const From* from, const floa
             if (residual) y += load(residual + element);
             To kept;
             store(&kept, rectified ? relu(y) : y);
-            target[element] = kept;
+            sums[element] = kept;
             if (STATISTICS) tile.sum[i][j] = load(&kept);
         }
     }
@@ -176,28 +182,32 @@ __device__ inline void gathered(const Geometry& at, const From* from, const floa
 
 extern "C" __global__ void __launch_bounds__(THREADS)
 correlate(GEOMETRY_PARAMETERS, const large_real* large, const float* weight, const float* bias,
-    const small_real* residual, int rectified, small_real* small) {
+    const small_real* residual, int rectified, small_real* small, int part_slices,
+    long long part_elements) {
     SHARED(float, left, SLICE * PITCH);
     SHARED(float, right, SLICE * PITCH);
-    gathered<false>(GEOMETRY, large, weight, bias, residual, rectified, small, left, right);
+    gathered<false>(GEOMETRY, large, weight, bias, residual, rectified, small, part_slices,
+        part_elements, left, right);
 }
 
-// The statistics of the target too, of each part of 64 pixels: see statistics.cuh.
+// The whole depth, and the statistics of the target, of each part of 64 pixels: see statistics.cuh.
 extern "C" __global__ void __launch_bounds__(THREADS)
 correlate_statistics(GEOMETRY_PARAMETERS, const large_real* large, const float* weight,
     const float* bias, small_real* small, float* means, float* squares) {
     SHARED(float, room, 2 * SLICE * PITCH);
     const small_real* const none = nullptr;
-    gathered<false, true>(GEOMETRY, large, weight, bias, none, 0, small, room,
+    gathered<false, true>(GEOMETRY, large, weight, bias, none, 0, small, WHOLE, 0, room,
         room + SLICE * PITCH, means, squares);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
 adjoint(GEOMETRY_PARAMETERS, const small_real* small, const float* weight, const float* bias,
-    const large_real* residual, int rectified, large_real* large) {
+    const large_real* residual, int rectified, large_real* large, int part_slices,
+    long long part_elements) {
     SHARED(float, left, SLICE * PITCH);
     SHARED(float, right, SLICE * PITCH);
-    gathered<true>(GEOMETRY, small, weight, bias, residual, rectified, large, left, right);
+    gathered<true>(GEOMETRY, small, weight, bias, residual, rectified, large, part_slices,
+        part_elements, left, right);
 }
 
 // Rows are small channels, columns (window row, window column, large channel), depth small pixels.

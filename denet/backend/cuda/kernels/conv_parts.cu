@@ -25,12 +25,17 @@ sum_channels(const real* x, long long pixels, int channels, long long part_pixel
     sums[blockIdx.y * static_cast<long long>(channels) + channel] = sum;
 }
 
-// result[i] = sum over parts of sums[part][i]
+// result[i] = sum over parts of sums[part][i] + bias + residual, at least 0 where rectified. A row
+// of results has so many channels, each with its bias. -D real: the element type of the result.
 extern "C" __global__ void __launch_bounds__(THREADS)
-sum_parts(const float* sums, int parts, long long count, float* result) {
+sum_parts(const float* sums, int parts, long long count, int channels, const float* bias,
+    const real* residual, int rectified, real* result) {
     const long long i = static_cast<long long>(blockIdx.x) * THREADS + threadIdx.x;
     if (i >= count) return;
     float sum = sums[i];
+#pragma unroll 4
     for (int part = 1; part < parts; part++) sum += sums[part * count + i];
-    result[i] = sum;
+    if (bias) sum += bias[i % channels];
+    if (residual) sum += load(residual + i);
+    store(result + i, rectified ? relu(sum) : sum);
 }

@@ -26,14 +26,14 @@ struct GatherSource {
     Digits lines[Right::count];  // of the adjoint: the depth of each line
 
     __device__ GatherSource(const Geometry& geometry, const Gather& product, const bf16* source,
-        const bf16* weights, int first_pixel, int first_channel)
+        const bf16* weights, int first_pixel, int first_channel, int start)
         : at(geometry), the(product), source_channels(up_to_chunk(product.source_channels)),
           target_channels(up_to_chunk(product.target_channels)),
           from(source + product.group * source_channels), pitch(source_channels * at.groups) {
         for (int i = 0; i < Left::count; i++)
             origins[i] = origin(the, first_pixel + Left::first_line() + Left::apart * i);
         if (the.depth == 0) return;
-        depth = digits(Left::chunk() * CHUNK, the.columns.taps, source_channels);
+        depth = digits(start + Left::chunk() * CHUNK, the.columns.taps, source_channels);
         step = digits(SLICE, the.columns.taps, source_channels);
         const int all = the.rows.taps * the.columns.taps * source_channels;
         const int chunk = Right::chunk() * CHUNK;
@@ -43,14 +43,14 @@ struct GatherSource {
             const int s = the.group * the.source_channels;
             weight = row_of(weights, s * window(), weight_pitch) + first_channel + chunk;
             for (int i = 0; i < Right::count; i++)
-                lines[i] = digits(
-                    Right::first_line() + Right::apart * i, the.columns.taps, source_channels);
+                lines[i] = digits(start + Right::first_line() + Right::apart * i,
+                    the.columns.taps, source_channels);
         } else {
             weight_pitch = all;
             const int filter = first_channel + Right::first_line();
             columns_left = the.target_channels - filter;
-            depth_left = all - chunk;
-            weight = row_of(weights, the.group * the.target_channels + filter, all) + chunk;
+            depth_left = all - chunk - start;
+            weight = row_of(weights, the.group * the.target_channels + filter, all) + chunk + start;
         }
     }
 
@@ -180,21 +180,25 @@ __device__ inline void store_measured(const float* sum, bf16* stages,
         means + channel, squares + channel);
 }
 
-// Tiles of channels run fastest, so that blocks which run together read the same pixels.
+// Tiles of channels run fastest, so that blocks which run together read the same pixels. A part of
+// the depth, so many slices, leaves its sums part_elements behind those of the part before.
 template <bool ADJOINT, bool STATISTICS = false>
 __device__ inline void gathered(const Geometry& at, const bf16* from, const bf16* weight,
     const float* bias, const target_real* residual, int rectified, target_real* target,
-    bf16* stages, float* means = nullptr, float* squares = nullptr) {
+    int part_slices, long long part_elements, bf16* stages, float* means = nullptr,
+    float* squares = nullptr) {
     const Gather the = gather<ADJOINT>(at);
     const int tiles = (the.target_channels + TILE_COLUMNS - 1) / TILE_COLUMNS;
     const int first_channel = blockIdx.x % tiles * TILE_COLUMNS;
     const int first_pixel = blockIdx.x / tiles * TILE_ROWS;
     if (first_pixel >= the.pixels) return;
-    GatherSource<ADJOINT> source(at, the, from, weight, first_pixel, first_channel);
+    const int before = the.part * part_slices;
+    GatherSource<ADJOINT> source(
+        at, the, from, weight, first_pixel, first_channel, before * SLICE);
     float sum[4 * M * N] = {};
-    product<true, !ADJOINT>(source, source.slices(), stages, sum);
-    const WriteTarget<ADJOINT> write{
-        at, the, first_pixel, first_channel, rectified, bias, residual, target};
+    product<true, !ADJOINT>(source, min(part_slices, source.slices() - before), stages, sum);
+    const WriteTarget<ADJOINT> write{at, the, first_pixel, first_channel, rectified, bias, residual,
+        target + the.part * part_elements};
     if constexpr (STATISTICS)
         store_measured(sum, stages, write, means, squares);
     else store_tile(sum, stages, write);
@@ -202,23 +206,28 @@ __device__ inline void gathered(const Geometry& at, const bf16* from, const bf16
 
 extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
 correlate(GEOMETRY_PARAMETERS, const bf16* large, const bf16* weight, const float* bias,
-    const target_real* residual, int rectified, target_real* small) {
+    const target_real* residual, int rectified, target_real* small, int part_slices,
+    long long part_elements) {
     STAGE_MEMORY(stages);
-    gathered<false>(GEOMETRY, large, weight, bias, residual, rectified, small, stages);
+    gathered<false>(GEOMETRY, large, weight, bias, residual, rectified, small, part_slices,
+        part_elements, stages);
 }
 
-// The statistics of the target too, of each part of TILE_ROWS pixels: see statistics.cuh.
+// The whole depth, and the statistics of the target, of each part of TILE_ROWS pixels: see
+// statistics.cuh.
 extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
 correlate_statistics(GEOMETRY_PARAMETERS, const bf16* large, const bf16* weight,
     const float* bias, target_real* small, float* means, float* squares) {
     STAGE_MEMORY(stages);
     gathered<false, true>(
-        GEOMETRY, large, weight, bias, nullptr, 0, small, stages, means, squares);
+        GEOMETRY, large, weight, bias, nullptr, 0, small, WHOLE, 0, stages, means, squares);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
 adjoint(GEOMETRY_PARAMETERS, const bf16* small, const bf16* weight, const float* bias,
-    const target_real* residual, int rectified, target_real* large) {
+    const target_real* residual, int rectified, target_real* large, int part_slices,
+    long long part_elements) {
     STAGE_MEMORY(stages);
-    gathered<true>(GEOMETRY, small, weight, bias, residual, rectified, large, stages);
+    gathered<true>(GEOMETRY, small, weight, bias, residual, rectified, large, part_slices,
+        part_elements, stages);
 }

@@ -40,9 +40,9 @@ number_levels(
     numbers[i] = __fadd_rn(__fmul_rn(levels[i], scale[place]), shift[place]);
 }
 
-// *ruined = 1 where a number is not finite
+// *mark = 1 where a number is not finite
 extern "C" __global__ void __launch_bounds__(THREADS)
-find_ruined(const float* values, int* ruined, long long count) {
+mark_not_finite(const float* values, int* mark, long long count) {
     INDEX;
-    if (!isfinite(values[i])) *ruined = 1;
+    if (!isfinite(values[i])) *mark = 1;
 }

@@ -6,7 +6,7 @@ struct Element {
 };
 
 struct Factors {
-    float learn_rate, first_momentum, second_momentum, root;
+    float decay, shrink, learn_rate, first_momentum, second_momentum, root, share;
 };
 
 __device__ inline void gradient_descent(Element& e, const Factors& f) {
@@ -36,24 +36,25 @@ __device__ inline void adam(Element& e, const Factors& f) {
 }
 
 // g = scale * g + decay * p, then the rule; p shrinks first where decay is decoupled. ``mean``
-// follows the weights by ``share``; *ruined = 1 where a weight is not finite.
+// follows the weights by ``share``. Nothing is done where faults[0] is set; faults[1] = 1 where a
+// weight is not finite.
 extern "C" __global__ void __launch_bounds__(THREADS)
 update(
     float* weights, const float* gradients, float* first, float* second, float* mean,
-    const float* scale, float decay, float shrink, float learn_rate, float first_momentum,
-    float second_momentum, float root, float share, int* ruined, long long count) {
+    const float* scale, const Factors* factors, int* faults, long long count) {
     const long long i = static_cast<long long>(blockIdx.x) * THREADS + threadIdx.x;
-    if (i >= count) return;
-    Element e = {weights[i] * shrink, gradients[i], first ? first[i] : 0.f,
+    if (i >= count || faults[0]) return;
+    const Factors f = *factors;
+    Element e = {weights[i] * f.shrink, gradients[i], first ? first[i] : 0.f,
                  second ? second[i] : 0.f};
     if (scale) e.gradient *= *scale;
-    e.gradient += decay * e.weight;
-    RULE(e, Factors{learn_rate, first_momentum, second_momentum, root});
+    e.gradient += f.decay * e.weight;
+    RULE(e, f);
     weights[i] = e.weight;
     if (first) first[i] = e.first;
     if (second) second[i] = e.second;
-    if (mean) mean[i] += share * (e.weight - mean[i]);
-    if (!isfinite(e.weight)) *ruined = 1;
+    if (mean) mean[i] += f.share * (e.weight - mean[i]);
+    if (!isfinite(e.weight)) faults[1] = 1;
 }
 
 __device__ inline double block_sum(double value, double* partial) {

@@ -1,7 +1,10 @@
 // Statistics of the channels of a map, in parts: a part is some rows (pixels) in a row, and is told
-// by the mean of its rows, less the first of them, and the sum of the squares about the mean. That
-// loses no digits far from 0, and parts of any number join by statistics.cu, which reads the first
+// by the mean of its rows, less the first of them, and the sum of the squares about the mean: what
+// lies far from 0 does not cancel. Parts of any number join by statistics.cu, which reads the first
 // rows from the map.
+// A thread counts from the first of its own n rows. Where that lies far from all others, the sum of
+// squares is rounded n times at that distance, and the variance has a relative error of about
+// 3e-8 n^1.5: 2e-6 for the 16 rows that a thread of a convolution has at most. Else it is below 1e-6.
 #include "lanes.cuh"
 
 // What a thread knows of its rows in `count` neighbouring columns: the first of them, and sum and sum

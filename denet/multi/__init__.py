@@ -1,0 +1,1 @@
+"""One training by many processes (ranks), on one machine or several, by MPI."""

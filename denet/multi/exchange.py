@@ -1,0 +1,99 @@
+"""Gradients summed over ranks while backward goes on, and weights handed out behind an update."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from denet.graph.kernel import Memory
+from denet.multi.wire import Wire, wait
+
+BUCKET = 1 << 20  # elements that travel together: 4 MB, which is fast and leaves early
+MOST_FLYING = 8  # buckets on their way, each of which takes its bytes twice
+PIECE = 16  # elements: pieces begin on a cache line
+
+
+class Bucket(NamedTuple):
+    """A part of flat arrays, and how many of its elements each rank updates, in order."""
+
+    part: slice
+    counts: list[int]
+
+    def own(self, rank: int) -> slice:
+        """Return the elements that a rank updates."""
+        start = self.part.start + sum(self.counts[:rank])
+        return slice(start, start + self.counts[rank])
+
+
+def buckets(size: int, decay_size: int, ranks: int) -> list[Bucket]:
+    """Cut flat arrays of ``size`` elements, whose weights come first, for so many ranks.
+
+    Biases and scales, of all layers, go with the first weights: backward ends with these.
+    """
+    first = decay_size % BUCKET if decay_size > BUCKET else decay_size
+    starts = [0, *range(first or BUCKET, decay_size, BUCKET)]
+    stops = [*starts[1:], decay_size]
+    parts = [slice(*ends) for ends in zip(starts, stops, strict=True) if ends[0] < ends[1]]
+    return [_bucket(part, ranks) for part in (*parts, slice(decay_size, size))]
+
+
+def _bucket(part: slice, ranks: int) -> Bucket:
+    pieces = -(-(part.stop - part.start) // PIECE)
+    ends = [min(part.start + PIECE * (pieces * rank // ranks), part.stop) for rank in range(ranks)]
+    return Bucket(part, np.diff([*ends, part.stop]).tolist())
+
+
+class Exchange:
+    """Exchanges the buckets of flat arrays in the memory of a backend.
+
+    ``seconds`` adds up how long this rank waited for what the others had not sent yet.
+    """
+
+    def __init__(self, wire: Wire, memory: Memory, cut: Sequence[Bucket], as_bf16: bool):
+        self._wire, self._memory, self._cut, self._as_bf16 = wire, memory, cut, as_bf16
+        self._flying: deque[tuple[Bucket, Any, Callable[..., np.ndarray | None]]] = deque()
+        self.weights: Sequence[float] = ()
+        self.seconds = 0.0
+
+    def send(self, number: int, gradients: Any) -> None:
+        """Begin to sum a bucket of the gradients, which nobody changes until ``finish``."""
+        bucket = self._cut[number]
+        host = np.ascontiguousarray(self._memory.read(gradients[bucket.part]))
+        arrived = self._wire.begin_sum_of_parts(host, bucket.counts, self._as_bf16)
+        self._flying.append((bucket, gradients, arrived))
+        if not self._landed(MOST_FLYING):
+            self._wait(lambda: self._landed(MOST_FLYING))
+
+    def finish(self) -> None:
+        """Return when this rank's part of the gradients is the weighted sum over all ranks."""
+        self._wait(lambda: self._landed(0))
+
+    def hand_out(self, values: Any) -> None:
+        """Fill flat values, of which each rank has its part, with those of all."""
+        pending = []
+        for bucket in self._cut:
+            host = np.ascontiguousarray(self._memory.read(values[bucket.part]))
+            pending.append((bucket, host, self._wire.begin_gathering(host, bucket.counts)))
+        for bucket, host, arrived in pending:
+            self._wait(arrived)
+            self._memory.write(host, values[bucket.part])
+
+    def _landed(self, most: int) -> bool:
+        """Take what has arrived; return whether no more buckets are on their way."""
+        while self._flying:
+            bucket, gradients, arrived = self._flying[0]
+            total = arrived(self.weights)
+            if total is None:
+                break
+            self._memory.write(total, gradients[bucket.own(self._wire.rank)])
+            self._flying.popleft()
+        return len(self._flying) <= most
+
+    def _wait(self, done: Callable[[], Any]) -> None:
+        start = time.perf_counter()
+        wait(done)
+        self.seconds += time.perf_counter() - start

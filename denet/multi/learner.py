@@ -1,0 +1,117 @@
+"""Steps that several ranks make together: each has its batches, and updates its part of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from denet.dataset.loader import Batch, Share
+from denet.graph.kernel import Backend, Total
+from denet.graph.plan import Plan
+from denet.graph.recompute import Saving
+from denet.model.model import Model
+from denet.multi.exchange import Exchange, buckets
+from denet.multi.wire import Wire
+from denet.train.learner import Learner
+from denet.train.settings import TrainSettings
+from denet.train.solver import Solver
+
+
+class ParallelLearner(Learner):
+    """A learner of one rank. What the solver keeps is that of the part which this rank updates.
+
+    The gradients of a bucket leave as soon as backward has made them. A step ends with the weights,
+    and the running averages, of all ranks the same. (Rajbhandari et al. 2020, arXiv 1910.02054,
+    section 5.2: solver and gradients in parts.)
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        model: Model,
+        batch_size: int,
+        settings: TrainSettings,
+        backend: Backend,
+        precision: str,
+        saving: Saving,
+    ):
+        self._wire = wire
+        self._last, self._share = False, 0.0
+        super().__init__(model, batch_size, settings, backend, precision, saving)
+
+    @property
+    def exchange_seconds(self) -> float:
+        """Seconds that this rank has waited for gradients and weights of others."""
+        return self._exchange.seconds
+
+    def update(self, learn_rate: float) -> Callable[[], bool]:
+        self._exchange.finish()
+        self._join()
+        finite = super().update(learn_rate)
+        self._exchange.hand_out(self.plan.weights)
+        return finite
+
+    def _run(self, plan: Plan, batch: Batch, share: float, last: bool) -> None:
+        self._last, self._share = last, share
+        shares = [Share(rank, self._wire.ranks) for rank in range(self._wire.ranks)]
+        weights = [len(each.part(batch.total)) / batch.total for each in shares]
+        # sums of several batches have their weights already
+        self._exchange.weights = weights if self._sum is None else [1.0] * len(weights)
+        super()._run(plan, batch, share, last)
+        self._weight = weights[self._wire.rank]
+
+    def _accumulate(self, plan: Plan, share: float) -> None:
+        """Nothing: each bucket has been added when it was complete."""
+
+    def _complete(self, number: int) -> None:
+        """Add a bucket of a batch's gradients to those of the step; send it with the last."""
+        part = self._cut[number].part
+        if self._sum is not None:
+            self._memory.add(self._sum[part], self.plan.gradients[part], self._share)
+        if self._last:
+            self._exchange.send(number, self._gradients)
+
+    def _join(self) -> None:
+        """Bring together what was not finite, and the running averages."""
+        memory, faults, states = self._memory, self.solver.faults, self.plan.states
+        own = [memory.read(faults).astype(np.float32), memory.read(states) * self._weight]
+        total = self._wire.sum(np.concatenate(own).astype(np.float32))
+        memory.write((total[:2] > 0).astype(np.int32), faults)
+        memory.write(total[2:], states)
+
+    def _make_solver(
+        self, parts: Sequence[slice] | None = None, total: Total | None = None
+    ) -> Solver:
+        plan, ranks = self.plan, self._wire.ranks
+        self._cut = buckets(plan.weights.size, plan.decay_size, ranks)
+        self._exchange = Exchange(
+            self._wire, self._memory, self._cut, self._settings.wire == "bf16"
+        )
+        for number, bucket in enumerate(self._cut):
+            plan.watch(bucket.part, partial(self._complete, number))
+        self._own = [bucket.own(self._wire.rank) for bucket in self._cut]
+        return super()._make_solver(self._own, self._total)
+
+    def _total(self, squares: float) -> float:
+        return float(self._wire.sum(np.array([squares]))[0])
+
+    def _pack_kept(self, values: Mapping[str, np.ndarray], flat: Any) -> None:
+        everything = self._flat(self.plan.weights)
+        self.plan.pack(values, everything)
+        for part, place in self._places():
+            self._memory.copy(everything[part], flat[place])
+
+    def _unpack_kept(self, flat: Any) -> dict[str, np.ndarray]:
+        everything = self._flat(self.plan.weights)
+        for part, place in self._places():
+            self._memory.copy(flat[place], everything[part])
+        self._exchange.hand_out(everything)
+        return self.plan.unpack(everything)
+
+    def _places(self) -> list[tuple[slice, slice]]:
+        """Return (elements of flat arrays, elements of what the solver keeps)."""
+        ends = np.cumsum([0, *(part.stop - part.start for part in self._own)]).tolist()
+        return [(part, slice(*ends[i : i + 2])) for i, part in enumerate(self._own)]

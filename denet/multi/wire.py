@@ -1,0 +1,108 @@
+"""What ranks send each other, by MPI. Nothing blocks: a rank that waits hears signals and news."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from denet.bfloat16 import from_float32, to_float32
+
+SPINS = 50  # polls before a waiting rank sleeps between them
+SLEEP = 0.0002  # seconds, of which a core has other uses
+
+
+class Wire:
+    """Collective operations on arrays of the host, among the ranks of an mpi4py communicator.
+
+    All ranks make the same calls in the same order. Sums are made here, in the order of the ranks:
+    whatever MPI library carries the numbers, the same ranks get the same bits.
+    """
+
+    def __init__(self, communicator: Any):
+        self._communicator = communicator
+        self.rank, self.ranks = communicator.Get_rank(), communicator.Get_size()
+
+    def begin_sum_of_parts(
+        self, values: np.ndarray, counts: Sequence[int], as_bf16: bool = False
+    ) -> Callable[[Sequence[float]], np.ndarray | None]:
+        """Begin to send every rank its part of ``values``, flat float32, of so many elements.
+
+        Returns a call that takes the weights of the ranks and returns the weighted sum of what the
+        ranks had for this one, None while that is on its way. ``values`` stay as they are until
+        then. ``as_bf16`` halves what travels; it is summed in float32.
+        """
+        own = counts[self.rank]
+        sent = from_float32(values) if as_bf16 else values
+        received = np.empty(own * self.ranks, sent.dtype)
+        places = np.cumsum([0, *counts[:-1]]).tolist()
+        kind = _kind(sent)
+        request = self._communicator.Ialltoallv(
+            [sent, list(counts), places, kind],
+            [received, [own] * self.ranks, [own * rank for rank in range(self.ranks)], kind],
+        )
+
+        def result(weights: Sequence[float]) -> np.ndarray | None:
+            if not request.Test():
+                return None
+            parts = received.reshape(self.ranks, own)
+            parts = to_float32(parts) if as_bf16 else parts
+            total = np.multiply(parts[0], np.float32(weights[0]))
+            for part, weight in zip(parts[1:], weights[1:], strict=True):
+                part *= np.float32(weight)
+                total += part
+            return total
+
+        return result
+
+    def begin_gathering(self, values: np.ndarray, counts: Sequence[int]) -> Callable[[], bool]:
+        """Begin to fill ``values``, of which this rank has its part, with those of all.
+
+        Returns a call that tells whether all have come.
+        """
+        places = np.cumsum([0, *counts[:-1]]).tolist()
+        own = slice(places[self.rank], places[self.rank] + counts[self.rank])
+        request = self._communicator.Iallgatherv(
+            [values[own].copy(), counts[self.rank], _kind(values)],
+            [values, list(counts), places, _kind(values)],
+        )
+        return lambda: bool(request.Test())
+
+    def sum(self, values: np.ndarray) -> np.ndarray:
+        """Return the sum over all ranks, the same to the bit on each."""
+        values = np.ascontiguousarray(values)
+        received = np.empty((self.ranks, *values.shape), values.dtype)
+        request = self._communicator.Iallgather(values, received)
+        wait(request.Test)
+        total = received[0].copy()
+        for part in received[1:]:
+            total += part
+        return total
+
+    def gather(self, value: Any) -> list[Any]:
+        """Return the values of all ranks, of any type that pickles, in order."""
+        own = np.frombuffer(pickle.dumps(value), np.uint8)
+        lengths = self.sum(np.where(np.arange(self.ranks) == self.rank, len(own), 0))
+        ends = np.cumsum(lengths)
+        everything = np.empty(ends[-1], np.uint8)
+        everything[ends[self.rank] - len(own) : ends[self.rank]] = own
+        wait(self.begin_gathering(everything, lengths.tolist()))
+        return [pickle.loads(part.tobytes()) for part in np.split(everything, ends[:-1])]
+
+
+def wait(done: Callable[[], Any]) -> None:
+    """Return when ``done`` says yes."""
+    polls = 0
+    while not done():
+        polls += 1
+        if polls > SPINS:
+            time.sleep(SLEEP)
+
+
+def _kind(values: np.ndarray) -> Any:
+    from mpi4py import MPI
+
+    return {"float32": MPI.FLOAT, "uint16": MPI.UINT16_T, "uint8": MPI.BYTE}[str(values.dtype)]
