@@ -40,6 +40,7 @@ from bench.scaling_model import (  # noqa: E402
 from bench.scaling_rank import CLOCKS, NETWORKS  # noqa: E402
 from bench.side_by_side import alternate  # noqa: E402
 
+from denet.multi.exchange import BUCKET  # noqa: E402
 from denet.report.plotting import new_figure, require_matplotlib, save_figure  # noqa: E402
 
 LIMIT = 0.1  # of the measured step, which a simulated one may be off
@@ -52,7 +53,8 @@ MEASURED = (
     "measured: step, ms",
     "forward and backward alone",
     "update alone, a part",
-    "exchange alone",
+    "exchange alone, a bucket of 4 MB",
+    "all buckets",
     "handing out alone",
     "statistics alone",
     "waited",
@@ -111,7 +113,7 @@ def work(runs: Runs, ranks: int) -> Work:
 
 def _own(runs: Runs, part: str) -> Link:
     """Return what a rank pays for a part of a step even where it is the only one."""
-    return fitted_alone([point for run in runs.values() for point in run[f"{part}_alone"]])
+    return fitted_alone([each for run in runs.values() for each in _calls(run, f"{part}_alone")])
 
 
 def _between(runs: Runs, part: str) -> Link:
@@ -119,10 +121,23 @@ def _between(runs: Runs, part: str) -> Link:
     points = [
         (ranks, size, max(seconds - own, 1e-7))
         for ranks, run in runs.items()
-        for (size, seconds), (_, own) in zip(run[part], run[f"{part}_alone"], strict=True)
+        for (size, seconds), (_, own) in zip(
+            _calls(run, part), _calls(run, f"{part}_alone"), strict=True
+        )
         if ranks > 1
     ]
     return fitted(points)
+
+
+def _calls(run: Mapping[str, Any], part: str) -> list[tuple[float, float]]:
+    """Return the (bytes, seconds) of a small call, and of one among those for all weights.
+
+    Buckets are summed one by one, and handed out together. (A single large one, for which a rank
+    sleeps between its polls, takes longer than one of several on their way.)
+    """
+    (size, seconds), *_, (whole, all_seconds) = run[part]
+    count = len(run["bytes"]) if part.startswith("exchange") else 1
+    return [(size, seconds), (whole / count, all_seconds / count)]
 
 
 def simulated(runs: Runs, ranks: int) -> float:
@@ -145,9 +160,10 @@ def checks(runs: Runs) -> tuple[list[str], bool]:
     for ranks, run in sorted(runs.items()):
         seconds = [run["step"], run["compute"], run["update"] / ranks]
         if ranks > 1:
-            seconds += [run["exchange"][-1][1], run["hand_out"][-1][1], run["join"], run["waited"]]
-        cells = [f"{1e3 * each:.2f}" for each in seconds] + [""] * (7 - len(seconds))
-        cells.append(f"{hidden(run):.0%}" if ranks > 1 else "")
+            seconds += [dict(run["exchange"])[4 * BUCKET], run["exchange"][-1][1]]
+            seconds += [run["hand_out"][-1][1], run["join"], run["waited"]]
+        cells = [f"{1e3 * each:.2f}" for each in seconds]
+        cells += [f"{hidden(run):.0%}"] if ranks > 1 else [""] * (len(MEASURED) - len(cells))
         step = simulated(runs, ranks)
         off = step / run["step"] - 1
         fit &= abs(off) <= LIMIT
@@ -246,10 +262,10 @@ def report(network: str, runs: Runs, given: argparse.Namespace) -> bool:
         )
         lines += ["", head, "", *table(found)]
     text = "\n".join(lines) + "\n"
-    print(text)
     with (given.output / "tables.md").open("a", encoding="utf-8") as file:
         file.write(text + "\n")
     picture(network, panels, runs, given.output / f"{network}.png")
+    print(text)
     return fit
 
 

@@ -142,7 +142,7 @@ def summed(work: Work, cluster: Cluster, size: float) -> Cost:
 def handed_out(work: Work, cluster: Cluster) -> float:
     """Return the seconds in which all have all weights; buckets travel together."""
     size, near, machines = sum(work.sizes), cluster.near, cluster.machines
-    own = len(work.sizes) * work.copying.latency + size * work.copying.byte
+    own = work.copying.latency + size * work.copying.byte
     if machines == 1:
         return own + work.handing.all_pairs(near, size)
     if cluster.two_level:

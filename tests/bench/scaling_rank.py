@@ -34,7 +34,7 @@ from denet.dataset.loader import Batch  # noqa: E402
 from denet.graph.recompute import LADDER  # noqa: E402
 from denet.layer.options import LayerOptions  # noqa: E402
 from denet.model.model import Model  # noqa: E402
-from denet.multi.exchange import Exchange, buckets  # noqa: E402
+from denet.multi.exchange import BUCKET, Exchange, buckets  # noqa: E402
 from denet.multi.team import MpiTeam  # noqa: E402
 from denet.multi.wire import Wire  # noqa: E402
 from denet.train.learner import Learner  # noqa: E402
@@ -47,7 +47,7 @@ NETWORKS = {
     "cifar": (DESC["cifar"], 32, 10, 32),
     "tiny": ("C[256,3] BN A C[512,3] BN A P.A R", 8, 10, 8),
 }
-SIZES = (1 << 10, 1 << 14, 1 << 17, 1 << 20)  # elements of the exchanges that are measured alone
+SIZES = (1 << 10, BUCKET)  # elements of the exchanges that are measured alone
 WARM_UP = 2  # rounds
 
 
