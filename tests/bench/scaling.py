@@ -6,7 +6,7 @@ Ranks are started by mpiexec, pinned to cores, one thread each; numbers of ranks
 fresh processes, and a run counts only on a quiet machine (see side_by_side.py). What is measured,
 and medians of it, is described in scaling_rank.py, what is simulated in scaling_model.py. The
 simulated steps of the measured cases stand beside these: exit code 1 and TOO MUCH tell that one
-is off by more than 10 %. Ranks that share a core compute, copy and sum so many times as long.
+is off by more than 10 %. Ranks that share a core are taken to compute so many times as long.
 
 In the directory: measured.json (``--measured`` reads it in the place of measuring), tables.md, and
 a picture for each network.
@@ -30,6 +30,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
 
 from bench.scaling_model import (  # noqa: E402
+    FREE,
     Cluster,
     Link,
     Work,
@@ -96,37 +97,38 @@ def crowd(run: Mapping[str, Any]) -> int:
 
 
 def work(runs: Runs, ranks: int) -> Work:
-    """Return the step of a rank of so many, from what was measured where each had a core."""
+    """Return the step of a rank of so many; of more than were measured, as of the most.
+
+    Computing is what it took where each rank had a core, as many times as long where they share.
+    """
     alone = {number: run for number, run in runs.items() if crowd(run) == 1}
     run = alone.get(ranks) or alone[max(alone)]
-    ends = [0.0, *run["complete"], run["compute"]]
-    *gaps, tail = np.diff(ends).tolist()
-    found = Work(
-        *(run["bytes"], gaps, tail, run["update"], run["state_bytes"], run["spread"]),
-        summing=_own(alone, "exchange"),
-        within=_between(alone, "exchange"),
-        copying=_own(alone, "hand_out"),
-        handing=_between(alone, "hand_out"),
+    seen = runs.get(ranks, run)
+    *gaps, tail = np.diff([0.0, *run["complete"], run["compute"]]).tolist()
+    computing = Work(
+        *(run["bytes"], gaps, tail, run["update"], run["state_bytes"], run["spread"])
+    ).faster(1 / crowd(seen))
+    return computing._replace(
+        summing=_own(seen, "exchange"),
+        within=_between(seen, "exchange"),
+        copying=_own(seen, "hand_out"),
+        handing=_between(seen, "hand_out"),
     )
-    return found.faster(1 / crowd(runs[ranks])) if ranks in runs else found
 
 
-def _own(runs: Runs, part: str) -> Link:
+def _own(run: Mapping[str, Any], part: str) -> Link:
     """Return what a rank pays for a part of a step even where it is the only one."""
-    return fitted_alone([each for run in runs.values() for each in _calls(run, f"{part}_alone")])
+    return fitted_alone(_calls(run, f"{part}_alone"))
 
 
-def _between(runs: Runs, part: str) -> Link:
+def _between(run: Mapping[str, Any], part: str) -> Link:
     """Return what it pays for its messages to others."""
-    points = [
-        (ranks, size, max(seconds - own, 1e-7))
-        for ranks, run in runs.items()
-        for (size, seconds), (_, own) in zip(
-            _calls(run, part), _calls(run, f"{part}_alone"), strict=True
-        )
-        if ranks > 1
-    ]
-    return fitted(points)
+    if run["ranks"] == 1:
+        return FREE
+    calls = zip(_calls(run, part), _calls(run, f"{part}_alone"), strict=True)
+    return fitted(
+        [(run["ranks"], size, max(seconds - own, 1e-7)) for (size, seconds), (_, own) in calls]
+    )
 
 
 def _calls(run: Mapping[str, Any], part: str) -> list[tuple[float, float]]:
