@@ -12,7 +12,21 @@ import numpy as np
 from denet.bfloat16 import from_float32, to_float32
 
 SPINS = 50  # polls before a waiting rank sleeps between them
+LONG = 1 << 12  # elements: longer arrays are summed in parts
 SLEEP = 0.0002  # seconds, of which a core has other uses
+
+
+class Journey:
+    """Requests under way, and the arrays that MPI reads and writes until they have ended."""
+
+    def __init__(self, requests: list[Any], arrays: list[np.ndarray]):
+        self._requests, self._arrays = requests, arrays
+
+    def has_ended(self) -> bool:
+        """Return whether all have."""
+        while self._requests and self._requests[-1].Test():
+            self._requests.pop()
+        return not self._requests
 
 
 class Wire:
@@ -37,21 +51,21 @@ class Wire:
         ranks had for this one, None while that is on its way. ``values`` stay as they are until
         then. ``as_bf16`` halves what travels; it is summed in float32.
         """
-        own = counts[self.rank]
+        own, others = counts[self.rank], [r for r in range(self.ranks) if r != self.rank]
         sent = from_float32(values) if as_bf16 else values
-        received = np.empty(own * self.ranks, sent.dtype)
-        places = np.cumsum([0, *counts[:-1]]).tolist()
-        kind = _kind(sent)
-        request = self._communicator.Ialltoallv(
-            [sent, list(counts), places, kind],
-            [received, [own] * self.ranks, [own * rank for rank in range(self.ranks)], kind],
-        )
+        pieces = np.split(sent, np.cumsum(counts[:-1]))
+        received = np.empty((self.ranks, own), sent.dtype)
+        received[self.rank] = pieces[self.rank]
+        kind, communicator = _kind(sent), self._communicator
+        # from rank to rank: MPICH's collective for pieces of unequal length is slow
+        requests = [communicator.Irecv([received[rank], kind], rank) for rank in others]
+        requests += [communicator.Isend([pieces[rank], kind], rank) for rank in others]
+        journey = Journey(requests, [received, *pieces])
 
         def result(weights: Sequence[float]) -> np.ndarray | None:
-            if not request.Test():
+            if not journey.has_ended():
                 return None
-            parts = received.reshape(self.ranks, own)
-            parts = to_float32(parts) if as_bf16 else parts
+            parts = to_float32(received) if as_bf16 else received
             total = np.multiply(parts[0], np.float32(weights[0]))
             for part, weight in zip(parts[1:], weights[1:], strict=True):
                 part *= np.float32(weight)
@@ -65,23 +79,40 @@ class Wire:
 
         Returns a call that tells whether all have come.
         """
-        places = np.cumsum([0, *counts[:-1]]).tolist()
-        own = slice(places[self.rank], places[self.rank] + counts[self.rank])
-        request = self._communicator.Iallgatherv(
-            [values[own].copy(), counts[self.rank], _kind(values)],
-            [values, list(counts), places, _kind(values)],
-        )
-        return lambda: bool(request.Test())
+        places, kind = np.cumsum([0, *counts]).tolist(), _kind(values)
+        own = values[places[self.rank] : places[self.rank + 1]].copy()
+        everything = [values, list(counts), places[:-1], kind]
+        request = self._communicator.Iallgatherv([own, kind], everything)
+        return Journey([request], [own, values]).has_ended
 
     def sum(self, values: np.ndarray) -> np.ndarray:
         """Return the sum over all ranks, the same to the bit on each."""
         values = np.ascontiguousarray(values)
+        if values.size > LONG and values.dtype == np.float32:
+            return self._sum_in_parts(values)
         received = np.empty((self.ranks, *values.shape), values.dtype)
         request = self._communicator.Iallgather(values, received)
         self.wait(request.Test)
         total = received[0].copy()
         for part in received[1:]:
             total += part
+        return total
+
+    def _sum_in_parts(self, values: np.ndarray) -> np.ndarray:
+        """Return the sum of flat values, of which each rank adds up a part."""
+        ends = [len(values) * rank // self.ranks for rank in range(self.ranks + 1)]
+        counts = np.diff(ends).tolist()
+        arrived, total = self.begin_sum_of_parts(values, counts), np.empty_like(values)
+        found: list[np.ndarray] = []
+
+        def added() -> bool:
+            part = arrived([1.0] * self.ranks)
+            found.extend([] if part is None else [part])
+            return part is not None
+
+        self.wait(added)
+        total[ends[self.rank] : ends[self.rank + 1]] = found[0]
+        self.wait(self.begin_gathering(total, counts))
         return total
 
     def gather(self, value: Any) -> list[Any]:
