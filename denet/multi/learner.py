@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 
 from denet.dataset.loader import Batch, Share
+from denet.graph.graph import Graph
 from denet.graph.kernel import Backend, Total
+from denet.graph.op.shared_batch_norm import SumOverRanks
 from denet.graph.plan import Plan
 from denet.graph.recompute import Saving
+from denet.graph.share_statistics import share_statistics, without_images
 from denet.model.model import Model
 from denet.multi.exchange import Exchange, HostExchange, buckets
 from denet.multi.nccl import NcclExchange, connect
@@ -42,6 +45,7 @@ class ParallelLearner(Learner):
     ):
         self._wire = wire
         self._last, self._share = False, 0.0
+        self._sum_statistics: SumOverRanks = wire.sum  # of the batch in hand
         super().__init__(model, batch_size, settings, backend, precision, saving)
         self.columns = [*self.columns, "exchange_share"]
         self._began: float | None = None  # when the step in hand did
@@ -63,9 +67,10 @@ class ParallelLearner(Learner):
         """Add the step in hand, which has ended, to those that are told."""
         assert self._began is not None
         exchanged, whole = self._timed
-        exchanged += self._exchange.seconds - self.exchange_seconds
+        seconds = self._wire.seconds + self._exchange.seconds
+        exchanged += seconds - self.exchange_seconds
         self._timed = exchanged, whole + time.perf_counter() - self._began
-        self._began, self.exchange_seconds = None, self._exchange.seconds
+        self._began, self.exchange_seconds = None, seconds
 
     def _run(self, plan: Plan, batch: Batch, share: float, last: bool) -> None:
         self._last, self._share = last, share
@@ -74,8 +79,20 @@ class ParallelLearner(Learner):
         weights = [len(each.part(batch.total)) / batch.total for each in shares]
         # sums of several batches have their weights already
         self._exchange.weights = weights if self._sum is None else [1.0] * len(weights)
+        # one that does not count is run only because the others run theirs
+        self._sum_statistics = self._wire.sum if batch.counted else without_images(self._wire.sum)
         super()._run(plan, batch, share, last)
         self._weight = weights[self._wire.rank]
+
+    def first_not_finite(self, batch: Batch) -> str:
+        self._sum_statistics = _own  # the others do not look
+        return super().first_not_finite(batch)
+
+    def _graph(self, batch_size: int) -> Graph:
+        graph = super()._graph(batch_size)
+        if not self._settings.sync_bn:
+            return graph
+        return share_statistics(graph, lambda sums: self._sum_statistics(sums))
 
     def _accumulate(self, plan: Plan, share: float) -> None:
         """Nothing: each bucket has been added when it was complete."""
@@ -123,3 +140,7 @@ class ParallelLearner(Learner):
         """Return (elements of flat arrays, elements of what the solver keeps)."""
         ends = np.cumsum([0, *(part.stop - part.start for part in self._own)]).tolist()
         return [(part, slice(*ends[i : i + 2])) for i, part in enumerate(self._own)]
+
+
+def _own(sums: np.ndarray) -> np.ndarray:
+    return sums

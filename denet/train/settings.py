@@ -65,6 +65,7 @@ class TrainSettings:
                                                 moving average of average.py; none: the last weights
     gradient_clip                               largest global norm of the gradient, 0 = no limit
     wire                                        f32 or bf16: as what gradients travel between ranks
+    sync_bn                                     normalise batches by the statistics of all ranks
     learn_rate ... learn_warmup                 see schedule.py
     label_smoothing                             share of the target spread over all classes
     cost_factors                                one per cost of the network, none = all 1
@@ -103,6 +104,7 @@ class TrainSettings:
     average: str = "none"
     gradient_clip: float = 0.0
     wire: str = "f32"
+    sync_bn: bool = False
     learn_rate: float = 0.1
     learn_anneal: float = 1.0
     learn_anneal_epochs: Sequence[int] = ()

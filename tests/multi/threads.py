@@ -69,6 +69,7 @@ class ThreadWire(Wire):
     def __init__(self, board: Board, rank: int, idle: Callable[[], object] = lambda: None):
         self.rank, self.ranks = rank, board.ranks
         self._board, self._idle, self._calls = board, idle, 0
+        self.seconds = 0.0
 
     def begin_sum_of_parts(
         self, values: np.ndarray, counts: Sequence[int], as_bf16: bool = False
