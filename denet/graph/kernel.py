@@ -146,6 +146,10 @@ class Memory(Protocol):
 
     feed: Any  # of a device: ``Feed`` in dataset/feed.py, the way of batches to it; else None
 
+    def lane(self) -> Any:
+        """Return ``Lane`` in multi/lane.py, which is a GPU's way to others; None without GPU."""
+        ...
+
     def allocate(self, nbytes: int) -> Any:
         """Return ``nbytes`` of 64-byte aligned zeroed memory as a uint8 array."""
         ...

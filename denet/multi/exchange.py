@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -17,10 +17,18 @@ PIECE = 16  # elements: pieces begin on a cache line
 
 
 class Bucket(NamedTuple):
-    """A part of flat arrays, and how many of its elements each rank updates, in order."""
+    """A part of flat arrays, and how many of its elements each rank updates, in order.
+
+    These are pieces of one size, until nothing is left.
+    """
 
     part: slice
     counts: list[int]
+
+    @property
+    def piece(self) -> int:
+        """Elements of a piece, some of which may lie behind the end of the part."""
+        return _piece(self.part, len(self.counts))
 
     def own(self, rank: int) -> slice:
         """Return the elements that a rank updates."""
@@ -36,18 +44,51 @@ def buckets(size: int, decay_size: int, ranks: int) -> list[Bucket]:
     first = decay_size % BUCKET if decay_size > BUCKET else decay_size
     starts = [0, *range(first or BUCKET, decay_size, BUCKET)]
     stops = [*starts[1:], decay_size]
-    parts = [slice(*ends) for ends in zip(starts, stops, strict=True) if ends[0] < ends[1]]
-    return [_bucket(part, ranks) for part in (*parts, slice(decay_size, size))]
+    ends = [*zip(starts, stops, strict=True), (decay_size, size)]
+    return [_bucket(slice(start, stop), ranks) for start, stop in ends if start < stop]
 
 
 def _bucket(part: slice, ranks: int) -> Bucket:
-    pieces = -(-(part.stop - part.start) // PIECE)
-    ends = [min(part.start + PIECE * (pieces * rank // ranks), part.stop) for rank in range(ranks)]
+    piece = _piece(part, ranks)
+    ends = [min(part.start + piece * rank, part.stop) for rank in range(ranks)]
     return Bucket(part, np.diff([*ends, part.stop]).tolist())
 
 
-class Exchange:
-    """Exchanges the buckets of flat arrays in the memory of a backend."""
+def _piece(part: slice, ranks: int) -> int:
+    return PIECE * -(-(part.stop - part.start) // (PIECE * ranks))
+
+
+class Exchange(Protocol):
+    """Exchanges the buckets of flat arrays in the memory of a backend, all ranks in one order."""
+
+    weights: Sequence[float]  # of the ranks, in sums
+
+    @property
+    def seconds(self) -> float:
+        """How long a device waited for what was on its way, so far; the wire tells of the host."""
+        ...
+
+    def send(self, number: int, gradients: Any) -> None:
+        """Begin to sum a bucket of the gradients, which nobody changes until ``finish``."""
+        ...
+
+    def finish(self) -> None:
+        """Let what follows see this rank's part of the gradients as the sum over all ranks."""
+        ...
+
+    def join(self, faults: Any, states: Any, weight: float) -> None:
+        """Bring together what was not finite, and the running averages, which count ``weight``."""
+        ...
+
+    def hand_out(self, values: Any) -> None:
+        """Fill flat values, of which each rank has its part, with those of all."""
+        ...
+
+
+class HostExchange:
+    """Exchanges by way of the host's memory, where MPI takes and leaves what travels."""
+
+    seconds = 0.0
 
     def __init__(self, wire: Wire, memory: Memory, cut: Sequence[Bucket], as_bf16: bool):
         self._wire, self._memory, self._cut, self._as_bf16 = wire, memory, cut, as_bf16
@@ -66,6 +107,14 @@ class Exchange:
     def finish(self) -> None:
         """Return when this rank's part of the gradients is the weighted sum over all ranks."""
         self._wire.wait(lambda: self._landed(0))
+
+    def join(self, faults: Any, states: Any, weight: float) -> None:
+        """Bring together what was not finite, and the running averages."""
+        memory = self._memory
+        found = memory.read(faults).astype(np.float32)
+        total = self._wire.sum(np.concatenate([found, memory.read(states) * np.float32(weight)]))
+        memory.write((total[:2] > 0).astype(np.int32), faults)
+        memory.write(total[2:], states)
 
     def hand_out(self, values: Any) -> None:
         """Fill flat values, of which each rank has its part, with those of all."""

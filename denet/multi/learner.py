@@ -17,7 +17,8 @@ from denet.graph.plan import Plan
 from denet.graph.recompute import Saving
 from denet.graph.share_statistics import share_statistics, without_images
 from denet.model.model import Model
-from denet.multi.exchange import Exchange, buckets
+from denet.multi.exchange import Exchange, HostExchange, buckets
+from denet.multi.nccl import NcclExchange, connect
 from denet.multi.wire import Wire
 from denet.train.learner import Learner
 from denet.train.settings import TrainSettings
@@ -52,7 +53,7 @@ class ParallelLearner(Learner):
 
     def update(self, learn_rate: float) -> Callable[[], bool]:
         self._exchange.finish()
-        self._join()
+        self._exchange.join(self.solver.faults, self.plan.states, self._weight)
         finite = super().update(learn_rate)
         self._exchange.hand_out(self.plan.weights)
         self._count_time()
@@ -66,9 +67,10 @@ class ParallelLearner(Learner):
         """Add the step in hand, which has ended, to those that are told."""
         assert self._began is not None
         exchanged, whole = self._timed
-        exchanged += self._wire.seconds - self.exchange_seconds
+        seconds = self._wire.seconds + self._exchange.seconds
+        exchanged += seconds - self.exchange_seconds
         self._timed = exchanged, whole + time.perf_counter() - self._began
-        self._began, self.exchange_seconds = None, self._wire.seconds
+        self._began, self.exchange_seconds = None, seconds
 
     def _run(self, plan: Plan, batch: Batch, share: float, last: bool) -> None:
         self._last, self._share = last, share
@@ -103,21 +105,15 @@ class ParallelLearner(Learner):
         if self._last:
             self._exchange.send(number, self._gradients)
 
-    def _join(self) -> None:
-        """Bring together what was not finite, and the running averages."""
-        memory, faults, states = self._memory, self.solver.faults, self.plan.states
-        own = [memory.read(faults).astype(np.float32), memory.read(states) * self._weight]
-        total = self._wire.sum(np.concatenate(own).astype(np.float32))
-        memory.write((total[:2] > 0).astype(np.int32), faults)
-        memory.write(total[2:], states)
-
     def _make_solver(
         self, parts: Sequence[slice] | None = None, total: Total | None = None
     ) -> Solver:
         plan, ranks = self.plan, self._wire.ranks
         self._cut = buckets(plan.weights.size, plan.decay_size, ranks)
-        self._exchange = Exchange(
-            self._wire, self._memory, self._cut, self._settings.wire == "bf16"
+        kind = self._memory, self._cut, self._settings.wire == "bf16"
+        link = connect(self._wire, self._memory)
+        self._exchange: Exchange = (
+            NcclExchange(link, *kind) if link else HostExchange(self._wire, *kind)
         )
         for number, bucket in enumerate(self._cut):
             plan.watch(bucket.part, partial(self._complete, number))

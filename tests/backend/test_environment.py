@@ -1,9 +1,11 @@
 """What the environment report and the kernel log tell."""
 
 import logging
+from pathlib import Path
 
 import pytest
 
+from denet.backend import environment as module
 from denet.backend.environment import PACKAGES, environment, instruction_set
 from denet.backend.logged import logged
 from denet.backend.numpy.backend import NumpyBackend
@@ -30,7 +32,19 @@ def test_instruction_set(isa: int, name: str) -> None:
 
 def test_environment_names_every_package_and_the_backend() -> None:
     told = dict(environment(gpu=True))
-    assert told.keys() >= {"denet", "python", "system", "processor", "backend", "gpu", *PACKAGES}
+    rows = {"denet", "python", "system", "processor", "backend", "mpi", "gpu", "nccl"}
+    assert told.keys() >= {*rows, *PACKAGES}
+
+
+def test_the_mpi_that_starts_ranks_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(module, "RUNTIMES", ("no-such-mpi", "pytest"))
+    assert dict(environment(gpu=False))["mpi"] == f"pytest {pytest.__version__}"
+    monkeypatch.setattr(module, "RUNTIMES", ("no-such-mpi",))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert dict(environment(gpu=False))["mpi"] == "not found: pip install no-such-mpi"
+    program = tmp_path / "mpiexec"
+    program.touch(0o755)
+    assert dict(environment(gpu=False))["mpi"] == str(program)
 
 
 def test_a_missing_package_comes_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ from denet.dataset.loader import Batch  # noqa: E402
 from denet.graph.recompute import LADDER  # noqa: E402
 from denet.layer.options import LayerOptions  # noqa: E402
 from denet.model.model import Model  # noqa: E402
-from denet.multi.exchange import BUCKET, Exchange, buckets  # noqa: E402
+from denet.multi.exchange import BUCKET, HostExchange, buckets  # noqa: E402
 from denet.multi.team import MpiTeam  # noqa: E402
 from denet.multi.wire import Wire  # noqa: E402
 from denet.train.learner import Learner  # noqa: E402
@@ -116,11 +116,11 @@ class Rank:
         self._learner.add(self._batch, 1.0 / self.ranks)()
         self._learner.update(1e-9)()
 
-    def _exchange(self, wire: Any, size: int) -> Exchange:
+    def _exchange(self, wire: Any, size: int) -> HostExchange:
         """Return an exchange of one bucket, or of all where ``size`` is that of all weights."""
         whole = size == self.facts["parameters"]
         cut = buckets(size, self._alone.plan.decay_size * whole, wire.ranks)
-        exchange = Exchange(wire, self._memory, cut, as_bf16=False)
+        exchange = HostExchange(wire, self._memory, cut, as_bf16=False)
         exchange.weights = [1.0] * wire.ranks
         return exchange
 

@@ -52,7 +52,7 @@ class CastKernel(Kernel):
             "cast.cu",
             "cast",
             blocks(count, THREADS * SIZE),
-            [source, target, np.int64(count)],
+            [source, target, np.float32(1), np.int64(count)],
             FROM=source_type,
             TO=target_type,
             SIZE=SIZE,

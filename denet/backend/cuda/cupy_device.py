@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from copy import copy
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 from denet.backend.cuda import nvrtc
 from denet.backend.cuda.compile import Compiler
 from denet.backend.cuda.device import Grid
-from denet.backend.cuda.found import LEAST_CAPABILITY, cuda_version, gpus, open_cupy
+from denet.backend.cuda.found import LEAST_CAPABILITY, cuda_version, gpus, load_nccl, open_cupy
 from denet.backend.cuda.source import Source
 from denet.errors import OutOfMemoryError, UsageError
 from denet.graph.kernel import Call, in_order
@@ -28,9 +29,9 @@ OUT_OF_MEMORY = 2  # cudaErrorMemoryAllocation
 class CupyDevice:
     """GPU number ``index`` with one stream, so that all that is asked for runs in that order.
 
-    But for ``send``, which has a stream of its own. It belongs to the thread that makes it, and
-    ``stage`` to all. ``launch`` begins to compile at once and does not
-    wait: the kernels of a plan are compiled side by side while it binds them, and loaded by the
+    But for ``send``, which has a stream of its own, and for the device ``beside`` it. It belongs to
+    the thread that makes it, and ``stage`` to all. ``launch`` begins to compile at once and does
+    not wait: the kernels of a plan are compiled side by side while it binds them, and loaded by the
     first call of each. Raises UsageError where the GPU cannot be used, OutOfMemoryError where
     other programs have filled it.
     """
@@ -50,6 +51,7 @@ class CupyDevice:
         self.compiler = f"NVRTC {compiler.version}"
         self._compiler = Compiler(compiler, compiler.architecture(gpu.capability))
         self._cupy, self._index = cupy, index
+        self.identity = gpu.identity
         self._runtime_error = cupy.cuda.runtime.CUDARuntimeError
         try:
             with self._memory_errors():
@@ -65,6 +67,21 @@ class CupyDevice:
             raise UsageError(f"{gpu}: cannot be used ({error}): give another GPU") from None
         self._modules: dict[tuple[Any, ...], _Module] = {}
         self._copies: deque[tuple[Any, np.ndarray]] = deque()
+
+    @property
+    def stream(self) -> int:
+        """The stream, as CUDA's libraries take one."""
+        return self._stream.ptr
+
+    def beside(self) -> CupyDevice:
+        """Return the same GPU with another stream."""
+        other = copy(self)
+        other._stream, other._copies = self._cupy.cuda.Stream(non_blocking=True), deque()
+        return other
+
+    def nccl(self) -> Any:
+        """Return NCCL. Raises CudaUnavailable."""
+        return load_nccl(self._cupy)
 
     def allocate(self, nbytes: int) -> Any:
         """Return ``nbytes`` of zeroed memory, 256-byte aligned, as a uint8 array. MemoryError.

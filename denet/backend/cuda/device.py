@@ -23,6 +23,20 @@ class Device(Protocol):
     compiler: str  # what compiles kernels for it, with its version
     capability: int  # compute capability: 90 for 9.0
     processors: int  # multiprocessors
+    identity: str  # of the GPU itself: no two have the same
+
+    @property
+    def stream(self) -> int:
+        """What libraries that launch by themselves know its stream by."""
+        ...
+
+    def beside(self) -> Device:
+        """Return the same device with a stream of its own; marks are those of both."""
+        ...
+
+    def nccl(self) -> Any:
+        """Return NCCL for it, a module as CuPy's. Raises UsageError where there is none."""
+        ...
 
     def allocate(self, nbytes: int) -> Any:
         """Return ``nbytes`` of zeroed memory, 256-byte aligned, as a uint8 array. MemoryError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ class Gpu:
     capability: int  # 90 for 9.0
     processors: int  # multiprocessors
     nbytes: int
+    identity: str  # where it is plugged in, and who it is: no two have the same
 
     def __str__(self) -> str:
         capability = nvrtc.capability_text(self.capability)
@@ -99,9 +101,27 @@ def gpus(cupy: Any) -> list[Gpu]:
             10 * each["major"] + each["minor"],
             each["multiProcessorCount"],
             each["totalGlobalMem"],
+            f"{runtime.deviceGetPCIBusId(index)} {each['uuid'][:16]!r}",
         )
-        for each in found
+        for index, each in enumerate(found)
     ]
+
+
+def load_nccl(cupy: Any) -> Any:
+    """Return CuPy's NCCL. Raises CudaUnavailable."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # CuPy's words on what it does not find
+        from cupy.cuda import nccl
+    if not nccl.available:
+        version = cuda_version(cupy)
+        raise CudaUnavailable(f"NCCL is not installed: pip install nvidia-nccl-cu{version}")
+    return nccl
+
+
+def nccl_version(nccl: Any) -> str:
+    """Return the version of NCCL: 2.32.3 of 23203."""
+    number = nccl.get_version()
+    return f"{number // 10000}.{number // 100 % 100}.{number % 100}"
 
 
 def rows() -> list[tuple[str, str]]:
@@ -109,10 +129,12 @@ def rows() -> list[tuple[str, str]]:
     driver = driver_version()
     serves = f"serves CUDA {driver // 1000}.{driver % 1000 // 10}"
     versions = (package_version(driver),) if driver else nvrtc.VERSIONS
+    nccl_text = "none: CuPy is needed"
     try:
         cupy = import_cupy(driver)
         versions = (cuda_version(cupy),)
         cupy_text = f"{cupy.__version__}, made for CUDA {versions[0]}"
+        nccl_text = _nccl_text(cupy)
     except CudaUnavailable as error:
         cupy_text = f"none: {error}"
     return [
@@ -120,6 +142,7 @@ def rows() -> list[tuple[str, str]]:
         ("nvidia driver", serves if driver else "none works here (libcuda.so.1)"),
         ("cupy", cupy_text),
         ("nvrtc", _nvrtc_text(versions)),
+        ("nccl", nccl_text),
     ]
 
 
@@ -129,6 +152,13 @@ def _gpu_rows() -> list[tuple[str, str]]:
     except CudaUnavailable as error:
         return [("gpu", f"none: {error}")]
     return [("gpu", f"GPU={index}: {gpu}") for index, gpu in enumerate(found)]
+
+
+def _nccl_text(cupy: Any) -> str:
+    try:
+        return nccl_version(load_nccl(cupy))
+    except CudaUnavailable as error:
+        return f"none: {error}"
 
 
 def _nvrtc_text(versions: tuple[int, ...]) -> str:

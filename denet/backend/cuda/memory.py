@@ -10,6 +10,7 @@ import numpy as np
 
 from denet.backend.cuda.device import Device
 from denet.backend.cuda.feed import DeviceFeed, Picked, Sent
+from denet.backend.cuda.lane import DeviceLane
 from denet.backend.cuda.request import THREADS, blocks
 from denet.backend.cuda.source import Source
 from denet.graph.kernel import Call, Total
@@ -43,6 +44,10 @@ class DeviceMemory:
         self.feed = DeviceFeed(device)
         self._rows: dict[bytes, Any] = {}  # factors of bytes
         self._moves: dict[int, Any] = {}  # of batches by their size
+
+    def lane(self) -> DeviceLane:
+        """Return a stream beside that in which all of this is done."""
+        return DeviceLane(self._device)
 
     def allocate(self, nbytes: int) -> Any:
         """Return ``nbytes`` of 256-byte aligned zeroed memory as a uint8 array."""

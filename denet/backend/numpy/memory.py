@@ -32,6 +32,9 @@ class HostMemory:
         self.feed = None
         self._threads = threads or min(core_count(), MOST_THREADS)
 
+    def lane(self) -> None:
+        """None: no GPU."""
+
     def allocate(self, nbytes: int) -> np.ndarray:
         """Return ``nbytes`` of 64-byte aligned zeroed memory as a uint8 array."""
         return aligned_zeros(nbytes)

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from denet.errors import UsageError
+
 
 class DeviceArray:
     """What CuPy's arrays offer, without whatever would compute with them, read or fill them."""
@@ -46,7 +48,17 @@ class DeviceArray:
 
 
 class ArrayMemory:
-    """The memory of a ``Device``, as ``DeviceArray``."""
+    """The memory of a ``Device``, as ``DeviceArray``, and its one stream, in which nothing lags."""
+
+    identity, stream = "nowhere", 0
+
+    def beside(self) -> Any:
+        """Return the same: whatever is asked for has been done."""
+        return self
+
+    def nccl(self) -> Any:
+        """Return nothing."""
+        raise UsageError("NCCL is for GPUs")
 
     def allocate(self, nbytes: int) -> DeviceArray:
         """Return zeroed memory that begins on 256 bytes."""

@@ -37,6 +37,7 @@ INTEGERS = partial(
 CLASSES_1000 = partial(costs.test_classes_of_any_number, (3, 1, 1, 1000), 0.0)
 LEVELS = partial(memory.test_bytes_become_the_numbers_that_the_host_makes_of_them, (3, 7, 5, 3))
 RUINED = partial(memory.test_what_is_not_finite_is_found, 400, float("inf"))
+SHARES = partial(memory.test_shares_are_copied_beside_and_rounded_to_bf16, "fH", 2061)
 
 Check = Callable[[], Any]
 

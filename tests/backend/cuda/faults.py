@@ -21,6 +21,7 @@ from backend.cuda.fault_checks import (
     INTEGERS,
     LEVELS,
     RUINED,
+    SHARES,
     WORDS,
     Check,
     average,
@@ -75,6 +76,8 @@ FAULTS: dict[str, list[tuple[str, str, Check]]] = {
     ],
     "cast.cu": [
         ("i < count; i++) store(y", "i + 1 < count; i++) store(y", wide_map("Cast", 0, "bf16")),
+        ("store(y + i, share * load", "store(y + i, load", SHARES),
+        ("store(written.element + i, share * load", "store(written.element + i, load", SHARES),
     ],
     "cells.cuh": [
         ("cell - row * width", "cell % height", row("Pad")),

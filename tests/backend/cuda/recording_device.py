@@ -108,6 +108,9 @@ def _compute(memory: Memory) -> None:
     memory.add(flat, flat, 1.0)
     memory.blend(flat, flat, 1.0)
     memory.mark_not_finite(flat, memory.allocate(4).view(np.int32))
+    lane, halves = memory.lane(), memory.allocate(2 * 100).view(np.uint16)
+    for source, target in ((flat, flat), (flat, halves), (halves, flat)):
+        lane.copy(source, target, 0.5)
     images, rows = np.zeros((2, 5, 5, 2), np.uint8), (np.zeros(10, np.float32),) * 2
     numbers = flat.reshape(2, 5, 5, 2)
     kept = memory.feed.keep(images.shape, [images])

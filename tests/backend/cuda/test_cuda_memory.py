@@ -8,6 +8,7 @@ from tolerance import assert_close
 
 from denet.backend.cuda.memory import FUNCTIONS, DeviceMemory
 from denet.backend.numpy.memory import HostMemory
+from denet.bfloat16 import from_float32, to_float32
 from denet.dataset.loader import Normalise
 from denet.model.preprocessing import Preprocessing
 from denet.train.solver import SOLVERS, Factors, make_solver
@@ -118,6 +119,22 @@ def test_bytes_become_the_numbers_that_the_host_makes_of_them(shape):
     for each in (images, images[::-1]):
         memory.write(normalise.pixels(each, None), numbers)
         np.testing.assert_array_equal(memory.read(numbers), normalise(each))
+
+
+@pytest.mark.parametrize("count", [1, 8, 2061])
+@pytest.mark.parametrize("types", ["ff", "fH", "Hf"])
+def test_shares_are_copied_beside_and_rounded_to_bf16(types, count):
+    """Both ways; by vectors, with a tail and in more than one block."""
+    memory, numbers = MEMORIES[1], arrays(1)[0].repeat(2)[:count]
+    make, read = {"f": np.array, "H": from_float32}, {"f": np.array, "H": to_float32}
+    source = make[types[0]](numbers)
+    expected = make[types[1]](np.float32(0.3) * read[types[0]](source))
+    one, other = placed(memory, source, np.zeros(count, types[1]))
+    lane = memory.lane()
+    lane.follow()
+    lane.copy(one, other, 0.3)
+    lane.rejoin()
+    np.testing.assert_array_equal(memory.read(other), expected)
 
 
 @pytest.mark.parametrize("memory", MEMORIES, ids=["host", "device"])

@@ -91,6 +91,22 @@ def test_a_number_that_no_gpu_has_is_refused():
         CupyDevice(999)
 
 
+def test_streams_beside_each_other_wait_for_marks():
+    """Sums that each stream makes in its turn are right to the last."""
+    beside = DEVICE.beside()
+    assert beside.stream != DEVICE.stream and beside.identity == DEVICE.identity
+    a, total = (DEVICE.allocate(4 * COUNT).view(np.float32) for _ in range(2))
+    hosts = np.random.default_rng(2).integers(0, 9, (40, COUNT)).astype(np.float32)
+    arguments = [a, total, total, np.int64(COUNT)]
+    turns = [(each, each.launch(ADD, (2, 1, 1), 256, arguments)) for each in (DEVICE, beside)]
+    for step, host in enumerate(hosts):
+        (own, add), (other, _) = turns[:: -1 if step % 2 else 1]
+        own.write(host, a)
+        add()
+        other.follow(own.mark())
+    np.testing.assert_array_equal(DEVICE.read(total), hosts.sum(axis=0))
+
+
 def test_what_is_sent_beside_launches_is_there_behind_its_mark():
     """Two memories in turn, staged by other threads; sums of what came are right to the last."""
     a, b, total = (DEVICE.allocate(4 * COUNT).view(np.float32) for _ in range(3))
