@@ -25,12 +25,12 @@ from denet.dataset.base import (
     repeated,
 )
 from denet.dataset.boxes import Boxes, View, fill_targets
-from denet.dataset.colours import IMAGENET_COMPONENTS, ColourSums
+from denet.dataset.colours import IMAGENET_COMPONENTS, ColourSums, Components
 from denet.dataset.decode import decode_stored, quiet_pillow, reason
 from denet.dataset.image_options import IMAGENET_MEAN, IMAGENET_STD, ImageOptions
 from denet.dataset.kept_images import KeptImages
 from denet.dataset.mosaic import MOSAIC_SALT, Shown, joined, tiles
-from denet.dataset.photo import Photo, finish, take
+from denet.dataset.photo import Perform, Photo, finish, shown_by, take
 from denet.dataset.render import Decode
 from denet.detect.box import BOX_CAPACITY
 from denet.errors import UsageError
@@ -95,6 +95,7 @@ class DetectionDataset(Dataset):
         self.options = options
         self.epoch_limit = options.most_images
         self.own_colours = options.own_colours
+        self.in_files = not options.mosaic  # which takes more files than those asked for
         self._targets = boxes.keep(~boxes.crowd)
         self._published = published
         if published or options.subtract_mean:
@@ -260,6 +261,11 @@ class DetectionDataset(Dataset):
         int32, -1 for none; class_index (k,) where images have a class; view (k, 5) float32, the
         fields of View; shift (k, 3), see Samples.
         """
+        return self.load_by(None, indices, keys, training)
+
+    def load_by(
+        self, perform: Perform | None, indices: np.ndarray, keys: np.ndarray, training: bool
+    ) -> Samples:
         if training and self.view_num > 1:
             raise UsageError("multicrop: --extension: ten views per image are for prediction")
         indices = indices.copy()
@@ -273,14 +279,23 @@ class DetectionDataset(Dataset):
         if self.boxed:
             targets["box"] = np.zeros((count, BOX_CAPACITY, 4), np.float32)
             targets["box_class"] = np.full((count, BOX_CAPACITY), -1, np.int32)
-        sources = Sources() if training else None
+        sources, made = Sources() if training else None, {}
+        if perform:
+            photos = [self._photo(index) for index in indices.tolist()]
+            settings = self.options, self._colours, self._max_image_pixels
+            made = shown_by(perform, photos, images, keys.tolist() if sources else None, *settings)
         with quiet_pillow():
             for slot, (index, key) in enumerate(zip(indices.tolist(), keys.tolist(), strict=True)):
-                sample = self._sample(index, key, sources)
-                indices[slot], targets["view"][slot], shown = sample
+                if slot not in made or self.names[index] in self._left_out:
+                    indices[slot], targets["view"][slot], shown = self._sample(index, key, sources)
+                else:
+                    targets["view"][slot], shown = made[slot]
                 if not shown:
+                    images[slot] = 0
                     continue
-                images[slot], targets["shift"][slot] = shown.pixels, shown.shift
+                if shown.pixels.base is not images:  # another process has not put them there
+                    images[slot] = shown.pixels
+                targets["shift"][slot] = shown.shift
                 if self.boxed:
                     places = targets["box"][slot], targets["box_class"][slot]
                     fill_targets(shown.box, shown.box_class, *places)
@@ -350,8 +365,12 @@ class DetectionDataset(Dataset):
         except Exception as error:  # a damaged file can make a decoder raise anything
             self._note_damage(index, error, training=rng is not None)
             return NOWHERE, None
-        components = self.components if self.own_colours else IMAGENET_COMPONENTS
-        return picture.view, finish(photo, picture, options, components, rng)
+        return picture.view, finish(photo, picture, options, self._colours, rng)
+
+    @property
+    def _colours(self) -> Components | None:
+        """The components along which training shifts colours, None if they are not known yet."""
+        return self.components if self.own_colours else IMAGENET_COMPONENTS
 
     def _photo(self, index: int) -> Photo:
         """Return the file of a sample and its targets."""
