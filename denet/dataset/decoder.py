@@ -125,7 +125,10 @@ def lent(processes: int) -> Iterator[Perform]:
 
     They end with this process, however it ends.
     """
-    decoder = _idle.pop() if _idle else Decoder(processes)
+    try:
+        decoder = _idle.pop()
+    except IndexError:
+        decoder = Decoder(processes)
     try:
         yield decoder.perform
     except BaseException:  # in the midst of an answer, perhaps
