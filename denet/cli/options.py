@@ -90,7 +90,11 @@ MODEL_DESC = Option(
 )
 SEED = Option("seed", "source of all random numbers", COUNT_OR_ZERO, 23455, metavar="N")
 THREAD_NUM = Option(
-    "thread-num", "threads that load data, 0 for one per core", Integer(0, 1024), 1, metavar="N"
+    "thread-num",
+    "threads that load data, 0 for one per core; of more than 4 each decodes photos in a process",
+    Integer(0, 1024),
+    1,
+    metavar="N",
 )
 EXTENSION = Option(
     "extension",

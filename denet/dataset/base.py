@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
 from zlib import crc32
 
 import numpy as np
@@ -157,6 +157,7 @@ class Dataset:
     components    these, as soon as they are known
     held          whether all stored images lie in memory or mapped files as bytes, so that the set
                   may be copied to a device once, in the place of its batches
+    in_files      whether samples are made of files that any process can read, by ``load_by``
     constants     mean and std per channel that such images are normalised by unless
                   ``channel_statistics`` are asked for
 
@@ -171,6 +172,7 @@ class Dataset:
     epoch_limit: int | None = None
     own_colours = False
     held = False
+    in_files = False
     components: Components | None = None
     constants: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
@@ -247,6 +249,12 @@ class Dataset:
     def load(self, indices: np.ndarray, keys: np.ndarray, training: bool) -> Samples:
         """Return samples; ``keys`` (k,) uint64 are the sources of what is random in training."""
         return Samples(self.images(indices), self.targets(indices), indices)
+
+    def load_by(
+        self, perform: Any, indices: np.ndarray, keys: np.ndarray, training: bool
+    ) -> Samples:
+        """Return what ``load`` does, made by another process, see ``Decoder.perform``."""
+        raise AssertionError("only where samples are files")
 
     def targets(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         """Return what the network is to say of samples, see ``Samples``."""

@@ -108,5 +108,7 @@ def change_colours(
     if colour:
         shift += components.vectors @ (rng.normal(0, colour, 3) * components.values)
     changed: np.ndarray = image @ (matrix / 255).astype(np.float32)
-    changed += shift.astype(np.float32)
+    # a whole row at once: NumPy is slow over an innermost axis of three channels
+    lines = changed.reshape(len(changed), -1)
+    lines += np.tile(shift.astype(np.float32), changed.shape[1])
     return changed

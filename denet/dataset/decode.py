@@ -10,6 +10,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -66,7 +67,8 @@ def image_suffixes() -> dict[str, str]:
     return {suffix: name for suffix, name in suffixes.items() if name in formats}
 
 
-def _formats() -> list[str]:
+@cache
+def _formats() -> tuple[str, ...]:
     """Return the formats that are read.
 
     Not EPS, a program, nor FITS, which can inflate a lot, nor BLP and IPTC, in which whole files of
@@ -75,7 +77,7 @@ def _formats() -> list[str]:
     from PIL import Image
 
     Image.init()
-    return [name for name in Image.OPEN if name not in ("BLP", "EPS", "FITS", "IPTC")]
+    return tuple(name for name in Image.OPEN if name not in ("BLP", "EPS", "FITS", "IPTC"))
 
 
 class Header(NamedTuple):

@@ -7,13 +7,14 @@ answers with pixels, which the caller's thread reads straight into their place i
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager, suppress
 from queue import SimpleQueue
 from typing import Any
 
@@ -28,23 +29,29 @@ from denet.dataset.decode import (
     read_headers,
     share_memory,
 )
+from denet.dataset.photo import Answer, Perform, show_files
 from denet.errors import WorkerError
+
+PROCESS_BYTES = 60_000_000  # that a decoder process takes, beside what it works on
+DECODER_FILES = 1000  # fewer files than this do not pay for starting a further process
 
 _BLOCK_FILES = 256  # files decoded at one go
 _BLOCK_BYTES = 1 << 22
-_DECODER_FILES = 1000  # fewer files than this do not pay for starting a further process
+_PIPE_BYTES = 1 << 20
 
 _TASKS: dict[str, tuple[Callable[..., list[Any]], Callable[..., Any]]] = {
     "decode": (decode_files, Fault),
     "inspect": (inspect_files, Finding),
     "measure": (read_headers, Header),
+    "show": (show_files, Answer),
 }
+_idle: list[Decoder] = []  # lent before, for any work
 
 
 def perform(
     task: str, paths: Sequence[str], out: np.ndarray | None, settings: dict[str, Any]
 ) -> list[Any]:
-    """Do ``decode_files``, ``inspect_files`` or ``read_headers`` in this process, see _TASKS."""
+    """Do ``decode_files`` or another of _TASKS in this process."""
     return _TASKS[task][0](paths, out, **settings)
 
 
@@ -58,15 +65,21 @@ class Decoder:
             stdout=subprocess.PIPE,
             bufsize=0,
             start_new_session=True,  # Ctrl-C is for the owner, who decides when to stop
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
         )
+        if sys.platform == "linux":
+            import fcntl
+
+            assert self._process.stdout
+            with suppress(OSError):  # all pipes of a user have a limit together
+                fcntl.fcntl(self._process.stdout, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
     def perform(
         self, task: str, paths: Sequence[str], out: np.ndarray | None, settings: dict[str, Any]
     ) -> list[Any]:
         """Do what ``perform`` does, for a contiguous ``out``; WorkerError if it died."""
-        shape = None if out is None else out.shape
-        request = json.dumps([task, list(paths), shape, settings]).encode()
+        form = None if out is None else (out.shape, out.dtype.str)
+        request = json.dumps([task, list(paths), form, settings]).encode()
         try:
             self._send(len(request).to_bytes(8, "little") + request)
             answer = bytearray(int.from_bytes(self._receive(bytearray(8)), "little"))
@@ -106,15 +119,44 @@ class Decoder:
         return buffer
 
 
+@contextmanager
+def lent(processes: int) -> Iterator[Perform]:
+    """Lend a decoder process, one of so many, for the block: it may have served before.
+
+    They end with this process, however it ends.
+    """
+    try:
+        decoder = _idle.pop()
+    except IndexError:
+        decoder = Decoder(processes)
+    try:
+        yield decoder.perform
+    except BaseException:  # in the midst of an answer, perhaps
+        decoder.close()
+        raise
+    _idle.append(decoder)
+
+
+@atexit.register
+def _close_idle() -> None:
+    while _idle:
+        _idle.pop().close()
+
+
 def serve(processes: int) -> None:
     """Answer requests until standard input ends: the body of a decoder process, one of so many."""
     share_memory(processes)
+    with suppress(BrokenPipeError):  # whoever asked has ended
+        _serve()
+
+
+def _serve() -> None:
     requests, pipe = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not land among the pixels
     while header := requests.read(8):
         request = json.loads(requests.read(int.from_bytes(header, "little")))
-        task, paths, shape, settings = request
-        out = None if shape is None else np.zeros(shape, np.uint8)
+        task, paths, form, settings = request
+        out = None if form is None else np.zeros(*form)
         answers = json.dumps(perform(task, paths, out, settings)).encode()
         pipe.write(len(answers).to_bytes(8, "little") + answers)
         if out is not None:
@@ -137,7 +179,7 @@ def in_blocks(
     from tqdm import tqdm
 
     block = _BLOCK_FILES if out is None else min(_BLOCK_FILES, _BLOCK_BYTES // out[0].nbytes) or 1
-    processes = min(threads, len(paths) // _DECODER_FILES)
+    processes = min(threads, len(paths) // DECODER_FILES)
     with ExitStack() as stack:
         idle: SimpleQueue[Callable[..., list[Any]]] = SimpleQueue()
         if processes < 2:

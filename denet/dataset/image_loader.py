@@ -13,13 +13,7 @@ from zlib import crc32
 
 import numpy as np
 
-from denet.dataset.augment import (
-    centre_shift,
-    centre_view,
-    generator,
-    random_view,
-    ten_views,
-)
+from denet.dataset.augment import Sources
 from denet.dataset.base import (
     MAX_IMAGE_PIXELS,
     BadDataError,
@@ -30,13 +24,14 @@ from denet.dataset.base import (
     none_usable,
     repeated,
 )
-from denet.dataset.boxes import Boxes, View, fill_targets, network_boxes, seen
-from denet.dataset.colours import IMAGENET_COMPONENTS, ColourSums, change_colours
-from denet.dataset.decode import decode_stored, open_image, quiet_pillow, reason
+from denet.dataset.boxes import Boxes, View, fill_targets
+from denet.dataset.colours import IMAGENET_COMPONENTS, ColourSums, Components
+from denet.dataset.decode import decode_stored, quiet_pillow, reason
 from denet.dataset.image_options import IMAGENET_MEAN, IMAGENET_STD, ImageOptions
 from denet.dataset.kept_images import KeptImages
 from denet.dataset.mosaic import MOSAIC_SALT, Shown, joined, tiles
-from denet.dataset.render import Decode, render
+from denet.dataset.photo import Perform, Photo, finish, shown_by, take
+from denet.dataset.render import Decode
 from denet.detect.box import BOX_CAPACITY
 from denet.errors import UsageError
 from denet.printable import counted
@@ -100,6 +95,7 @@ class DetectionDataset(Dataset):
         self.options = options
         self.epoch_limit = options.most_images
         self.own_colours = options.own_colours
+        self.in_files = not options.mosaic  # which takes more files than those asked for
         self._targets = boxes.keep(~boxes.crowd)
         self._published = published
         if published or options.subtract_mean:
@@ -265,6 +261,11 @@ class DetectionDataset(Dataset):
         int32, -1 for none; class_index (k,) where images have a class; view (k, 5) float32, the
         fields of View; shift (k, 3), see Samples.
         """
+        return self.load_by(None, indices, keys, training)
+
+    def load_by(
+        self, perform: Perform | None, indices: np.ndarray, keys: np.ndarray, training: bool
+    ) -> Samples:
         if training and self.view_num > 1:
             raise UsageError("multicrop: --extension: ten views per image are for prediction")
         indices = indices.copy()
@@ -278,13 +279,23 @@ class DetectionDataset(Dataset):
         if self.boxed:
             targets["box"] = np.zeros((count, BOX_CAPACITY, 4), np.float32)
             targets["box_class"] = np.full((count, BOX_CAPACITY), -1, np.int32)
+        sources, made = Sources() if training else None, {}
+        if perform:
+            photos = [self._photo(index) for index in indices.tolist()]
+            settings = self.options, self._colours, self._max_image_pixels
+            made = shown_by(perform, photos, images, keys.tolist() if sources else None, *settings)
         with quiet_pillow():
             for slot, (index, key) in enumerate(zip(indices.tolist(), keys.tolist(), strict=True)):
-                sample = self._sample(index, key, training)
-                indices[slot], targets["view"][slot], shown = sample
+                if slot not in made or self.names[index] in self._left_out:
+                    indices[slot], targets["view"][slot], shown = self._sample(index, key, sources)
+                else:
+                    targets["view"][slot], shown = made[slot]
                 if not shown:
+                    images[slot] = 0
                     continue
-                images[slot], targets["shift"][slot] = shown.pixels, shown.shift
+                if shown.pixels.base is not images:  # another process has not put them there
+                    images[slot] = shown.pixels
+                targets["shift"][slot] = shown.shift
                 if self.boxed:
                     places = targets["box"][slot], targets["box_class"][slot]
                     fill_targets(shown.box, shown.box_class, *places)
@@ -292,37 +303,40 @@ class DetectionDataset(Dataset):
             targets["class_index"] = self.labels[indices]
         return Samples(images, targets, indices)
 
-    def _sample(self, index: int, key: int, training: bool) -> tuple[int, View, Shown | None]:
+    def _sample(
+        self, index: int, key: int, sources: Sources | None
+    ) -> tuple[int, View, Shown | None]:
         """Return what ``_usable`` does, or in training a mosaic, which lies nowhere."""
-        if training and self.options.mosaic:
-            rng = generator(key, MOSAIC_SALT)
+        if sources and self.options.mosaic:
+            rng = sources.of(key, MOSAIC_SALT)
             if rng.random() < self.options.mosaic:
-                return index, NOWHERE, self._mosaic(index, rng)
-        return self._usable(index, key, training, self.options)
+                return index, NOWHERE, self._mosaic(index, rng, sources)
+        return self._usable(index, key, sources, self.options)
 
-    def _mosaic(self, index: int, rng: np.random.Generator) -> Shown:
+    def _mosaic(self, index: int, rng: np.random.Generator, sources: Sources) -> Shown:
         """Return an input whose tiles are samples of four images, this one among them."""
         images = rng.permutation([index, *rng.integers(len(self), size=3)]).tolist()
         keys = rng.integers(1 << 63, size=4).tolist()
+        places = tiles(self.options.crop, rng)  # the last that is drawn of this source
         crop, scale = np.array(self.options.crop), np.array(self.options.scale)
         parts = []
-        for tile, image, key in zip(tiles(self.options.crop, rng), images, keys, strict=True):
+        for tile, image, key in zip(places, images, keys, strict=True):
             width, height = np.maximum(np.rint(scale * tile.size / crop), 1).astype(int).tolist()
             options = replace(self.options, crop=tile.size, scale=(width, height))
-            _, _, shown = self._usable(image, key, True, options)
+            _, _, shown = self._usable(image, key, sources, options)
             assert shown, "training ends before it shows what is damaged"
             parts.append((tile, shown))
         return joined(parts)
 
     def _usable(
-        self, index: int, key: int, training: bool, options: ImageOptions
+        self, index: int, key: int, sources: Sources | None, options: ImageOptions
     ) -> tuple[int, View, Shown | None]:
         """Return a sample, or in training the first candidate in its place that is not damaged.
 
         That is: its index, where it lies in its image, and what it shows, None if it is damaged.
         """
-        for candidate in self._candidates(index, key, training):
-            view, shown = self._show(candidate, generator(key) if training else None, options)
+        for candidate in self._candidates(index, key, sources is not None):
+            view, shown = self._show(candidate, sources.of(key) if sources else None, options)
             if shown:
                 break
         return candidate, view, shown
@@ -342,36 +356,28 @@ class DetectionDataset(Dataset):
         self, index: int, rng: np.random.Generator | None, options: ImageOptions
     ) -> tuple[View, Shown | None]:
         """Return where a sample lies in its image, and what it shows; None if that is damaged."""
-        image_index, view_index = divmod(index, self.view_num)
-        if self.names[index] in self._left_out:
+        photo = self._photo(index)
+        if photo.name in self._left_out:
             return NOWHERE, None
-        own = self._targets.of(image_index)
-        boxes_px, resample = self._targets.boxes_px[own], "LANCZOS"
-        decode: Decode = decode_stored
+        decode: Decode = partial(self._kept.decode, photo.name) if rng else decode_stored
         try:
-            image = open_image(self.names[index], self._max_image_pixels)
-            if rng:
-                view, resample = random_view(options, image.size, boxes_px, rng)
-                if options.mosaic:  # with so many views, LANCZOS would take most of the time
-                    resample = "BILINEAR"
-                decode = partial(self._kept.decode, self.names[index])
-            elif options.multicrop:
-                view = ten_views(options, image.size)[view_index]
-            else:
-                view = centre_view(options, image.size)
-            pixels = render(image, view, options.crop, resample, decode)
+            picture = take(photo, options, self._max_image_pixels, rng, decode)
         except Exception as error:  # a damaged file can make a decoder raise anything
             self._note_damage(index, error, training=rng is not None)
             return NOWHERE, None
-        if rng and (options.augment_photo or options.augment_color):
-            components = self.components if options.own_colours else IMAGENET_COMPONENTS
-            assert components, "prepare_training comes first"
-            strengths = options.augment_photo, options.augment_color
-            pixels = change_colours(pixels, *strengths, rng, components)
-        boxes = network_boxes(boxes_px, view, *options.crop)
-        kept = seen(boxes, options.check_onscreen, options.check_center)
-        found = self._targets.box_class[own][kept]
-        return view, Shown(pixels, boxes[kept], found, centre_shift(options, image.size, view))
+        return picture.view, finish(photo, picture, options, self._colours, rng)
+
+    @property
+    def _colours(self) -> Components | None:
+        """The components along which training shifts colours, None if they are not known yet."""
+        return self.components if self.own_colours else IMAGENET_COMPONENTS
+
+    def _photo(self, index: int) -> Photo:
+        """Return the file of a sample and its targets."""
+        image_index, view_index = divmod(index, self.view_num)
+        own = self._targets.of(image_index)
+        boxes_px, box_class = self._targets.boxes_px[own], self._targets.box_class[own]
+        return Photo(self.names[index], view_index, boxes_px, box_class)
 
     def _note_damage(self, index: int, error: Exception, training: bool) -> None:
         """Remember an image that cannot be decoded; raise BadDataError unless it is passed over."""

@@ -14,13 +14,15 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from denet.dataset.base import Dataset, thread_count
+from denet.dataset.base import Dataset, Samples, thread_count
+from denet.dataset.decoder import DECODER_FILES, PROCESS_BYTES, lent
 from denet.dataset.distort import Distortion, distort, moves_only
 from denet.dataset.feed import Feed, Here, Passage
 from denet.dataset.resident import Resident, stored_shape
 from denet.dataset.sample_key import ORDER_BYTES, sample_keys, shuffled
 from denet.errors import UsageError
 
+MOST_DECODING = 4  # threads: Python's lock lets more of them decode photos hardly faster
 AHEAD = 2  # batches that are on their way to a device while another is computed
 
 
@@ -107,8 +109,9 @@ class Loader:
     dataset augment them.
 
     Order and distortions are functions of (seed, epoch, sample index): the batches are the same
-    for any ``thread_num`` (0: all cores). ``normalise`` stands in for ``Normalise`` where images
-    are not all of the dataset's shape.
+    for any ``thread_num`` (0: all cores). Of more than MOST_DECODING each has a process of
+    its own make its photos, if there are enough of them. ``normalise`` stands in for ``Normalise``
+    where images are not all of the dataset's shape.
 
     ``feed`` is the way to a device: batches are sent AHEAD, of bytes as they are, see Pixels. Where
     ``resident`` is set, the whole set is sent once in their place (see ``resident_bytes``).
@@ -183,7 +186,25 @@ class Loader:
         """Bytes of batches in preparation: those that wait, and what each thread works on."""
         ready = min(self.batches_ahead, len(self))
         busy = min(self.threads, len(self))
-        return (ready + 1 + busy) * self.batch_bytes * (not self.resident)
+        held = (ready + 1 + busy) * self.batch_bytes * (not self.resident)
+        return held + min(self.processes, len(self)) * self.batch_bytes
+
+    @property
+    def processes(self) -> int:
+        """Processes that make the samples, one for each thread; 0 where these do it themselves."""
+        many = self.threads > MOST_DECODING and sys.platform == "linux"
+        pay = self.dataset.in_files and self.epoch_samples >= DECODER_FILES * self.threads
+        return self.threads * (many and pay)
+
+    @property
+    def process_bytes(self) -> int:
+        """Bytes that these processes take, beside the batches in preparation."""
+        return min(self.processes, len(self)) * PROCESS_BYTES
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of decoded images that training comes to keep."""
+        return 0 if self.processes else self.dataset.kept_bytes
 
     @property
     def ahead_bytes(self) -> int:
@@ -258,17 +279,23 @@ class Loader:
             moves = self._kept.moves(indices, keys)
             targets = self.dataset.targets(indices)
             return Batch(moves, targets, keys, indices, counted, total)
-        images, targets, indices = self.dataset.load(indices, keys, self._training)
+        images, targets, indices = self._samples(indices, keys)
         images = distort(images, self._distortions, keys)
         data = self._passage.stage(self._normalise(images, targets.get("shift")))
         return Batch(data, targets, keys, indices, counted, total)
+
+    def _samples(self, indices: np.ndarray, keys: np.ndarray) -> Samples:
+        if not self.processes:
+            return self.dataset.load(indices, keys, self._training)
+        with lent(self.processes) as perform:
+            return self.dataset.load_by(perform, indices, keys, self._training)
 
     def again(self, batch: Batch) -> Batch:
         """Return a batch that was taken before as it came, its images made anew."""
         if self._kept:
             return batch
         keys = batch.sample_keys
-        images, targets, _ = self.dataset.load(batch.indices, keys, self._training)
+        images, targets, _ = self._samples(batch.indices, keys)
         images = distort(images, self._distortions, keys)
         return replace(batch, data=self._normalise(images, targets.get("shift")))
 

@@ -54,11 +54,17 @@ def render(
         (part[0], part[1], part[2], part[3]),
         _REDUCING_GAP,
     )
-    pixels = np.asarray(resized.convert("RGB"))
-    if pixels.shape[1::-1] != crop:
-        shown, pixels = pixels, np.zeros((crop[1], crop[0], 3), np.uint8)
-        pixels[y0:y1, x0:x1] = shown
-    return pixels[:, ::-1] if view.mirrored else pixels
+    if resized.mode != "RGB":
+        resized = resized.convert("RGB")
+    if view.mirrored:  # NumPy takes several times as long to turn rows of three channels
+        resized = resized.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        x0, x1 = crop[0] - x1, crop[0] - x0
+    shown = np.asarray(resized)
+    if resized.size == crop:
+        return shown
+    pixels = np.zeros((crop[1], crop[0], 3), np.uint8)
+    pixels[y0:y1, x0:x1] = shown
+    return pixels
 
 
 def _visible(length: int, scale: float, offset: float, limit: int) -> tuple[int, int]:

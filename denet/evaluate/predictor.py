@@ -73,7 +73,7 @@ class Predictor:
             feed=self._plans.full.memory.feed,
             share=share,
         )
-        images = loader.working_bytes + self.more_bytes
+        images = loader.working_bytes + loader.process_bytes + self.more_bytes
         self._plans.check_memory("prediction", images, ahead_bytes=loader.ahead_bytes)
         return loader
 

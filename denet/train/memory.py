@@ -114,7 +114,8 @@ def estimate(learner: Learner, loader: Loader, tester: Tester | None) -> Estimat
         "gradients and averages": flat + kept + sums,
         "copies to save": copies,
         "images kept there": sum(each.resident_bytes for each in loaders if each.resident),
-        "photos kept decoded": loader.dataset.kept_bytes,
+        "photos kept decoded": loader.kept_bytes,
+        "processes that decode": max(each.process_bytes for each in loaders),
         "order of the samples": loader.order_bytes,
         "shorter batches": learner.short_bytes(loader.epoch_samples)
         + (tester.short_bytes if tester else 0),

@@ -55,7 +55,7 @@ def update_bn(
     plans = PlanSet(
         lambda size: statistics_graph(model, size), loader.batch_size, backend, "train", precision
     )
-    memory = loader.working_bytes, loader.order_bytes, loader.ahead_bytes
+    memory = loader.working_bytes, loader.order_bytes + loader.process_bytes, loader.ahead_bytes
     plans.check_memory("taking statistics", *memory)
     plans.full.load(model.values())
     total = np.zeros(plans.full.states.shape)
