@@ -38,9 +38,9 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 def trainer(case: str, prefix: str, team: Team = ALONE, **changes: Any) -> Trainer:
-    """Return the trainer of a case; ``data`` is the folder of a detector's."""
+    """Return the trainer of a case, or another ``text``; ``data`` is the folder of a detector's."""
     data, precision = changes.pop("data", None), changes.pop("precision", "f32")
-    resume = changes.pop("resume", False)
+    resume, text = changes.pop("resume", False), changes.pop("text", CLASSIFIER)
     values = {"epochs": 5, "batch_size": 8, "learn_rate": 0.05, **CASES[case], **changes}
     values["batch_size"] //= team.share.ranks * values.get("batch_size_factor", 1)
     settings = TrainSettings(
@@ -54,7 +54,7 @@ def trainer(case: str, prefix: str, team: Team = ALONE, **changes: Any) -> Train
     state = read_state(f"{prefix}.state") if resume else None
     options = LayerOptions(border_mode="half")
     detector = Model.create(DETECTOR, (3, 16, 16), ["cat", "dog"], options, 1)
-    model = state.model if state else detector if data else tiny_model(text=CLASSIFIER)
+    model = state.model if state else detector if data else tiny_model(text=text)
     return Trainer(model, *sets, settings, NumpyBackend(), precision, state, team=team)
 
 
