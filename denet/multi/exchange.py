@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from denet.graph.kernel import Memory
-from denet.multi.wire import Wire, wait
+from denet.multi.wire import Wire
 
 BUCKET = 1 << 20  # elements that travel together: 4 MB, which is fast and leaves early
 MOST_FLYING = 8  # buckets on their way, each of which takes its bytes twice
@@ -48,16 +47,12 @@ def _bucket(part: slice, ranks: int) -> Bucket:
 
 
 class Exchange:
-    """Exchanges the buckets of flat arrays in the memory of a backend.
-
-    ``seconds`` adds up how long this rank waited for what the others had not sent yet.
-    """
+    """Exchanges the buckets of flat arrays in the memory of a backend."""
 
     def __init__(self, wire: Wire, memory: Memory, cut: Sequence[Bucket], as_bf16: bool):
         self._wire, self._memory, self._cut, self._as_bf16 = wire, memory, cut, as_bf16
         self._flying: deque[tuple[Bucket, Any, Callable[..., np.ndarray | None]]] = deque()
         self.weights: Sequence[float] = ()
-        self.seconds = 0.0
 
     def send(self, number: int, gradients: Any) -> None:
         """Begin to sum a bucket of the gradients, which nobody changes until ``finish``."""
@@ -66,11 +61,11 @@ class Exchange:
         arrived = self._wire.begin_sum_of_parts(host, bucket.counts, self._as_bf16)
         self._flying.append((bucket, gradients, arrived))
         if not self._landed(MOST_FLYING):
-            self._wait(lambda: self._landed(MOST_FLYING))
+            self._wire.wait(lambda: self._landed(MOST_FLYING))
 
     def finish(self) -> None:
         """Return when this rank's part of the gradients is the weighted sum over all ranks."""
-        self._wait(lambda: self._landed(0))
+        self._wire.wait(lambda: self._landed(0))
 
     def hand_out(self, values: Any) -> None:
         """Fill flat values, of which each rank has its part, with those of all."""
@@ -79,7 +74,7 @@ class Exchange:
             host = np.ascontiguousarray(self._memory.read(values[bucket.part]))
             pending.append((bucket, host, self._wire.begin_gathering(host, bucket.counts)))
         for bucket, host, arrived in pending:
-            self._wait(arrived)
+            self._wire.wait(arrived)
             self._memory.write(host, values[bucket.part])
 
     def _landed(self, most: int) -> bool:
@@ -92,8 +87,3 @@ class Exchange:
             self._memory.write(total, gradients[bucket.own(self._wire.rank)])
             self._flying.popleft()
         return len(self._flying) <= most
-
-    def _wait(self, done: Callable[[], Any]) -> None:
-        start = time.perf_counter()
-        wait(done)
-        self.seconds += time.perf_counter() - start

@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 
 from denet.dataset.loader import Batch, Share
+from denet.graph.graph import Graph
 from denet.graph.kernel import Total
+from denet.graph.op.shared_batch_norm import SumOverRanks
 from denet.graph.plan import Plan
+from denet.graph.share_statistics import share_statistics, without_images
 from denet.multi.exchange import Exchange, buckets
 from denet.multi.rank_learner import RankLearner
 from denet.train.solver import Solver
@@ -25,13 +28,14 @@ class ParallelLearner(RankLearner):
     """
 
     _last, _share = False, 0.0  # of the batch in hand
+    _sum_statistics: SumOverRanks  # likewise
 
     def update(self, learn_rate: float, ends: bool = False) -> Callable[[], bool]:
         self._exchange.finish()
         self._join()
         finite = super().update(learn_rate, ends)
         self._exchange.hand_out(self.plan.weights)
-        self._count_time(self._exchange.seconds)
+        self._count_time()
         return finite
 
     def _run(self, plan: Plan, batch: Batch, share: float, last: bool) -> None:
@@ -40,8 +44,20 @@ class ParallelLearner(RankLearner):
         weights = [len(each.part(batch.total)) / batch.total for each in shares]
         # sums of several batches have their weights already
         self._exchange.weights = weights if self._sum is None else [1.0] * len(weights)
+        # one that does not count is run only because the others run theirs
+        self._sum_statistics = self._wire.sum if batch.counted else without_images(self._wire.sum)
         super()._run(plan, batch, share, last)
         self._weight = weights[self._wire.rank]
+
+    def first_not_finite(self, batch: Batch) -> str:
+        self._sum_statistics = _own  # the others do not look
+        return super().first_not_finite(batch)
+
+    def _graph(self, batch_size: int) -> Graph:
+        graph = super()._graph(batch_size)
+        if not self._settings.sync_bn:
+            return graph
+        return share_statistics(graph, lambda sums: self._sum_statistics(sums))
 
     def _accumulate(self, plan: Plan, share: float) -> None:
         """Nothing: each bucket has been added when it was complete."""
@@ -95,3 +111,7 @@ class ParallelLearner(RankLearner):
         """Return (elements of flat arrays, elements of what the solver keeps)."""
         ends = np.cumsum([0, *(part.stop - part.start for part in self._own)]).tolist()
         return [(part, slice(*ends[i : i + 2])) for i, part in enumerate(self._own)]
+
+
+def _own(sums: np.ndarray) -> np.ndarray:
+    return sums

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -38,7 +37,6 @@ class LocalLearner(RankLearner):
 
     _begun, _steps, _images = False, 0, 0  # of the round in hand
     _share = 0.0  # of the images of the step in hand: those of this rank so far
-    _waited = 0.0
 
     def __init__(
         self,
@@ -93,7 +91,7 @@ class LocalLearner(RankLearner):
         self._steps += 1
         if ends or self._steps == self._settings.local_steps:
             self._end_round()
-        self._count_time(self._waited)
+        self._count_time()
         return finite
 
     def restart(self) -> None:
@@ -120,13 +118,11 @@ class LocalLearner(RankLearner):
         """Bring the ranks together, unless something was not finite: then all stay as they are."""
         told = np.zeros(self._wire.ranks + 1)
         faulty = self._memory.read(self.solver.faults).any()
-        start = time.perf_counter()
         told[self._wire.rank], told[-1] = self._images, faulty
         *images, faults = self._wire.sum(told).tolist()
         self._restart_round()
         if not faults:
             self._join([each / sum(images) for each in images])
-        self._waited += time.perf_counter() - start
 
     def _join(self, shares: Sequence[float]) -> None:
         """End a round in which the ranks had these shares of the images."""

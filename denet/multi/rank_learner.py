@@ -41,13 +41,10 @@ class RankLearner(Learner):
         self._began = self._began or time.perf_counter()
         super()._run(plan, batch, share, last)
 
-    def _count_time(self, waited: float) -> None:
-        """Add the step in hand, which has ended, to those that are told.
-
-        ``waited`` is how many seconds this rank has waited for others in all steps so far.
-        """
+    def _count_time(self) -> None:
+        """Add the step in hand, which has ended, to those that are told."""
         exchanged, whole = self._timed
-        exchanged += waited - self.exchange_seconds
+        exchanged += self._wire.seconds - self.exchange_seconds
         now = time.perf_counter()
         self._timed = exchanged, whole + now - (self._began or now)
-        self._began, self.exchange_seconds = None, waited
+        self._began, self.exchange_seconds = None, self._wire.seconds

@@ -19,12 +19,14 @@ class Wire:
     """Collective operations on arrays of the host, among the ranks of an mpi4py communicator.
 
     All ranks make the same calls in the same order. Sums are made here, in the order of the ranks:
-    whatever MPI library carries the numbers, the same ranks get the same bits.
+    whatever MPI library carries the numbers, the same ranks get the same bits. ``seconds`` adds up
+    how long this rank has waited.
     """
 
     def __init__(self, communicator: Any):
         self._communicator = communicator
         self.rank, self.ranks = communicator.Get_rank(), communicator.Get_size()
+        self.seconds = 0.0
 
     def begin_sum_of_parts(
         self, values: np.ndarray, counts: Sequence[int], as_bf16: bool = False
@@ -76,7 +78,7 @@ class Wire:
         values = np.ascontiguousarray(values)
         received = np.empty((self.ranks, *values.shape), values.dtype)
         request = self._communicator.Iallgather(values, received)
-        wait(request.Test)
+        self.wait(request.Test)
         total = received[0].copy()
         for part in received[1:]:
             total += part
@@ -89,17 +91,17 @@ class Wire:
         ends = np.cumsum(lengths)
         everything = np.empty(ends[-1], np.uint8)
         everything[ends[self.rank] - len(own) : ends[self.rank]] = own
-        wait(self.begin_gathering(everything, lengths.tolist()))
+        self.wait(self.begin_gathering(everything, lengths.tolist()))
         return [pickle.loads(part.tobytes()) for part in np.split(everything, ends[:-1])]
 
-
-def wait(done: Callable[[], Any]) -> None:
-    """Return when ``done`` says yes."""
-    polls = 0
-    while not done():
-        polls += 1
-        if polls > SPINS:
-            time.sleep(SLEEP)
+    def wait(self, done: Callable[[], Any]) -> None:
+        """Return when ``done`` says yes."""
+        start, polls = time.perf_counter(), 0
+        while not done():
+            polls += 1
+            if polls > SPINS:
+                time.sleep(SLEEP)
+        self.seconds += time.perf_counter() - start
 
 
 def _kind(values: np.ndarray) -> Any:

@@ -70,6 +70,7 @@ class TrainSettings:
     outer_solver, outer_momentum, outer_rate    how that moves the weights, see
                                                 denet/multi/local_learner.py
     wire                                        f32 or bf16: as what gradients travel between ranks
+    sync_bn                                     normalise batches by the statistics of all ranks
     learn_rate ... learn_warmup                 see schedule.py
     label_smoothing                             share of the target spread over all classes
     cost_factors                                one per cost of the network, none = all 1
@@ -112,6 +113,7 @@ class TrainSettings:
     outer_momentum: float = 0.0
     outer_rate: float = 1.0
     wire: str = "f32"
+    sync_bn: bool = False
     learn_rate: float = 0.1
     learn_anneal: float = 1.0
     learn_anneal_epochs: Sequence[int] = ()
@@ -160,10 +162,9 @@ class TrainSettings:
     def _check_rounds(self) -> None:
         if self.local_steps < 0:
             raise UsageError(f"local-steps: {self.local_steps}: give 0 or a positive number")
-        if self.local_steps and self.wire != "f32":
-            raise UsageError(
-                f"wire: {self.wire}: together with --local-steps: leave one of them out"
-            )
+        for name, value in (("wire", self.wire != "f32"), ("sync-bn", self.sync_bn)):
+            if self.local_steps and value:
+                raise UsageError(f"{name}: together with --local-steps: leave one of them out")
         if self.outer_solver not in OUTER_SOLVERS:
             known = ", ".join(OUTER_SOLVERS)
             hint = nearest_hint(self.outer_solver, list(OUTER_SOLVERS))
@@ -176,7 +177,7 @@ class TrainSettings:
             raise UsageError("outer-solver: nesterov without --outer-momentum: usual is 0.9")
         if not self.local_steps and (self.outer_momentum or self.outer_rate != 1):
             name = "momentum" if self.outer_momentum else "rate"
-            raise UsageError(f"outer-{name}: without --local-steps: give the steps of a round, 8")
+            raise UsageError(f"outer-{name}: without --local-steps: give both, or none")
 
     @property
     def step_images(self) -> int:

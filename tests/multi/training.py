@@ -23,6 +23,7 @@ from denet.train.trainer import Trainer
 
 # no batch norm, whose batches are those of a rank: then ranks do as one process does
 CLASSIFIER = "CM[5,0.5] C[8,3] A D[0.3] C[16,3] A P.A R"
+NORMALISED = "C.B[8,3] BN A nRSN.O[1,8,3] P.A R"
 DETECTOR = "C[8,3,2] A DNC[6,2] DNS[3,8] C[8] A DND[0.5,1,1,0.5]"
 CASES: dict[str, dict[str, Any]] = {
     "nesterov": {"learn_momentum": (0.9, 0.0), "learn_decay": 1e-2},
@@ -33,6 +34,7 @@ CASES: dict[str, dict[str, Any]] = {
         "learn_decay": 1e-2,
         "learn_rate": 3e-3,
     },
+    "normalised": {"sync_bn": True, "learn_momentum": (0.9, 0.0), "epochs": 10},
     "detector": {"learn_rate": 0.02, "cost_factors": (2.0, 0.5), "batch_size_factor": 2},
 }
 
@@ -40,7 +42,8 @@ CASES: dict[str, dict[str, Any]] = {
 def trainer(case: str, prefix: str, team: Team = ALONE, **changes: Any) -> Trainer:
     """Return the trainer of a case, or another ``text``; ``data`` is the folder of a detector's."""
     data, precision = changes.pop("data", None), changes.pop("precision", "f32")
-    resume, text = changes.pop("resume", False), changes.pop("text", CLASSIFIER)
+    resume = changes.pop("resume", False)
+    text = changes.pop("text", NORMALISED if case == "normalised" else CLASSIFIER)
     values = {"epochs": 5, "batch_size": 8, "learn_rate": 0.05, **CASES[case], **changes}
     values["batch_size"] //= team.share.ranks * values.get("batch_size_factor", 1)
     settings = TrainSettings(
