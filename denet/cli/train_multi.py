@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from denet.cli.command import explain, run, tell_error
-from denet.cli.options import COUNT, LOG_LEVELS, POSITIVE, Option
+from denet.cli.options import BELOW_ONE, COUNT, COUNT_OR_ZERO, LOG_LEVELS, POSITIVE, Option
 from denet.cli.train import GROUPS, TrainParser, train
 from denet.errors import UsageError
 from denet.kind import Choice, Flag, Kind
@@ -118,6 +118,23 @@ RANKS = (
         Choice(("f32", "bf16")),
         "f32",
     ),
+    Option(
+        "local-steps",
+        "let ranks make K steps alone, then bring together weights, statistics and what the "
+        "solver keeps, as at the end of an epoch; 0: all steps are made together",
+        COUNT_OR_ZERO,
+        0,
+        metavar="K",
+    ),
+    Option(
+        "outer-solver",
+        "how the mean change of K local steps moves the weights: momentum is v = MU v + RATE "
+        "change, w += v; nesterov looks ahead, as DiLoCo, which has MU 0.9 and RATE 0.7",
+        Choice(("momentum", "nesterov")),
+        "momentum",
+    ),
+    Option("outer-momentum", "MU of --outer-solver; 0: none", BELOW_ONE, 0.0, metavar="MU"),
+    Option("outer-rate", "RATE of --outer-solver", POSITIVE, 1.0, metavar="RATE"),
 )
 
 

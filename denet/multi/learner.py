@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -11,21 +10,17 @@ import numpy as np
 
 from denet.dataset.loader import Batch, Share
 from denet.graph.graph import Graph
-from denet.graph.kernel import Backend, Total
+from denet.graph.kernel import Total
 from denet.graph.op.shared_batch_norm import SumOverRanks
 from denet.graph.plan import Plan
-from denet.graph.recompute import Saving
 from denet.graph.share_statistics import share_statistics, without_images
-from denet.model.model import Model
 from denet.multi.exchange import Exchange, HostExchange, buckets
 from denet.multi.nccl import NcclExchange, connect
-from denet.multi.wire import Wire
-from denet.train.learner import Learner
-from denet.train.settings import TrainSettings
+from denet.multi.rank_learner import RankLearner
 from denet.train.solver import Solver
 
 
-class ParallelLearner(Learner):
+class ParallelLearner(RankLearner):
     """A learner of one rank. What the solver keeps is that of the part which this rank updates.
 
     The gradients of a bucket leave as soon as backward has made them. A step ends with the weights,
@@ -33,48 +28,23 @@ class ParallelLearner(Learner):
     section 5.2: solver and gradients in parts.)
     """
 
-    def __init__(
-        self,
-        wire: Wire,
-        model: Model,
-        batch_size: int,
-        settings: TrainSettings,
-        backend: Backend,
-        precision: str,
-        saving: Saving,
-    ):
-        self._wire = wire
-        self._last, self._share = False, 0.0
-        self._sum_statistics: SumOverRanks = wire.sum  # of the batch in hand
-        super().__init__(model, batch_size, settings, backend, precision, saving)
-        self.columns = [*self.columns, "exchange_share"]
-        self._began: float | None = None  # when the step in hand did
-        self._timed = 0.0, 0.0  # seconds of exchange and of whole steps since they were told
+    _last, _share = False, 0.0  # of the batch in hand
+    _sum_statistics: SumOverRanks  # likewise
 
-    def update(self, learn_rate: float) -> Callable[[], bool]:
+    def update(self, learn_rate: float, ends: bool = False) -> Callable[[], bool]:
         self._exchange.finish()
         self._exchange.join(self.solver.faults, self.plan.states, self._weight)
-        finite = super().update(learn_rate)
+        finite = super().update(learn_rate, ends)
         self._exchange.hand_out(self.plan.weights)
         self._count_time()
         return finite
 
-    def timings(self) -> dict[str, tuple[float, float]]:
-        (exchanged, whole), self._timed = self._timed, (0.0, 0.0)
-        return {"exchange_share": (100 * exchanged, whole)}
-
-    def _count_time(self) -> None:
-        """Add the step in hand, which has ended, to those that are told."""
-        assert self._began is not None
-        exchanged, whole = self._timed
-        seconds = self._wire.seconds + self._exchange.seconds
-        exchanged += seconds - self.exchange_seconds
-        self._timed = exchanged, whole + time.perf_counter() - self._began
-        self._began, self.exchange_seconds = None, seconds
+    @property
+    def waited_seconds(self) -> float:
+        return super().waited_seconds + self._exchange.seconds
 
     def _run(self, plan: Plan, batch: Batch, share: float, last: bool) -> None:
         self._last, self._share = last, share
-        self._began = self._began or time.perf_counter()
         shares = [Share(rank, self._wire.ranks) for rank in range(self._wire.ranks)]
         weights = [len(each.part(batch.total)) / batch.total for each in shares]
         # sums of several batches have their weights already

@@ -11,6 +11,7 @@ from denet.graph.kernel import Backend
 from denet.graph.recompute import Saving
 from denet.model.model import Model
 from denet.multi.learner import ParallelLearner
+from denet.multi.local_learner import LocalLearner
 from denet.multi.started import communicator, host_names
 from denet.multi.watch import Watch
 from denet.multi.wire import Wire
@@ -37,6 +38,8 @@ class MpiTeam(Team):
         saving: Saving,
     ) -> Learner:
         kind = settings, backend, precision, saving
+        if settings.local_steps:
+            return LocalLearner(self._gradients, model, batch_size, *kind)
         if self.share.ranks == 1:
             return Learner(model, batch_size, *kind)
         return ParallelLearner(self._gradients, model, batch_size, *kind)

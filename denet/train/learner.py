@@ -130,12 +130,28 @@ class Learner:
         """Return (sum, number) of the columns that tell how the steps since the last call went."""
         return {}
 
-    def update(self, learn_rate: float) -> Callable[[], bool]:
+    @property
+    def is_whole(self) -> bool:
+        """Whether all ranks have the same weights now: those to test and to save."""
+        return True
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """What is averaged over the steps and laid out as the weights are, by name."""
+        return self.solver.kept
+
+    @property
+    def spare_bytes(self) -> int:
+        """Bytes of what lies beside weights, gradients and what is kept."""
+        return 0 if self._sum is None else int(self._sum.nbytes)
+
+    def update(self, learn_rate: float, ends: bool = False) -> Callable[[], bool]:
         """Change the weights by the gradient of the batches that were added.
 
-        Weights stay as they are where a cost was not finite. Returns a call that tells whether
-        costs, weights and running averages are finite. (A network may go on with weights that are
-        not: oneDNN's ReLU makes 0 of what is no number.)
+        They are whole behind the step that ``ends`` an epoch. Weights stay as they are where a cost
+        was not finite. Returns a call that tells whether costs, weights and running averages are
+        finite. (A network may go on with weights that are not: oneDNN's ReLU makes 0 of what is no
+        number.)
         """
         self.solver.update(self.plan.weights, self._gradients, learn_rate)
         if self._sum is not None:
@@ -195,7 +211,7 @@ class Learner:
         """Return what is averaged over the steps as plain arrays, {average/path: array}."""
         found = {
             f"{average}/{path}": value
-            for average, flat in self.solver.kept.items()
+            for average, flat in self.kept.items()
             for path, value in self._unpack_kept(flat).items()
         }
         states = self._averaged_states().items()
@@ -231,7 +247,7 @@ class Learner:
                 "state: its averages do not fit the solver and the network: resume with the "
                 "options that the run was started with"
             )
-        for average, flat in self.solver.kept.items():
+        for average, flat in self.kept.items():
             prefix = f"{average}/"
             values = {
                 n.removeprefix(prefix): v for n, v in averages.items() if n.startswith(prefix)

@@ -97,7 +97,7 @@ def check_memory(learner: Learner, loader: Loader, tester: Tester | None) -> Non
 
 def estimate(learner: Learner, loader: Loader, tester: Tester | None) -> Estimate:
     """Return what a training will hold, nothing of it run yet."""
-    plan, solver, loaders = learner.plan, learner.solver, _loaders(loader, tester)
+    plan, loaders = learner.plan, _loaders(loader, tester)
     flat = plan.weights.nbytes
     growing = {
         "activations": plan.arena_bytes + plan.working_bytes,
@@ -105,13 +105,12 @@ def estimate(learner: Learner, loader: Loader, tester: Tester | None) -> Estimat
         "images": loader.working_bytes,
         "images sent": max(each.ahead_bytes for each in loaders),
     }
-    averages = len(solver.kept) * flat
-    kept = sum(each.nbytes for each in solver.kept.values())  # of several ranks, each has a part
-    sums = flat if learner.factor > 1 else 0
+    averages = len(learner.kept) * flat
+    kept = sum(each.nbytes for each in learner.kept.values())  # of several ranks, each has a part
     # a state is copied out of the plan, and once more by the library that writes it
     copies = averages + (flat + averages)
     fixed = {
-        "gradients and averages": flat + kept + sums,
+        "gradients and averages": flat + kept + learner.spare_bytes,
         "copies to save": copies,
         "images kept there": sum(each.resident_bytes for each in loaders if each.resident),
         "photos kept decoded": loader.kept_bytes,

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from denet.dataset.distort import parse_distortions
-from denet.errors import UsageError
+from denet.errors import UsageError, nearest_hint
 from denet.model.format.record import Record
 from denet.train.average import AVERAGES
 from denet.train.schedule import Schedule
@@ -30,7 +30,8 @@ OF_THE_RUN = {
     "memory_limit",
 }
 # what a resumed run cannot change: the order of the images, and what the solver averages
-OF_THE_STATE = ("seed", "solver", "average", "skip_layer_updates")
+OF_THE_STATE = ("seed", "solver", "outer_solver", "average", "skip_layer_updates")
+OUTER_SOLVERS = ("momentum", "nesterov")
 # how ``TrainSettings.record`` is read back, by the type of a field
 READERS: dict[str, Callable[[Record, str], Any]] = {
     "bool": Record.flag,
@@ -64,6 +65,10 @@ class TrainSettings:
     average                                     ema: the models that are tested and saved hold the
                                                 moving average of average.py; none: the last weights
     gradient_clip                               largest global norm of the gradient, 0 = no limit
+    local_steps                                 steps that each rank makes alone before all are
+                                                brought together; 0 = ranks make them together
+    outer_solver, outer_momentum, outer_rate    how that moves the weights, see
+                                                denet/multi/local_learner.py
     wire                                        f32 or bf16: as what gradients travel between ranks
     sync_bn                                     normalise batches by the statistics of all ranks
     learn_rate ... learn_warmup                 see schedule.py
@@ -103,6 +108,10 @@ class TrainSettings:
     layer_momenta: Sequence[str] = ()
     average: str = "none"
     gradient_clip: float = 0.0
+    local_steps: int = 0
+    outer_solver: str = "momentum"
+    outer_momentum: float = 0.0
+    outer_rate: float = 1.0
     wire: str = "f32"
     sync_bn: bool = False
     learn_rate: float = 0.1
@@ -135,6 +144,7 @@ class TrainSettings:
             raise UsageError("--memory-limit: together with --recompute: choose one of the two")
         if self.average not in AVERAGES:
             raise UsageError(f"average: {self.average!r}: use one of {', '.join(AVERAGES)}")
+        self._check_rounds()
         self.schedule()
         check_solver(self.solver, self.learn_momentum, self.learn_decay, self.gradient_clip)
         parse_distortions(self.distort_mode)
@@ -148,6 +158,26 @@ class TrainSettings:
                 "learn-anneal-epochs: together with --minutes: nobody knows yet how many epochs "
                 "there will be: give --learn-cosine, or --epochs"
             )
+
+    def _check_rounds(self) -> None:
+        if self.local_steps < 0:
+            raise UsageError(f"local-steps: {self.local_steps}: give 0 or a positive number")
+        for name, value in (("wire", self.wire != "f32"), ("sync-bn", self.sync_bn)):
+            if self.local_steps and value:
+                raise UsageError(f"{name}: together with --local-steps: leave one of them out")
+        if self.outer_solver not in OUTER_SOLVERS:
+            known = ", ".join(OUTER_SOLVERS)
+            hint = nearest_hint(self.outer_solver, list(OUTER_SOLVERS))
+            raise UsageError(f"outer-solver: {self.outer_solver!r}{hint}: use one of {known}")
+        if not 0 <= self.outer_momentum < 1:
+            raise UsageError(f"outer-momentum: {self.outer_momentum}: give 0 to below 1")
+        if not 0 < self.outer_rate < math.inf:
+            raise UsageError(f"outer-rate: {self.outer_rate}: give a positive number")
+        if self.outer_solver == "nesterov" and not self.outer_momentum:
+            raise UsageError("outer-solver: nesterov without --outer-momentum: usual is 0.9")
+        if not self.local_steps and (self.outer_momentum or self.outer_rate != 1):
+            name = "momentum" if self.outer_momentum else "rate"
+            raise UsageError(f"outer-{name}: without --local-steps: give both, or none")
 
     @property
     def step_images(self) -> int:

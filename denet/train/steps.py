@@ -62,6 +62,8 @@ class Steps:
         self._unread: deque[Callable[[], None]] = deque()
         self._costs: dict[str, float] = {}  # of the batch that was read last
         self._measured: list[tuple[Batch, Measured]] = []  # of the step that is being read
+        self._own = Position()  # sums of this rank over the steps that were not told yet
+        self._fault: DivergedError | None = None  # of the first of them that diverged
         self._wishes, self._granted = set[str](), set[str]()
 
     def follow_settings(self, settings: TrainSettings) -> None:
@@ -106,11 +108,17 @@ class Steps:
                 mark, waited = time.perf_counter(), wait
 
     def agreed(self, wishes: set[str]) -> set[str]:
-        """Return which of WISHES some rank has: known at once alone, else when a step is read."""
+        """Return which of WISHES some rank has: known at once alone, else when a step is read.
+
+        They wait until the weights are whole.
+        """
+        self._wishes = wishes
+        if not self._learner.is_whole:
+            return set()
         if self._team.share.ranks == 1:
             return wishes
-        self._wishes = wishes
         granted, self._granted = self._granted, set()
+        self._wishes = wishes - granted
         return granted
 
     def read(self, left: int = 0) -> None:
@@ -140,7 +148,9 @@ class Steps:
     def _update(self, batch: Batch, step: int) -> None:
         """Make a step with the batches that were added, the last of which is ``batch``."""
         rate = self.rate(step)
-        finite = self._learner.update(rate)
+        alone = not self._learner.is_whole
+        finite = self._learner.update(rate, step + 1 == self.count)
+        whole = self._learner.is_whole
         self._learner.keep_states()  # a batch changes running averages before its step is made
 
         def read() -> None:
@@ -148,27 +158,37 @@ class Steps:
             ruined = next((each for each in measured if not _is_finite(each[1])), None)
             if not finite() and not ruined:
                 ruined = measured[-1]
-            self._tell(measured, ruined)
+            self._count(measured, ruined)
+            if whole:
+                self._tell()
             self.at.step, self.at.learn_rate = step + 1, rate
 
         self._leave(read)
+        if alone and whole:  # the ranks have waited for each other: what they wish counts now
+            self.read()
 
-    def _tell(
+    def _count(
         self, measured: list[tuple[Batch, Measured]], ruined: tuple[Batch, Measured] | None
     ) -> None:
-        """Add what the batches of all ranks were found to have. Raises DivergedError."""
-        own, names = Position(), self._learner.columns
+        """Add what the batches of this rank were found to have to what it has not told yet."""
         for batch, found in measured:
             if batch.counted:
-                own.add(sum(found.costs.values()), batch.counted, found.columns)
+                self._own.add(sum(found.costs.values()), batch.counted, found.columns)
+        if ruined and not self._fault:
+            self._costs = ruined[1].costs
+            self._fault = self._diverged(ruined[0])
+
+    def _tell(self) -> None:
+        """Add what all ranks have not told yet. Raises DivergedError."""
+        own, names = self._own, self._learner.columns
+        self._own = Position()
         own.take(0.0, 0, self._learner.timings())
         wished = [wish in self._wishes for wish in WISHES]
         pairs = [part for name in names for part in own.columns.get(name, NOTHING)]
-        told = [ruined is not None, *wished, own.cost, own.samples, *pairs]
+        told = [self._fault is not None, *wished, own.cost, own.samples, *pairs]
         faults, *others = self._team.sum(np.array(told, np.float64)).tolist()
-        if ruined:
-            self._costs = ruined[1].costs
-            raise self._diverged(ruined[0])
+        if self._fault:
+            raise self._fault
         if faults:
             raise WorkerError()
         self._granted |= {wish for wish, number in zip(WISHES, others, strict=False) if number}

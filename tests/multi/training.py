@@ -40,9 +40,10 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 def trainer(case: str, prefix: str, team: Team = ALONE, **changes: Any) -> Trainer:
-    """Return the trainer of a case; ``data`` is the folder of a detector's."""
+    """Return the trainer of a case, or another ``text``; ``data`` is the folder of a detector's."""
     data, precision = changes.pop("data", None), changes.pop("precision", "f32")
     resume = changes.pop("resume", False)
+    text = changes.pop("text", NORMALISED if case == "normalised" else CLASSIFIER)
     values = {"epochs": 5, "batch_size": 8, "learn_rate": 0.05, **CASES[case], **changes}
     values["batch_size"] //= team.share.ranks * values.get("batch_size_factor", 1)
     settings = TrainSettings(
@@ -54,7 +55,6 @@ def trainer(case: str, prefix: str, team: Team = ALONE, **changes: Any) -> Train
         else [tiny_set(size=43), tiny_set(size=9, seed=1)]
     )
     state = read_state(f"{prefix}.state") if resume else None
-    text = NORMALISED if case == "normalised" else CLASSIFIER
     options = LayerOptions(border_mode="half")
     detector = Model.create(DETECTOR, (3, 16, 16), ["cat", "dog"], options, 1)
     model = state.model if state else detector if data else tiny_model(text=text)
