@@ -20,13 +20,13 @@ class Wire:
 
     All ranks make the same calls in the same order. Sums are made here, in the order of the ranks:
     whatever MPI library carries the numbers, the same ranks get the same bits. ``seconds`` adds up
-    how long this rank has waited.
+    how long this rank has waited, ``received`` the bytes that have come from others.
     """
 
     def __init__(self, communicator: Any):
         self._communicator = communicator
         self.rank, self.ranks = communicator.Get_rank(), communicator.Get_size()
-        self.seconds = 0.0
+        self.seconds, self.received = 0.0, 0
 
     def begin_sum_of_parts(
         self, values: np.ndarray, counts: Sequence[int], as_bf16: bool = False
@@ -39,13 +39,7 @@ class Wire:
         """
         own = counts[self.rank]
         sent = from_float32(values) if as_bf16 else values
-        received = np.empty(own * self.ranks, sent.dtype)
-        places = np.cumsum([0, *counts[:-1]]).tolist()
-        kind = _kind(sent)
-        request = self._communicator.Ialltoallv(
-            [sent, list(counts), places, kind],
-            [received, [own] * self.ranks, [own * rank for rank in range(self.ranks)], kind],
-        )
+        request, received = self._begin_trade(sent, counts, [own] * self.ranks)
 
         def result(weights: Sequence[float]) -> np.ndarray | None:
             if not request.Test():
@@ -60,12 +54,40 @@ class Wire:
 
         return result
 
+    def trade(
+        self, values: np.ndarray, counts: Sequence[int], expected: Sequence[int]
+    ) -> np.ndarray:
+        """Send each rank so many of ``values``, flat float32; return what they sent this one.
+
+        ``expected`` tells how many elements come from each.
+        """
+        request, received = self._begin_trade(values, counts, expected)
+        self.wait(request.Test)
+        return received
+
+    def _begin_trade(
+        self, sent: np.ndarray, counts: Sequence[int], expected: Sequence[int]
+    ) -> tuple[Any, np.ndarray]:
+        """Return the request of a trade, and what it fills."""
+        received = np.empty(sum(expected), sent.dtype)
+        self._count(received, expected[self.rank])
+        request = self._communicator.Ialltoallv(
+            [sent, list(counts), _places(counts), _kind(sent)],
+            [received, list(expected), _places(expected), _kind(sent)],
+        )
+        return request, received
+
+    def _count(self, values: np.ndarray, own: int) -> None:
+        """Count what will come from others of ``values``, of which so many are this rank's own."""
+        self.received += (values.size - own) * values.itemsize
+
     def begin_gathering(self, values: np.ndarray, counts: Sequence[int]) -> Callable[[], bool]:
         """Begin to fill ``values``, of which this rank has its part, with those of all.
 
         Returns a call that tells whether all have come.
         """
-        places = np.cumsum([0, *counts[:-1]]).tolist()
+        places = _places(counts)
+        self._count(values, counts[self.rank])
         own = slice(places[self.rank], places[self.rank] + counts[self.rank])
         request = self._communicator.Iallgatherv(
             [values[own].copy(), counts[self.rank], _kind(values)],
@@ -77,6 +99,7 @@ class Wire:
         """Return the sum over all ranks, the same to the bit on each."""
         values = np.ascontiguousarray(values)
         received = np.empty((self.ranks, *values.shape), values.dtype)
+        self._count(received, values.size)
         request = self._communicator.Iallgather(values, received)
         self.wait(request.Test)
         total = received[0].copy()
@@ -102,6 +125,12 @@ class Wire:
             if polls > SPINS:
                 time.sleep(SLEEP)
         self.seconds += time.perf_counter() - start
+
+
+def _places(counts: Sequence[int]) -> list[int]:
+    """Return where parts of so many elements begin."""
+    places: list[int] = np.cumsum([0, *counts[:-1]]).tolist()
+    return places
 
 
 def _kind(values: np.ndarray) -> Any:
