@@ -162,8 +162,8 @@ class ParallelLearner(Learner):
 
     def _cut_out(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return values by path with this rank's part of what ranks have parts of."""
-        own = {name: each.derive(values) for name, each in self._split.items() if each.derive}
-        return {**values, **own}
+        cut = ((name, each.derive) for name, each in self._split.items() if name in values)
+        return {**values, **{name: derive(values) for name, derive in cut if derive}}
 
     def _whole(self, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return values by path, all ranks the same, for what each rank has of them."""

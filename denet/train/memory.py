@@ -105,11 +105,12 @@ def estimate(learner: Learner, loader: Loader, tester: Tester | None) -> Estimat
         "images": loader.working_bytes,
         "images sent": max(each.ahead_bytes for each in loaders),
     }
-    averages = len(solver.kept) * flat
+    whole = max(flat, 4 * learner.trained_count)  # of layers split over ranks each has a part
+    averages = len(solver.kept) * whole
     kept = sum(each.nbytes for each in solver.kept.values())  # of several ranks, each has a part
     sums = flat if learner.factor > 1 else 0
     # a state is copied out of the plan, and once more by the library that writes it
-    copies = averages + (flat + averages)
+    copies = averages + (whole + averages)
     fixed = {
         "gradients and averages": flat + kept + sums,
         "copies to save": copies,

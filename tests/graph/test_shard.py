@@ -14,6 +14,7 @@ from denet.graph.op.gather_rows import GatherRows
 from denet.graph.op.scatter_columns import ScatterColumns
 from denet.graph.plan import Plan
 from denet.graph.shard import part_of, shard
+from denet.layer.options import LayerOptions
 from denet.model.model import Model
 
 BACKENDS = [NumpyBackend]
@@ -28,6 +29,7 @@ except UsageError:  # where oneDNN does not load
 TEXT = "C[4,3] A D[0.4] F[10,0.5] A D[0.3] SPLIT F[7] A SPLIT C[5] A R.TB"
 SPLIT = {"4.full": 10, "8.full": 7, "11.conv": 5, "13.class-conv": 4}  # outputs
 CLASSES = "abcd"
+HALF = LayerOptions(border_mode="half")
 SIZES = {2: (3, 1), 3: (2, 3, 1), 4: (1, 1, 0, 2)}  # images of each rank; at least one is run
 MOST = 3
 
@@ -70,10 +72,8 @@ def joined(model, sizes, found):
     return whole
 
 
-@pytest.mark.parametrize("recompute", ["none", "segments", "half"])
-@pytest.mark.parametrize("count", SIZES)
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_ranks_find_what_one_process_finds(backend, count, recompute):
+def compare(backend, count, **settings):
+    """Return cost and gradients of the ranks, then those of one process in f32."""
     model, sizes, ranks = model_of(), SIZES[count], Ranks(count)
     batch, keys = batch_of(sum(sizes))
     single = Plan(model.graph(sum(sizes)), backend(), "train")
@@ -83,22 +83,39 @@ def test_ranks_find_what_one_process_finds(backend, count, recompute):
     for member, size, part in zip(ranks.members, sizes, parts_of(sizes, batch, keys), strict=True):
         member.share = size / sum(sizes)
         graph = shard(model.graph(max(size, 1)), 0, MOST, member)
-        plan = Plan(graph, backend(), "train", recompute=recompute)
+        plan = Plan(graph, backend(), "train", **settings)
         plan.load(model.values())
         works.append(partial(run, plan, *part))
     found = ranks.run(works)
     costs = [each for each, _ in found]
-    np.testing.assert_allclose(np.dot(costs, sizes) / sum(sizes), cost, rtol=1e-6)
     for layer, outputs in SPLIT.items():
         shapes = [gradients[f"{layer}.weight"].shape for _, gradients in found]
         assert [shape[0] for shape in shapes] == [
             part_of(outputs, rank, count).stop - part_of(outputs, rank, count).start
             for rank in range(count)
         ], layer
-    gradients = joined(model, sizes, found)
+    total = np.dot(costs, sizes) / sum(sizes)
+    return (total, joined(model, sizes, found)), (cost, expected)
+
+
+@pytest.mark.parametrize("recompute", ["none", "segments", "half"])
+@pytest.mark.parametrize("count", SIZES)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_ranks_find_what_one_process_finds(backend, count, recompute):
+    (total, found), (cost, expected) = compare(backend, count, recompute=recompute)
+    np.testing.assert_allclose(total, cost, rtol=1e-6)
     for name, value in expected.items():
         limit = 1e-6 * max(np.abs(value).max(), 1e-2)
-        np.testing.assert_allclose(gradients[name], value, rtol=1e-5, atol=limit, err_msg=name)
+        np.testing.assert_allclose(found[name], value, rtol=1e-5, atol=limit, err_msg=name)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_ranks_in_bf16_are_near(backend):
+    (total, found), (cost, expected) = compare(backend, 3, precision="bf16")
+    np.testing.assert_allclose(total, cost, rtol=1e-2)
+    for name, value in expected.items():
+        error = np.linalg.norm(found[name] - value) / np.linalg.norm(value)
+        assert error < 0.05, name
 
 
 def test_a_split_layer_by_hand():
@@ -164,6 +181,8 @@ def test_convolutions_whose_window_is_not_the_map_stay_whole():
         "6.conv",
         "7.class-conv",
     ]
+    padded = Model.create("C.X[6,6,5,1,1] A P.A R", (3, 6, 5), list(CLASSES), options=HALF)
+    assert split_layers(shard(padded.graph(2), 0, 2, Member(count=2))) == ["4.class-conv"]
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,15 @@ def test_the_same_ranks_resume_to_the_bit_and_save_whole_models(tmp_path):
         np.testing.assert_array_equal(value, straight[name], name)
 
 
+@pytest.mark.parametrize("frozen", [("5",), ("2", "10")], ids=["split", "others"])
+def test_layers_that_are_not_trained(frozen, tmp_path):
+    changes = {"skip_layer_updates": frozen, "epochs": 2}
+    expected = arrays(trainer("wide", str(tmp_path / "one"), **changes))
+    by_ranks(2, "wide", tmp_path / "many", **{**changes, "epochs": 1})
+    found = by_ranks(2, "wide", tmp_path / "many", resume=True, **changes)
+    assert_equal_trainings(found, expected)
+
+
 @pytest.mark.parametrize("count", [2, 4])
 def test_parts_lie_on_one_rank_and_maps_travel(count, tmp_path):
     """Counted by hand, by ranks that train, and by the table's program, which only trades."""
