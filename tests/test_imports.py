@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "cli": {
         *("train", "predict", "dataset", "evaluate", "report", "model", "layer", "graph", "detect"),
         "backend",
+        "multi",
     },
     "multi": {"train", "dataset", "model", "graph"},
     "train": {"dataset", "evaluate", "report", "model", "layer", "graph"},

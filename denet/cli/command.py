@@ -158,8 +158,12 @@ def run(
     parser: Parser,
     command: Callable[[argparse.Namespace], int],
     arguments: Sequence[str] | None = None,
+    report: Callable[[str, int], None] | None = None,
 ) -> int:
-    """Parse, run the command and return the exit code; every error is one line on stderr."""
+    """Parse, run the command and return the exit code; every error is one line on stderr.
+
+    ``report`` tells an error, by its message and exit code, in another way.
+    """
     signal.signal(signal.SIGTERM, _terminate)
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
         signal.signal(signal.SIGHUP, _terminate)
@@ -181,8 +185,7 @@ def run(
         if debug:
             tell_aside(traceback.format_exc())
         message, code = explain(error)
-        if message:
-            tell_aside(f"error: {message}")
+        (report or tell_error)(message, code)
     for stream in (sys.stdout, sys.stderr):
         _let_go(stream)
     return code
@@ -259,6 +262,12 @@ def tell_aside(text: str) -> None:
     """Print the same on stderr, if that can be written."""
     with suppress(OSError):
         print(printable(text, LAYOUT), file=sys.stderr)
+
+
+def tell_error(message: str, code: int) -> None:
+    """Tell an error that ends the command; without a message somebody else does."""
+    if message:
+        tell_aside(f"error: {message}")
 
 
 def start_log(values: argparse.Namespace) -> None:

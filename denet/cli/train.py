@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
+from contextlib import nullcontext
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from denet.cli.command import Parser, log_to_file, run, tell
@@ -24,14 +26,23 @@ from denet.printable import printable
 
 if TYPE_CHECKING:
     from denet.dataset import Dataset
+    from denet.model.model import Model
     from denet.train.settings import TrainSettings
     from denet.train.state import State
+    from denet.train.team import Team
     from denet.train.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
 DRY_STEPS = 2
 DRY_SECONDS = 2.0  # of steps that are timed
+GROUPS = {
+    "network": NETWORK,
+    "data": DATA,
+    "learning": LEARNING,
+    "output": OUTPUT,
+    "engine": (*ENGINE, RECOMPUTE, MEMORY_LIMIT),
+}
 # options of which one takes the place of the other
 RIVALS = (("epochs", "minutes"), ("recompute", "memory_limit"))
 
@@ -94,24 +105,28 @@ def parser() -> Parser:
         "Train a network on labelled images.",
         "model-train --border-mode half --model-desc C[128,3] BN A P[2] C[256,3] BN A P.A R \\\n"
         "    --train CIFAR10/train --test CIFAR10/test --ext png --epochs 30 --output-prefix run/a",
-        {
-            "network": NETWORK,
-            "data": DATA,
-            "learning": LEARNING,
-            "output": OUTPUT,
-            "engine": (*ENGINE, RECOMPUTE, MEMORY_LIMIT),
-        },
+        GROUPS,
     )
 
 
-def train(options: argparse.Namespace) -> int:
-    """Train, or with --skip-train only test; print where the results are."""
-    built = parser()
+def train(
+    options: argparse.Namespace,
+    team: Team | None = None,
+    opened: Callable[[Model], None] = lambda model: None,
+    built: Parser | None = None,
+) -> int:
+    """Train, or with --skip-train only test; print where the results are.
+
+    Of a ``team`` the rank that leads writes the files. ``opened`` is given the model before the
+    first step. The command line that was ``built``, where it is not model-train's, tells what to
+    keep of the options.
+    """
+    built, leads = built or parser(), team is None or team.leads
     if options.skip_train:
         if options.resume:
             raise UsageError("--skip-train: together with --resume: choose one of the two")
         built.require(options, "model", "test")
-        return test(options)
+        return test(options) if leads else 0
     if options.model and options.test and not (options.train or options.resume):
         raise UsageError(
             "--train is missing: give it, or --skip-train to only test --model on --test"
@@ -137,20 +152,24 @@ def train(options: argparse.Namespace) -> int:
         check_used(options)
     state = files.read_state() if options.resume else None
     if options.dry_run:
-        return rehearse(options)
+        return rehearse(options, team)
     files.check_writable()
     if not state:
         files.check_new(options.overwrite)  # before all data is read
     try:
-        trainer, last_test = open_training(options, train_settings(options), state)
-        if not trainer.is_finished:
+        trainer, last_test = open_training(options, train_settings(options), state, team=team)
+        opened(trainer.model)
+        if leads and not trainer.is_finished:
             write_text(files.options, built.config_text(options) + versions())
-        with optional(files.log):
-            if not files.log.exists():
-                write_record(files.log, "")
-            log_to_file(files.log)
+        if leads:
+            with optional(files.log):
+                if not files.log.exists():
+                    write_record(files.log, "")
+                log_to_file(files.log)
     except KeyboardInterrupt:
-        if state:
+        if not leads:
+            pass
+        elif state:
             log.warning("interrupted before any step: --resume goes on from %s", files.state)
         elif files.keep_start(built.config_text(options) + versions()):
             log.warning("interrupted before any step: --resume starts with %s", files.options)
@@ -158,9 +177,10 @@ def train(options: argparse.Namespace) -> int:
     trainer.run()
     settings = trainer.settings
     del trainer  # and the memory of its plans
-    if last_test:
+    if leads and last_test:
         test_at_end(options, settings, last_test)
-    tell(printable(str(files.directory)))
+    if leads:
+        tell(printable(str(files.directory)))
     return 0
 
 
@@ -186,15 +206,17 @@ def check_used(options: argparse.Namespace) -> None:
         )
 
 
-def rehearse(options: argparse.Namespace) -> int:
+def rehearse(options: argparse.Namespace, team: Team | None = None) -> int:
     """Take a few steps, test and save as the real training would, in a directory that vanishes."""
     from denet.memory import bytes_text, peak_bytes
     from denet.train.checkpoint import RunFiles
 
-    with RunFiles(options.output_prefix).temporary() as prefix:
+    leads = team is None or team.leads
+    nothing = nullcontext(Path(options.output_prefix))  # is what the others write
+    with RunFiles(options.output_prefix).temporary() if leads else nothing as prefix:
         wanted = train_settings(options)
         settings = replace(wanted, output_prefix=str(prefix), epochs=1, minutes=None)
-        trainer, _ = open_training(options, settings, None, DRY_STEPS)
+        trainer, _ = open_training(options, settings, None, DRY_STEPS, team)
         pace = trainer.measure(DRY_SECONDS)
         trainer.run()
     tested = options.test or options.val_split
@@ -212,6 +234,7 @@ def open_training(
     settings: TrainSettings,
     state: State | None,
     most_steps: int | None = None,
+    team: Team | None = None,
 ) -> tuple[Trainer, Dataset | None]:
     """Return the trainer that the options ask for, its model and data opened.
 
@@ -219,6 +242,7 @@ def open_training(
     """
     from denet.backend.select import BACKENDS
     from denet.model.format import warn_of_loss
+    from denet.train.team import ALONE
     from denet.train.tester import check_targets
     from denet.train.trainer import Trainer
 
@@ -235,11 +259,13 @@ def open_training(
     test_set = open_test_set(options, model) if options.test else None
     held_out = open_held_out(options, model) if options.val_split else None
     chooser = held_out or test_set  # chooses the best model
-    trainer = Trainer(model, train_set, chooser, settings, backend, precision, state, most_steps)
+    kind = settings, backend, precision, state, most_steps
+    trainer = Trainer(model, train_set, chooser, *kind, team or ALONE)
     if held_out and test_set:
         check_targets(model, test_set)
     warn_of_loss(model, settings.output_prefix + settings.model_suffix)
-    keep_bad_data(options, [*filter(None, [train_set, held_out, test_set])])
+    if team is None or team.leads:
+        keep_bad_data(options, [*filter(None, [train_set, held_out, test_set])])
     return trainer, test_set if held_out else None
 
 
@@ -291,7 +317,7 @@ def train_settings(options: argparse.Namespace) -> TrainSettings:
     values = {
         each.name: getattr(options, each.name)
         for each in fields(TrainSettings)
-        if each.name != "model_suffix"
+        if hasattr(options, each.name)  # those of several ranks are another command's
     }
     if options.minutes:
         del values["epochs"]  # to be settled

@@ -11,6 +11,8 @@ from denet.graph.kernel import Backend
 from denet.graph.recompute import Saving
 from denet.model.model import Model
 from denet.multi.learner import ParallelLearner
+from denet.multi.started import communicator, host_names
+from denet.multi.watch import Watch
 from denet.multi.wire import Wire
 from denet.train.learner import Learner
 from denet.train.settings import TrainSettings
@@ -44,3 +46,13 @@ class MpiTeam(Team):
 
     def gather(self, value: Any) -> list[Any]:
         return self._wire.gather(value)
+
+
+def join(timeout: float) -> tuple[MpiTeam, Watch]:
+    """Return the team of all ranks, and who watches them for one that is gone; each calls it.
+
+    ``timeout`` is in seconds. Raises UsageError, WorkerError.
+    """
+    world = communicator()
+    watch = Watch(world.Get_rank(), host_names(world), world.bcast, timeout)
+    return MpiTeam(world), watch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from denet.graph.graph import Node
@@ -70,6 +71,13 @@ def layer_rows(model: Model, batch_size: int) -> list[LayerRow]:
             )
         )
     return rows
+
+
+def dimensions(model: Model) -> str:
+    """Return as JSON the shapes (c, h, w) of input, output and what each layer makes."""
+    shapes = [row.shape for row in layer_rows(model, batch_size=1)]
+    dims = [{"shape": shape} for shape in shapes]
+    return json.dumps({"input": model.input_shape, "output": shapes[-1], "dims": dims}) + "\n"
 
 
 def layers_report(model: Model, batch_size: int) -> str:

@@ -19,7 +19,8 @@ from denet.train.state import State, read_state
 
 log = logging.getLogger(__name__)
 
-SIGNATURE = "# model-train, denet "  # begins each record of a run, and no file of somebody else
+# begin each record of a run, and no file of somebody else
+SIGNATURES = ("# model-train, denet ", "# model-train-multi, denet ")
 OPTIONS, LOG, BAD_DATA, DIVERGED = "_run.yaml", "_log.txt", "_bad_data.txt", "_diverged.txt"
 RECORDS = (OPTIONS, LOG, BAD_DATA, DIVERGED)
 BEST, STATE, METRICS, CURVES = "_best", ".state", "_metrics.csv", "_curves.png"
@@ -298,7 +299,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_record(path: Path, text: str) -> None:
     """Write a text that tells by its first line that it is of a run. Raises DataError."""
-    write_text(path, f"{SIGNATURE}{denet.__version__}\n{text}")
+    write_text(path, f"{SIGNATURES[0]}{denet.__version__}\n{text}")
 
 
 @contextmanager
@@ -315,5 +316,6 @@ def is_taken(path: Path) -> bool:
     with suppress(OSError):
         if path.is_file():
             with path.open("rb") as file:
-                return file.read(len(SIGNATURE)) != SIGNATURE.encode()
+                start = file.read(max(map(len, SIGNATURES)))
+                return not start.startswith(tuple(each.encode() for each in SIGNATURES))
     return os.path.lexists(path)

@@ -47,6 +47,14 @@ DEFAULTS = {
         "model_desc": DESC,
         "log_level": "verbose",
     },
+    "model-train-multi": {
+        "border_mode": "half",
+        "model_save_dt": 30,
+        "batch_size": 32,
+        "batch_size_factor": 1,
+        "gpus": None,
+        "resume": False,
+    },
     "model-predict": {
         "model": None,
         "input": None,
@@ -81,6 +89,8 @@ LINES = [
     "model-train --seed 0 --distort-mode o4 --solver sgd --border-mode same --augment-mirror "
     "--epochs 90 --batch-size 32 --learn-rate 0.1 --learn-momentum 0.9 --learn-anneal 0.5 "
     "--learn-anneal-epochs 15 30 45 60 75 --learn-decay 5e-4 --extension png --train A --test B",
+    "model-train-multi --gpus gpu0 gpu1 gpu2 gpu3 --solver nesterov --learn-rate 0.1 --train A "
+    "--model-dims run/model-dims.json --batch-size 32 --batch-size-factor 2 --restart",
     "model-modify --input MODEL --output MODEL_X768 --image-size 768 768 "
     "--modify-layer denet-sparse sample_num=36",
     "model-modify --input A --output B --modify-bn 1 0.9 1e-5 --convert-bn-relu --use-cudnn-pool "
@@ -130,7 +140,7 @@ def test_every_change_of_2017_is_made_from_its_format_to_its_format(tmp_path, li
 GONE = {
     "--gpus": "GPU=0 before the command",
     "--use-acc-mode": "--batch-size-factor",
-    "--update-server": "trains in one process",
+    "--update-server": "need no server",
     "--model-dims": "without that file",
     "--restart": "--resume",
     "--initial-tune": "--learn-warmup",
@@ -197,6 +207,9 @@ def test_nothing_that_is_gone_exists_and_nothing_else_is_advised() -> None:
         option.name
         for name in ("model-train", "model-modify", "model-predict", "model-update-bn")
         for option in parser(name).options
+    }
+    assert {"gpus", "model-dims"} == RETIRED.keys() & {
+        option.name for option in parser("model-train-multi").options
     }
     declared = {field.replace("_", "-") for each in type_names().values() for field in names(each)}
     assert not RETIRED.keys() & (options | declared)

@@ -1,0 +1,190 @@
+"""Starts the ranks of a training by mpiexec, passes signals on, and tells how they ended."""
+
+from __future__ import annotations
+
+import math
+import os
+import secrets
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from types import FrameType
+from typing import TextIO
+
+from denet.cores import core_count
+from denet.multi.leftovers import remove_leftovers, shared_files
+from denet.multi.mpiexec import Host, Mpiexec, find_mpiexec, places
+from denet.multi.outcome import FAILED, TERMINAL, TOKEN, Sieve
+from denet.multi.watch import RESUME
+
+CHUNK = 1 << 16
+LINGER = 2.0  # seconds that what mpiexec wrote may come after its end
+
+
+def launch(
+    words: Sequence[str],
+    ranks: int,
+    hosts: Sequence[Host] = (),
+    gpus: Sequence[int] = (),
+) -> int:
+    """Run Python with these words as so many ranks; return the exit code.
+
+    That is the code of the first rank that failed by itself, 6 where none could say one.
+    ``gpus`` are the numbers of those of each host, one for each of its ranks. SIGINT, SIGTERM and
+    SIGHUP go to all ranks, a second one ends them at once. Raises UsageError.
+    """
+    mpiexec = find_mpiexec()
+    token = secrets.token_hex(8)
+    environment = {TOKEN: token, **_environment(mpiexec, ranks, hosts, gpus)}
+    before = shared_files()
+    try:
+        with _Run(mpiexec, ranks, hosts, environment, words) as run:
+            sieve = Sieve(token)
+            run.show(sieve)
+            return run.code(sieve)
+    finally:
+        remove_leftovers(before)
+
+
+def _environment(
+    mpiexec: Mpiexec, ranks: int, hosts: Sequence[Host], gpus: Sequence[int]
+) -> dict[str, str]:
+    """Return the variables that ranks get; hosts are taken to be like this one."""
+    most = max((host.ranks for host in hosts), default=ranks)
+    cores = core_count()
+    told = {**mpiexec.environment(most > cores), **places(hosts)}
+    if "OMP_NUM_THREADS" not in os.environ:
+        told["OMP_NUM_THREADS"] = str(max(1, cores // most))
+    if gpus:
+        told["GPU"] = ",".join(map(str, gpus))
+    told[TERMINAL] = "0"
+    if sys.stderr.isatty():
+        size = shutil.get_terminal_size()
+        told |= {TERMINAL: "1", "COLUMNS": str(size.columns), "LINES": str(size.lines)}
+    return told
+
+
+class _Run:
+    """An mpiexec at work; signals go to it."""
+
+    def __init__(
+        self,
+        mpiexec: Mpiexec,
+        ranks: int,
+        hosts: Sequence[Host],
+        environment: dict[str, str],
+        words: Sequence[str],
+    ):
+        self._mpiexec, self._number = mpiexec, 0  # of the first signal
+        self._runs = False
+        self._handlers = {
+            number: handler
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+            if (handler := signal.getsignal(number)) != signal.SIG_IGN  # as nohup wants it
+        }
+        self._command = [*mpiexec.words(ranks, hosts, environment), sys.executable, *words]
+        self._environment = os.environ | environment
+
+    def __enter__(self) -> _Run:
+        for number in self._handlers:
+            signal.signal(number, self._pass_on)
+        self._process = subprocess.Popen(
+            self._command,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C reaches the ranks once, by us
+        )
+        self._runs = True
+        if self._number:
+            self._send()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        if self._process.poll() is None:
+            self._process.kill()  # Hydra and PRRTE end their ranks when they lose it
+        self._process.communicate()
+
+    def show(self, sieve: Sieve) -> None:
+        """Write what is meant for people until the ranks have ended. Raises OSError for stdout."""
+        for text, data in self._read():
+            _write(text, sieve.feed(text, data))
+        for text in (sys.stdout, sys.stderr):
+            _write(text, sieve.rest(text))
+        self._process.wait()
+
+    def code(self, sieve: Sieve) -> int:
+        """Return how the ranks ended; say it where none of them could."""
+        codes = [code for _, code in sieve.codes]
+        if codes:
+            code = next((code for code in codes if code != FAILED), FAILED)
+            return 128 + self._number if self._number and code >= 128 else code
+        if self._number:
+            _write(sys.stderr, b"error: interrupted\n")
+            return 128 + self._number
+        if self._process.returncode == 0:
+            return 0
+        reason = _reason(sieve.noise, self._process.returncode)
+        _write(sys.stderr, f"error: {reason}\n".encode())
+        return FAILED
+
+    def _read(self) -> Iterator[tuple[TextIO, bytes]]:
+        """Yield what mpiexec writes, and where to, until its end."""
+        end = math.inf
+        with selectors.DefaultSelector() as selector:
+            pipes = (self._process.stdout, sys.stdout), (self._process.stderr, sys.stderr)
+            for pipe, text in pipes:
+                assert pipe
+                selector.register(pipe, selectors.EVENT_READ, text)
+            while selector.get_map() and time.monotonic() < end:
+                for key, _ in selector.select(0.5):
+                    if data := os.read(key.fd, CHUNK):
+                        yield key.data, data
+                    else:
+                        selector.unregister(key.fileobj)
+                if end == math.inf and self._process.poll() is not None:
+                    end = time.monotonic() + LINGER  # a stray process may hold the pipes
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        """Hand the first signal to the ranks; let a second one end them."""
+        again, self._number = self._number, self._number or number
+        if self._runs and again:
+            self._process.kill()
+        elif self._runs:
+            self._send()
+
+    def _send(self) -> None:
+        self._process.send_signal(self._mpiexec.signal(self._number))
+
+
+def _reason(noise: Sequence[bytes], code: int) -> str:
+    """Return why the ranks ended, by what mpiexec said."""
+    text = b"\n".join(noise).decode(errors="replace")
+    if "EXIT STRING: " in text:
+        how = text.split("EXIT STRING: ")[1].splitlines()[0]
+        return f"a rank ended: {how}: {RESUME}"
+    if noise:
+        return (
+            f"mpiexec could not start the ranks: {noise[0].decode(errors='replace')}: see that ssh "
+            "reaches all --hosts without a password, and finds there what is here"
+        )
+    if code < 0:
+        return f"mpiexec was killed (signal {-code}): {RESUME}"
+    return f"a rank ended with code {code}: {RESUME}"
+
+
+def _write(text: TextIO, data: bytes) -> None:
+    """Write all data to stdout or stderr; what stderr does not take is dropped."""
+    try:
+        while data:
+            data = data[os.write(text.fileno(), data) :]
+    except OSError:
+        if text is sys.stdout:
+            raise

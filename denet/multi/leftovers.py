@@ -1,0 +1,51 @@
+"""Shared memory that MPI leaves in /dev/shm where ranks were killed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+SHARED = Path("/dev/shm")
+NAMES = ("mpich_shm_*", "vader_segment.*", "sm_segment.*", "Intel_MPI_*")
+
+
+def shared_files() -> frozenset[Path]:
+    """Return the files of our own that MPI libraries have in /dev/shm."""
+    return frozenset(
+        path for name in NAMES for path in SHARED.glob(name) if _owner(path) == os.getuid()
+    )
+
+
+def leftovers(before: frozenset[Path]) -> list[Path]:
+    """Return those that have come since and that no process uses: others run programs too."""
+    if found := shared_files() - before:
+        used = set(_used())
+        return sorted(path for path in found if str(path) not in used and path.exists())
+    return []
+
+
+def remove_leftovers(before: frozenset[Path]) -> None:
+    """Remove what is left over since."""
+    for path in leftovers(before):
+        with suppress(OSError):
+            path.unlink()
+
+
+def _owner(path: Path) -> int | None:
+    with suppress(OSError):
+        return path.stat().st_uid
+    return None
+
+
+def _used() -> Iterator[str]:
+    """Yield what all processes that we may look into have mapped or open below /dev/shm."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            for line in (process / "maps").read_text(errors="replace").splitlines():
+                if f" {SHARED}/" in line:
+                    yield line[line.index(f"{SHARED}/") :]
+            for handle in (process / "fd").iterdir():
+                with suppress(OSError):
+                    yield os.readlink(handle)
