@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from denet.cli.command import explain, run, tell_error
-from denet.cli.options import COUNT, LOG_LEVELS, POSITIVE, Option
+from denet.cli.options import COUNT, COUNT_OR_ZERO, LOG_LEVELS, POSITIVE, Option
 from denet.cli.train import GROUPS, TrainParser, train
 from denet.errors import UsageError
 from denet.kind import Choice, Flag, Kind
@@ -117,6 +117,13 @@ RANKS = (
         "as what gradients travel between ranks: bf16 is half the bytes, rounded to 8 bits",
         Choice(("f32", "bf16")),
         "f32",
+    ),
+    Option(
+        "shard-above",
+        "split fully connected and class layers with more parameters than this over the ranks, by "
+        "outputs: then their inputs and outputs travel, and not their gradients and weights",
+        COUNT_OR_ZERO,
+        metavar="N",
     ),
 )
 
