@@ -20,6 +20,7 @@ def logged(backend: Backend) -> Backend:
     class Logged:
         name: ClassVar[str] = backend.name
         working_share: ClassVar[float] = backend.working_share
+        shares_statistics: ClassVar[bool] = backend.shares_statistics
         memory = backend.memory
 
         def kernel(

@@ -1,9 +1,10 @@
 """Graph to graph: the same function with fewer nodes and fewer passes over memory.
 
 A convolution takes over the border before it, and training joins a batch norm or an addition with
-the ReLU behind it. Prediction also drops dropout, folds batch norm into the convolution before it
-and lets convolutions add a residual and apply the ReLU. Every pass returns a new graph and leaves
-its input as it was.
+the ReLU behind it. Where the backend's convolutions give mean and variance of what they write, a
+batch norm takes them from the one it reads. Prediction also drops dropout, folds batch norm into
+the convolution before it and lets convolutions add a residual and apply the ReLU. Every pass
+returns a new graph and leaves its input as it was.
 """
 
 from __future__ import annotations
@@ -28,11 +29,14 @@ RELU = ("relu", "relu-safe")
 TRAINING_ONLY = (Dropout, InjectGroundTruth)  # the first outputs are the first inputs else
 
 
-def for_training(graph: Graph, precision: str) -> Graph:
-    """Return what a training plan runs: all that the costs and the ratios need."""
+def for_training(graph: Graph, precision: str, statistics: bool = False) -> Graph:
+    """Return what a training plan runs: all that the costs and the ratios need.
+
+    With ``statistics`` convolutions give those of the batch to the batch norms behind them.
+    """
     graph = _prune(graph, [*(cost.tensor for cost in graph.costs), *graph.ratios.values()])
     graph = _fuse_relu(_fuse_border(graph), (BatchNorm, Add))
-    return _cast_inputs(graph, precision)
+    return _cast_inputs(_share_statistics(graph) if statistics else graph, precision)
 
 
 def for_prediction(graph: Graph, precision: str) -> Graph:
@@ -121,6 +125,27 @@ def _fuse_border(graph: Graph) -> Graph:
             inputs = [node.inputs[0], *after.inputs[1:]]
             fused[node] = None
             fused[after] = replace(after, op=replace(op, padding=padding), inputs=inputs)
+    return _rewrite(graph, fused)
+
+
+def _share_statistics(graph: Graph) -> Graph:
+    """Let each convolution that a batch norm reads give mean and variance of what it writes.
+
+    They are the same tensors as before, so that running averages see no difference. Others may read
+    the convolution too; of several batch norms the first takes what it gives.
+    """
+    readers = _consumers(graph)
+    fused: dict[Node, Node | None] = {}
+    for node in graph.nodes:
+        # one whose statistics are those of several ranks finds them itself
+        norms = [each for each in readers.get(node.outputs[0], []) if type(each.op) is BatchNorm]
+        if not isinstance(node.op, Conv) or not norms:
+            continue
+        norm = norms[0]
+        y, *statistics = norm.outputs
+        gives, takes = (replace(each.op, statistics=True) for each in (node, norm))  # type: ignore[type-var]
+        fused[node] = replace(node, op=gives, outputs=[*node.outputs, *statistics])
+        fused[norm] = replace(norm, op=takes, inputs=[*norm.inputs, *statistics], outputs=[y])
     return _rewrite(graph, fused)
 
 

@@ -219,6 +219,7 @@ class Backend(Protocol):
     name: ClassVar[str]
     memory: Memory
     working_share: ClassVar[float]  # memory that kernels take for a moment, as share of the arena
+    shares_statistics: ClassVar[bool]  # convolutions give batch norms mean and variance of theirs
 
     def kernel(
         self,

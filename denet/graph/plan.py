@@ -57,8 +57,10 @@ class Plan:
         self.memory = backend.memory
         keys = self.memory.allocate(8 * self.batch_size).view(np.uint64)
         self._run = Run(self.training, keys)
-        prepare = fuse.for_training if self.training else fuse.for_prediction
-        self._graph = prepare(graph, precision)
+        if self.training:
+            self._graph = fuse.for_training(graph, precision, backend.shares_statistics)
+        else:
+            self._graph = fuse.for_prediction(graph, precision)
         self._wanted = self._wanted_gradients()
         self._store: ParameterStore = share._store if share else ParameterStore(backend.memory)
         self._kernels = self._choose_kernels()

@@ -55,6 +55,7 @@ class GuardedBackend:
 
     def __init__(self, backend: Backend):
         self._backend = backend
+        self.shares_statistics = backend.shares_statistics
         self.memory = GuardedMemory(backend.memory)
 
     def kernel(self, *arguments: Any) -> Kernel:

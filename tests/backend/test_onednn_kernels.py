@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from backend.convolutions import ONE, SMALL, TREACHEROUS, WIDE, convolution
 from backend.kernel_run import KernelRun, reference
-from graph.cases import CASES, Case
+from graph.cases import CASES, STATISTICS, Case
 from tolerance import assert_close
 
 from denet.backend.onednn.library import OneDnnUnavailable, load
@@ -35,6 +35,7 @@ UNSERVED = {
     ("Pool mean partial padded", "bf16"),
     ("Pool max whole large map", "bf16"),
     ("Pool mean many windows over each pixel", "bf16"),
+    *((case.name, precision) for case in STATISTICS for precision in ("f32", "bf16")),
 }
 each_precision = pytest.mark.parametrize("precision", ["f32", "bf16"] if FULL else ["f32"])
 

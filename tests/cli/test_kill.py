@@ -1,4 +1,7 @@
-"""A training that is killed again and again ends like one that nothing has happened to."""
+"""A training that is killed again and again ends like one that nothing has happened to.
+
+Of several ranks one is killed, and the others follow it.
+"""
 
 import hashlib
 import os
@@ -9,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +28,7 @@ OPTIONS = (
     f"C.B[32,3] BN A P.A R --learn-momentum 0.9 --learn-rate 0.05 --learn-cosine --epochs {EPOCHS} "
     "--distort-mode r180 m50 --thread-num 2 --average ema --model-save-dt 0.002 --log-every 1e-9"
 ).split()
+TIMES = re.compile("second|exchange|slowest")
 # a line of the log -> what the training does when it has said so
 DOING = {
     r"epoch \d+/\d+: batch": "training",
@@ -33,10 +38,14 @@ DOING = {
 }
 
 
-def start(directory: Path, prefix: str) -> "subprocess.Popen[str]":
+# command -> further words, how it ends when a process of it is killed
+COMMANDS = {"model-train": ([], -signal.SIGKILL), "model-train-multi": (["--ranks", "2"], 6)}
+
+
+def start(directory: Path, prefix: str, command: str) -> "subprocess.Popen[str]":
     kept = {key: value for key, value in os.environ.items() if key not in CHOICES}
     return subprocess.Popen(
-        [sys.executable, str(ROOT / "bin/model-train"), *OPTIONS]
+        [sys.executable, str(ROOT / "bin" / command), *OPTIONS, *COMMANDS[command][0]]
         + ["--output-prefix", f"{prefix}/m", "--resume"],
         cwd=directory,
         env={**kept, "OMP_NUM_THREADS": "1"},  # the order of sums depends on the threads
@@ -47,7 +56,20 @@ def start(directory: Path, prefix: str) -> "subprocess.Popen[str]":
     )
 
 
-def kill_somewhere(process: "subprocess.Popen[str]", run: Path, rng: random.Random) -> str | None:
+def ranks(directory: Path) -> list[int]:
+    """Return the numbers of the processes that train in a directory as ranks."""
+    found = []
+    for process in Path("/proc").iterdir():
+        with suppress(OSError):  # it has ended
+            here = process.name.isdecimal() and os.readlink(process / "cwd") == str(directory)
+            if here and b"\0PMI_RANK=" in b"\0" + (process / "environ").read_bytes():
+                found.append(int(process.name))
+    return found
+
+
+def kill_somewhere(
+    process: "subprocess.Popen[str]", run: Path, rng: random.Random, command: str
+) -> str | None:
     """Kill a training and return what it was doing; None if it came to its end before."""
     assert process.stderr
     line = ""
@@ -58,12 +80,16 @@ def kill_somewhere(process: "subprocess.Popen[str]", run: Path, rng: random.Rand
             time.sleep(0.001)
     else:
         time.sleep(rng.uniform(0, 0.02))
-    if process.poll() is None:
+    if process.poll() is None and command == "model-train":
         os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    elif process.poll() is None and (pids := ranks(run.parent)):
+        with suppress(ProcessLookupError):
+            os.kill(rng.choice(pids), signal.SIGKILL)
+    _, errors = process.communicate(timeout=60)
     if process.returncode == 0:
         return None
-    assert process.returncode == -signal.SIGKILL, line
+    assert process.returncode == COMMANDS[command][1], line + errors
+    assert not ranks(run.parent)
     if list(run.glob(".*.tmp")):
         return "writing a file"
     return next(what for pattern, what in DOING.items() if re.match(pattern, line))
@@ -77,18 +103,19 @@ def results(run: Path) -> dict[str, object]:
         if path.suffix in (".mdl", ".test")
     }
     metrics = read_metrics(run / "m_metrics.csv")
-    return found | {name: column for name, column in metrics.items() if "second" not in name}
+    return found | {name: column for name, column in metrics.items() if not TIMES.search(name)}
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL, which Windows lacks")
-def test_kills(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", COMMANDS)
+def test_kills(command: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for name, number in (("train", 640), ("test", 320)):
         images = rng.integers(0, 256, (number, 3, 16, 16), np.uint8)
         np.save(tmp_path / f"{name}_data.npy", images)
         np.save(tmp_path / f"{name}_labels.npy", np.arange(number, dtype=np.int32) % 4)
-    straight = start(tmp_path, "straight")
+    straight = start(tmp_path, "straight", command)
     _, errors = straight.communicate(timeout=120)
     assert straight.returncode == 0, errors
     expected = results(tmp_path / "straight")
@@ -100,9 +127,9 @@ def test_kills(tmp_path: Path) -> None:
     states = finished = 0  # kills that left a state, runs that came to their end
     while killed.total() < KILLS or not finished:
         run = tmp_path / f"run{finished}"
-        process = start(tmp_path, run.name)
+        process = start(tmp_path, run.name, command)
         if killed.total() < KILLS:
-            doing = kill_somewhere(process, run, random_number)
+            doing = kill_somewhere(process, run, random_number, command)
         else:
             _, errors = process.communicate(timeout=120)
             doing = None

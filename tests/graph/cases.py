@@ -72,18 +72,31 @@ class Case:
     def inputs(self, seed: int = 0, dtype: type = np.float64) -> list[np.ndarray]:
         """Draw the inputs of this row."""
         rng = np.random.default_rng(seed)
-        return [
+        drawn = [
             DOMAINS[self.domains.get(index, "normal")](rng, type_.shape).astype(
                 ELEMENT_TYPES.get(type_.dtype, dtype)
             )
             for index, type_ in enumerate(self.types)
         ]
+        return self.complete(drawn)
+
+    def complete(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
+        """Put those that follow from others in their places."""
+        return inputs
 
     def output_gradients(self, seed: int = 0, dtype: type = np.float64) -> list[np.ndarray | None]:
         """Draw a gradient for the first output; the others (statistics) have none."""
         first, *others = self.op.infer(*self.types)
         rng = np.random.default_rng(seed + 1000)
         return [_normal(rng, first.shape).astype(dtype), *(None for _ in others)]
+
+
+class MeasuredCase(Case):
+    """A batch norm that takes mean and variance of its first input."""
+
+    def complete(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
+        x, axes = inputs[0], (0, 1, 2)
+        return [*inputs[:5], x.mean(axes), x.var(axes)]
 
 
 def _round_bfloat16(x: np.ndarray) -> np.ndarray:
@@ -141,10 +154,12 @@ def _conv(
     bias: bool = False,
     dtype: str = "real",
     groups: int = 1,
+    statistics: bool = False,
 ) -> Case:
     types = [TensorType(x), TensorType((filters, x[3] // groups, *size), "float32")]
     types += [TensorType((filters,), "float32")] * bias
-    settings = {} if op is Deconv else {"dtype": dtype, "groups": groups}
+    settings = {"dtype": dtype, "groups": groups, "statistics": statistics}
+    settings = {} if op is Deconv else settings
     return Case(f"{op.__name__} {name}", op(stride, padding, bias, **settings), tuple(types))
 
 
@@ -180,6 +195,12 @@ def _shared_batch_norm(
     """Return a row of a single rank: the sum over ranks is its own."""
     op = partial(SharedBatchNorm, sum_over_ranks=np.copy)
     return _batch_norm(name, x, activation, op=op)
+
+
+def _measured(name: str, x: tuple[int, int, int, int], activation: str | None) -> Case:
+    types = TensorType(x), *[TensorType(x[3:], "float32")] * 6
+    op = BatchNorm(1e-5, activation, statistics=True)
+    return MeasuredCase(f"BatchNorm {name}", op, types, {4: "positive"})
 
 
 def _loss(name: str, logits: tuple[int, int, int, int], smoothing: float = 0.0) -> Case:
@@ -426,6 +447,17 @@ SPLIT = [  # of a single rank, whose batch has no more images than there are
     _case(ScatterColumns(2, 4, (6,), Member()), (4, 1, 1, 6), name="of a short batch"),
 ]
 
+STATISTICS = [  # what training makes of a convolution and a batch norm
+    _conv("statistics", (2, 5, 5, 3), 4, (3, 3), (1, 1), HALF, bias=True, statistics=True),
+    _conv(
+        "statistics of groups", (2, 9, 7, 12), 18, (3, 3), (2, 1), HALF, groups=3, statistics=True
+    ),
+    _conv("statistics of parts", (3, 13, 11, 16), 72, (1, 1), bias=True, statistics=True),
+    _conv("statistics in float32", (2, 9, 8, 8), 16, (1, 1), dtype="float32", statistics=True),
+    _measured("given", (2, 5, 5, 3), None),
+    _measured("given relu", (3, 4, 5, 8), "relu"),
+]
+
 FUSED = [  # what prediction makes of a convolution
     Case(
         f"Conv bias={bias} residual={residual} {activation}",
@@ -456,5 +488,6 @@ CASES = [
     *SAMPLES,
     *OTHERS,
     *SPLIT,
+    *STATISTICS,
     *FUSED,
 ]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from denet.backend.numpy.backend import NumpyBackend
 from denet.graph.graph import Graph, Tensor
 from denet.graph.initial import Initial, constant
 from denet.graph.op.activation import Activation
@@ -17,6 +18,12 @@ from denet.graph.op.conv import Conv
 from denet.graph.op.dropout import Dropout
 from denet.graph.op.pool import Pool
 from denet.graph.op.softmax_cross_entropy import SoftmaxCrossEntropy
+
+
+class SharingBackend(NumpyBackend):
+    """The reference, whose convolutions give batch norms mean and variance of what they write."""
+
+    shares_statistics = True
 
 
 def conv(graph: Graph, x: Tensor, filters: int, size: int, name: str, **settings) -> Tensor:

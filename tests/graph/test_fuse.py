@@ -1,11 +1,18 @@
 """Plans of whole network texts equal a float64 evaluation of the graph before any fusion."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from graph.networks import batch_of, evaluate
+from graph.networks import SharingBackend, batch_of, conv, evaluate, norm
 
 from denet.backend.numpy.backend import NumpyBackend
+from denet.graph.fuse import for_training
+from denet.graph.graph import Cost, Graph
+from denet.graph.op.add import Add
 from denet.graph.op.base import Run
+from denet.graph.op.batch_norm import BatchNorm
+from denet.graph.op.conv import Conv
 from denet.graph.plan import Plan
 from denet.layer.options import LayerOptions
 from denet.model.model import Model
@@ -80,6 +87,54 @@ def test_training_step(text, activation):
             moved[key] = moved[key] + step * part / length
         costs.append(evaluate(graph, moved, batch, run)[name])
     np.testing.assert_allclose((costs[0] - costs[1]) / 2e-7, length, rtol=1e-3)
+
+
+def trained(plan: Plan, values, batch) -> tuple[list, bytes, bytes]:
+    """Return costs, gradients and running averages of one step."""
+    plan.load(values)
+    costs = [float(cost) for cost in plan.run(batch).values()]
+    return costs, plan.gradients.tobytes(), plan.states.tobytes()
+
+
+@pytest.mark.parametrize("frozen", [frozenset(), frozenset({0, 1, 2, 3})], ids=["", "frozen"])
+@pytest.mark.parametrize("text", NETWORKS.values(), ids=NETWORKS.keys())
+def test_statistics_from_the_convolution_change_no_bit(text, frozen):
+    model, values = make(text)
+    graph = model.graph(3, frozen=frozen)
+    alone, shared = (Plan(graph, each(), "train") for each in (NumpyBackend, SharingBackend))
+    batch = batch_of(graph)
+    assert trained(shared, values, batch) == trained(alone, values, batch)
+
+
+def test_a_batch_norm_takes_the_statistics_of_the_convolution_that_it_reads() -> None:
+    """Others may read it too; behind anything else, and in prediction, it looks for itself."""
+    options = LayerOptions(border_mode="half")
+    text = "C[4,3] SKIPSRC BN A C[4,3] SKIP BN BN DC[4,2,2] BN C[4,3] BN P.A R"
+    model = Model.create(text, (3, 8, 8), ["a", "b"], options)
+
+    def shared(mode: str) -> dict[type, list[bool]]:
+        plan = Plan(model.graph(2), SharingBackend(), mode)
+        return {
+            kind: [node.op.statistics for node in plan._graph.nodes if isinstance(node.op, kind)]
+            for kind in (Conv, BatchNorm)
+        }
+
+    assert shared("train") == {
+        Conv: [True, False, True, False],  # the last is that of the classifier
+        BatchNorm: [True, False, False, False, True],
+    }
+    assert not any(map(any, shared("predict").values()))
+
+
+def test_of_two_batch_norms_the_first_takes_them() -> None:
+    graph = Graph(2, class_num=2)
+    x = graph.input("data", (2, 8, 8, 3), "real")
+    y = conv(graph, x, 4, 3, "c")
+    both = [norm(graph, y, name) for name in ("n1", "n2")]
+    graph.output("sum", graph.apply(Add(), *both))
+    nodes = for_training(replace(graph, costs=[Cost(graph.outputs["sum"], "sum")]), "f32", True)
+    shared = {node.name: getattr(node.op, "statistics", False) for node in nodes.nodes}
+    assert shared == {"c": True, "n1": True, "n2": False, "add": False}
 
 
 def test_a_border_moves_into_the_convolution_unless_whole_windows_would_see_it_only() -> None:

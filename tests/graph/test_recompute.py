@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+from graph.networks import SharingBackend
 
 from denet.backend.numpy.backend import NumpyBackend
 from denet.errors import UsageError
@@ -19,7 +20,7 @@ from denet.graph.recompute import CHOICES, LADDER, Saving, repeated
 from denet.layer.options import LayerOptions
 from denet.model.model import Model
 
-BACKENDS = [NumpyBackend]
+BACKENDS = [NumpyBackend, SharingBackend]
 try:
     from denet.backend.onednn.backend import OneDnnBackend
 

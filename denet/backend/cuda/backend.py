@@ -118,6 +118,7 @@ class CudaBackend:
 
     name: ClassVar[str] = "cuda"
     working_share: ClassVar[float] = 0.0
+    shares_statistics: ClassVar[bool] = True
 
     def __init__(self, device: Device, tuning: Tuning | None = None):
         self.device = device

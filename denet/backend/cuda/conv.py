@@ -1,4 +1,10 @@
-"""Convolution: forward, by data, by weights and bias; residual and ReLU fused for prediction."""
+"""Convolution: forward, by data, by weights and bias; residual and ReLU fused for prediction.
+
+In training the blocks of the forward product also tell mean and squares of each channel of their
+own tiles, as they store them. The same step joins these to the statistics of y, two outputs of the
+node, which the batch norm behind it takes in the place of a pass over y. Where no block holds whole
+tiles of y, such as of a depth in parts, the step passes over y itself.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +19,7 @@ from denet.backend.cuda.conv_parts import ChannelSum
 from denet.backend.cuda.conv_tensor import TensorProducts, on_tensor_cores
 from denet.backend.cuda.request import Request, Unserved
 from denet.backend.cuda.scratch import Scratch
+from denet.backend.cuda.statistics import Statistics
 from denet.backend.cuda.weight import CONV, DEPTHWISE, WeightLayout
 from denet.graph.kernel import Call, Kernel, Layout, in_order
 
@@ -43,6 +50,11 @@ class ConvKernel(Kernel):
         elements["weight"] = "bf16" if self._layout.half else "float"
         forward, backward = Scratch(), Scratch()
         self._forward = make(request, geometry, elements, [self.products[0]], forward)
+        self._statistics = None
+        if getattr(op, "statistics", False):
+            height = self._forward.measured_rows
+            self._statistics = Statistics(request, forward, y.type, types[1], height)
+            self.repeat_outputs = (1, 2)
         self._wanted = request.wanted
         gradients = (self.products[1], "by_weight")
         products = [gradients[index] for index in (0, 1) if index in self._wanted]
@@ -65,13 +77,20 @@ class ConvKernel(Kernel):
         saved: list[Any],
         scratch: np.ndarray | None,
     ) -> Call:
-        arrays = {self.maps[0]: inputs[0], "weight": inputs[1]}
-        arrays, calls = self._forward.prepare(arrays, scratch)
-        bias = inputs[self._bias] if self._bias else None
-        residual = inputs[self._residual] if self._residual else None
-        source, weight = arrays[self.maps[0]], arrays["weight"]
-        given = source, weight, outputs[0], scratch, bias, residual, self._rectified
-        return in_order([*calls, *self._forward.gather(self.products[0], *given)])
+        if not self._statistics:
+            return self.repeat(inputs, outputs, saved, scratch)
+        y, mean, variance = outputs
+        product = self._product(inputs, y, scratch, self._statistics.parts(scratch))
+        return in_order([product, *self._statistics.join(y, mean, variance, scratch)])
+
+    def repeat(
+        self,
+        inputs: list[Any],
+        outputs: list[Any],
+        saved: list[Any],
+        scratch: np.ndarray | None,
+    ) -> Call:
+        return self._product(inputs, outputs[0], scratch)
 
     def backward(
         self,
@@ -94,6 +113,20 @@ class ConvKernel(Kernel):
         if 2 in self._wanted:
             calls += self._by_bias.bind(gy, input_gradients[2], scratch)
         return in_order(calls)
+
+    def _product(
+        self, inputs: list[Any], y: Any, scratch: Any, parts: list[Any] | None = None
+    ) -> Call:
+        """Bind y, and the statistics of its parts where they have a place."""
+        arrays = {self.maps[0]: inputs[0], "weight": inputs[1]}
+        arrays, calls = self._forward.prepare(arrays, scratch)
+        bias = inputs[self._bias] if self._bias else None
+        source, weight = arrays[self.maps[0]], arrays["weight"]
+        if parts:
+            return in_order([*calls, self._forward.measure(source, weight, y, bias, parts)])
+        residual = inputs[self._residual] if self._residual else None
+        given = source, weight, y, scratch, bias, residual, self._rectified
+        return in_order([*calls, *self._forward.gather(self.products[0], *given)])
 
     def _choose_layout(
         self, request: Request, axes: tuple[int, ...], tensor_cores: bool

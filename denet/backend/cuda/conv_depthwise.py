@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -30,6 +30,7 @@ class DepthwiseProducts:
     """As ``Products`` (conv_products.py); weights are float32 in the order DEPTHWISE."""
 
     name = "depthwise"
+    measured_rows: ClassVar[int | None] = None  # the pixels of a block are of too many rows
 
     def __init__(
         self,

@@ -34,11 +34,12 @@ class ExactProducts(Products):
     def _tiles(self) -> Sequence[Tile]:
         return TILES
 
-    def _launch(self, name: str, arguments: list[Any], target: str) -> Call:
+    def _launch(self, name: str, arguments: list[Any], target: str, measured: bool = False) -> Call:
         elements = {side: self._elements[side] for side in ("large", "small")}
         if name in TARGETS:
             elements[TARGETS[name]] = target
         defines: dict[str, Any] = {f"{side}_real": element for side, element in elements.items()}
         given = [*self._geometry.arguments, *arguments]
+        kernel = name + "_statistics" * measured
         launch = self._request.launch
-        return launch("conv_exact.cu", name, self._grid(name), given, **defines, real="float")
+        return launch("conv_exact.cu", kernel, self._grid(name), given, **defines, real="float")

@@ -70,6 +70,20 @@ class Products:
         product = self._launch(name, arguments, element if whole else "float")
         return [product, *parts.add(target, scratch, element, *last)]
 
+    @property
+    def measured_rows(self) -> int | None:
+        """Pixels of the small map whose statistics a block of ``measure`` tells.
+
+        None where there is no such product: no block has the whole depth.
+        """
+        variant = self._chosen["correlate"].variant
+        return variant.tile.rows if variant.parts == 1 else None
+
+    def measure(self, source: Any, weight: Any, target: Any, bias: Any, parts: list[Any]) -> Call:
+        """Bind "correlate": target = product + bias, and the statistics of its parts."""
+        arguments = [source, weight, bias, target, *parts]
+        return self._launch("correlate", arguments, self._elements["small"], measured=True)
+
     def by_weight(self, large: Any, small: Any, gradient: Any, scratch: Any) -> list[Call]:
         """Bind the gradient of the weights."""
         _, variant, parts = self._chosen["by_weight"]
@@ -108,6 +122,6 @@ class Products:
     def _tiles(self) -> Sequence[Tile]:
         raise AssertionError("abstract")
 
-    def _launch(self, name: str, arguments: list[Any], target: str) -> Call:
+    def _launch(self, name: str, arguments: list[Any], target: str, measured: bool = False) -> Call:
         """Bind the kernel of a product whose results are of the C type ``target``."""
         raise AssertionError("abstract")

@@ -69,7 +69,7 @@ class TensorProducts(Products):
     def _tiles(self) -> list[Tile]:
         return served(self._request.device.capability)
 
-    def _launch(self, name: str, arguments: list[Any], target: str) -> Call:
+    def _launch(self, name: str, arguments: list[Any], target: str, measured: bool = False) -> Call:
         tile = self._chosen[name].variant.tile
         assert isinstance(tile, Tile)
         options: dict[str, Any] = {**tile.defines, "threads": tile.threads, "shared": tile.shared}
@@ -77,7 +77,8 @@ class TensorProducts(Products):
         if name != "by_weight":
             file, options["target_real"] = "conv_tensor.cu", target
         given = [*self._geometry.arguments, *arguments]
-        return self._request.launch(file, name, self._grid(name), given, **options)
+        kernel = name + "_statistics" * measured
+        return self._request.launch(file, kernel, self._grid(name), given, **options)
 
 
 class Packed:

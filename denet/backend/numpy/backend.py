@@ -17,6 +17,7 @@ class NumpyBackend:
 
     name: ClassVar[str] = "numpy"
     working_share: ClassVar[float] = 0.5
+    shares_statistics: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.memory: Memory = HostMemory()

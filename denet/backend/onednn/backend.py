@@ -65,6 +65,7 @@ class OneDnnBackend:
 
     name: ClassVar[str] = "onednn"
     working_share: ClassVar[float] = 0.0
+    shares_statistics: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.memory: Memory = HostMemory()
@@ -85,7 +86,7 @@ class OneDnnBackend:
         Raises DescriptionError where an image's map or a parameter is too large for oneDNN.
         """
         make = KERNELS.get(type(node.op))
-        if make:
+        if make and not getattr(node.op, "statistics", False):
             check_sizes(node)
             try:
                 return make(Request(node, training, precision, layouts, wanted))

@@ -22,11 +22,15 @@ class BatchNorm(Op):
     running ones are used and handed on. With m = n h w, g the gradient of y (0 where the fused
     ReLU gave 0) and sums over (n, h, w):
     gbeta = sum g; ggamma = sum g z; gx = gamma / sqrt(variance + eps) (g - gbeta/m - z ggamma/m).
+    With ``statistics``, from fusion for training, mean and variance of the batch are two more
+    inputs, which the convolution that wrote x gives, and y is the only output. gx is the same, the
+    whole gradient of x: none goes by way of the two.
     (arXiv 1502.03167, section 3.)
     """
 
     eps: float
     activation: str | None = None  # None | "relu"
+    statistics: bool = False
 
     backward_inputs = (0, 1)
     gradient_inputs = (0, 1, 2)
@@ -39,9 +43,10 @@ class BatchNorm(Op):
 
     def infer(self, *inputs: TensorType) -> Types:
         channels = inputs[0].shape[3:]
-        assert len(inputs) == 5 and all(one.shape == channels for one in inputs[1:]), inputs
+        assert len(inputs) == 5 + 2 * self.statistics
+        assert all(one.shape == channels for one in inputs[1:]), inputs
         statistic = TensorType(channels, "float32")
-        return inputs[0], statistic, statistic
+        return inputs[0], *[statistic] * (0 if self.statistics else 2)
 
     def saved(self, *inputs: TensorType) -> Types:
         statistic = TensorType(inputs[0].shape[3:], "float32")
@@ -58,19 +63,19 @@ class BatchNorm(Op):
         return sums / prod(shape[:3])
 
     def forward(self, run: Run, *inputs: Any) -> tuple[Arrays, Arrays]:
-        x, *_, mean, variance = inputs
-        statistics: tuple[np.ndarray, ...] = mean, variance
-        if run.training:
+        x = inputs[0]
+        statistics: tuple[np.ndarray, ...] = inputs[-2:]
+        if run.training and not self.statistics:
             m = prod(x.shape[:3])
             mean = channel_sum(x) / m
             variance = channel_sum(np.square(x - mean.astype(x.dtype))) / m
             statistics = self.merge(x.shape, mean, variance)
-        rounded = [one.astype(x.dtype) for one in statistics]
+        rounded = [] if self.statistics else [one.astype(x.dtype) for one in statistics]
         return self.repeat(run, inputs, (None, *rounded))
 
     def repeat(self, run: Run, inputs: Arrays, outputs: Arrays) -> tuple[Arrays, Arrays]:
         x, gamma, beta = inputs[:3]
-        mean, variance = outputs[1:3]
+        mean, variance = inputs[-2:] if self.statistics else outputs[1:3]
         y = x - mean
         inverse = 1 / np.sqrt(variance + self.eps)
         y *= inverse * gamma
@@ -92,4 +97,4 @@ class BatchNorm(Op):
         z += means[0]
         gx = np.subtract(g, z, out=z)
         gx *= gamma * inverse
-        return gx, ggamma.astype(x.dtype), gbeta.astype(x.dtype), None, None
+        return gx, ggamma.astype(x.dtype), gbeta.astype(x.dtype), *[None] * (len(inputs) - 3)

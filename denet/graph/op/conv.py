@@ -9,7 +9,7 @@ import numpy as np
 
 from denet.graph.graph import TensorType
 from denet.graph.op.base import Arrays, Op, Run, Types, image
-from denet.graph.op.channel_sum import channel_sum
+from denet.graph.op.channel_sum import centred, channel_sum
 from denet.graph.op.correlation import correlate, correlate_adjoint, correlate_by_weight
 from denet.graph.op.window import Padding, Pair, count_windows
 
@@ -23,6 +23,8 @@ class Conv(Op):
     With g the gradient of y: gx spreads g over the windows, x[i*s + a - top, ...] += g w;
     gw[o,c,a,b] = sum over n,i,j of x g; gbias = sum of g. ``residual`` and ``activation`` come
     from fusion for prediction, y = relu(conv + bias + residual), and have no gradient.
+    ``statistics``, from fusion for training, adds the outputs mean and biased variance of y (o,)
+    over (n, i, j), float32; what goes through them is in g already (see BatchNorm).
     """
 
     stride: Pair = (1, 1)
@@ -32,6 +34,7 @@ class Conv(Op):
     activation: str | None = None  # None | "relu"
     dtype: str = "real"  # of y; a float32 x gives a float32 y too
     groups: int = 1
+    statistics: bool = False
 
     backward_inputs = (0, 1)
     gradient_inputs = (0, 1, 2)
@@ -43,7 +46,8 @@ class Conv(Op):
         assert x.shape[3] == c * self.groups and o % self.groups == 0, (x, weight, self.groups)
         h, w = count_windows("Conv", x, (kh, kw), self.stride, self.padding)
         dtype = x.dtype if self.dtype == "real" else self.dtype
-        return (TensorType((x.shape[0], h, w, o), dtype),)
+        statistic = TensorType((o,), "float32")
+        return TensorType((x.shape[0], h, w, o), dtype), *[statistic] * (2 * self.statistics)
 
     def forward(self, run: Run, *inputs: Any) -> tuple[Arrays, Arrays]:
         y = correlate(inputs[0], inputs[1], self.stride, self.padding, self.groups)
@@ -51,7 +55,7 @@ class Conv(Op):
             y += term
         if self.activation:
             np.maximum(y, 0, out=y)
-        return (y,), ()
+        return (y, *centred(y)[1:]) if self.statistics else (y,), ()
 
     def backward(
         self, run: Run, inputs: Arrays, outputs: Arrays, saved: Arrays, gradients: Arrays

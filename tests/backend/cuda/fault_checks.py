@@ -15,6 +15,7 @@ from backend.cuda import test_cuda_detection as detection
 from backend.cuda import test_cuda_feed as feed
 from backend.cuda import test_cuda_kernels as kernels
 from backend.cuda import test_cuda_memory as memory
+from backend.cuda import test_cuda_statistics as statistics
 from backend.cuda import test_maps as maps
 from backend.cuda import test_philox as philox
 from backend.cuda.host_device import SCHEDULES
@@ -112,6 +113,25 @@ def warpgroups(schedule: str = "forward", tile: int = 0) -> Check:
             test(conv.WARPGROUPS[tile], schedule, patch)
 
     return check
+
+
+def measures(test: Callable[..., Any], way: str, *arguments: Any) -> Check:
+    """Statistics of a convolution's output in a way of test_cuda_statistics, joined by threes."""
+
+    def check() -> None:
+        precision, tile = statistics.WAYS[way]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(statistics.statistics, "TOGETHER", 3)
+            if tile:
+                conv.use(patch, [tile])
+            test(*arguments, (precision, tile), None)
+
+    return check
+
+
+stored = statistics.test_statistics_are_those_of_what_is_stored
+distant = statistics.test_statistics_far_from_zero_keep_their_digits
+in_any_order = statistics.test_every_order_of_threads_gives_the_same_bits
 
 
 def update(name: str, clip: float = 0.0) -> Check:

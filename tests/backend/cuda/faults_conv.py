@@ -10,10 +10,16 @@ from backend.cuda.fault_checks import (
     conv_bits,
     conv_row,
     depthwise_row,
+    distant,
+    in_any_order,
+    measures,
     parts,
     row,
+    stored,
     warpgroups,
 )
+
+OF_GROUPS = "Conv statistics of groups"
 
 FAULTS: dict[str, list[tuple[str, str, Check]]] = {
     "conv.cuh": [
@@ -58,6 +64,15 @@ FAULTS: dict[str, list[tuple[str, str, Check]]] = {
         ("start + threadIdx.x % SLICE", "threadIdx.x % SLICE", parts(0, "f32")),
         ("start + threadIdx.x / TILE", "threadIdx.x / TILE", parts(0, "f32")),
         ("rectified ? relu(y) : y", "y", conv_row(conv.MORE[-1], "f32")),
+        ("at.lane * EACH + i < rows", "true", measures(stored, "exact", 40)),  # rows of the tail
+        ("first_pixel / TILE) * groups + the.group", "first_pixel / TILE)", row(OF_GROUPS)),
+        (
+            "first_pixel / TILE) * groups",
+            "first_pixel / SLICE) * groups",
+            measures(stored, "exact", 6),
+        ),
+        ("if (STATISTICS) tile.sum[i][j] = load(&kept);", "", measures(stored, "bf16, exact", 40)),
+        ("small, WHOLE, 0, room", "small, 1, 0, room", row("Conv statistics")),
     ],
     "conv_depthwise.cu": [
         ("strip * vectors) * CHANNELS", "strip * vectors)", depthwise_row(0)),
@@ -93,13 +108,34 @@ FAULTS: dict[str, list[tuple[str, str, Check]]] = {
         ),
     ],
     "conv_tensor.cu": [
-        ("if (i < count) store(target", "store(target", conv_row(conv.WIDE[1])),
+        ("if (i < count) target[", "target[", conv_row(conv.WIDE[1])),
         ("pixel >= the.pixels || count <= 0", "count <= 0", row("Conv 3x3", "bf16")),
         ("start + Left::chunk() * CHUNK", "Left::chunk() * CHUNK", parts(0)),
         ("start + Right::first_line()", "Right::first_line()", parts(0)),
         ("all) + chunk + start", "all) + chunk", parts(0)),
         ("target + the.part * part_elements", "target", parts(0)),
         ("? other[i]", "? other[0]", conv_row(conv.MORE[-2])),
+        (
+            "if (!write.keep(row, column, sums, kept)) return;",
+            "write.keep(row, column, sums, kept);",
+            measures(stored, "64x64", 40),
+        ),
+        (
+            "values[i] = load(kept.element + i)",
+            "values[i] = sums[i]",
+            measures(stored, "32x32", 40),
+        ),
+        (
+            "write.first_pixel / TILE_ROWS)",
+            "write.first_pixel / TILE_ROWS + 1)",
+            measures(stored, "128x64 by warpgroups", 6),
+        ),
+        (
+            "min(TILE_ROWS, the.pixels - write.first_pixel), the",
+            "TILE_ROWS, the",
+            measures(stored, "128x128 by warpgroups", 40),
+        ),
+        ("small, WHOLE, 0, stages", "small, 1, 0, stages", row("Conv statistics", "bf16")),
     ],
     "conv_mma.cuh": [
         (
@@ -140,6 +176,8 @@ FAULTS: dict[str, list[tuple[str, str, Check]]] = {
         ("        __syncwarp();\n    }", "    }", conv_bits(conv.MORE[0])),
         ("later % STAGES", "slice % STAGES", row("Conv wide channels", "bf16")),
         ("        show_copies();\n", "", warpgroups()),
+        ("+ lane % chunks", "+ lane / rows", measures(stored, "128x128", 133)),  # another lane's
+        ("warp / WARPS_ACROSS * rows", "warp % WARPS_ACROSS * rows", measures(stored, "64x64", 40)),
     ],
     "conv_wgmma.cuh": [
         ("(chunk % 8 ^ line % 8)", "(chunk % 8)", warpgroups()),
@@ -149,6 +187,44 @@ FAULTS: dict[str, list[tuple[str, str, Check]]] = {
         ("ROWS_STEP = PANEL * 2 / 16", "ROWS_STEP = PANEL / 16", warpgroups()),
         ("wgmma_wait<0, ", "wgmma_wait<1, ", warpgroups()),
         ("threadIdx.x / 32 % 4 * 16", "threadIdx.x / 32 % 2 * 16", warpgroups()),
+    ],
+    "statistics.cuh": [
+        ("    __syncthreads();  // the room is free\n", "", measures(in_any_order, "128x128")),
+        (
+            "counts[at.lane] = own.rows;\n    __syncthreads();",
+            "counts[at.lane] = own.rows;",
+            measures(in_any_order, "exact"),
+        ),
+        (
+            "square[i] - above * own.sum[i];\n    }\n    __syncthreads();",
+            "square[i] - above * own.sum[i];\n    }",
+            measures(in_any_order, "exact"),
+        ),
+        ("if (rows == 0) first[i] = values[i];", "", measures(distant, "exact")),
+        ("own.first[i] - first[column + i] + above", "above", measures(stored, "exact", 40)),
+        (
+            "int lane = 0; lane < at.lanes; lane++)\n            w",
+            "int lane = 1; lane < at.lanes; lane++)\n            w",
+            measures(stored, "exact", 40),
+        ),
+        ("counts[lane] * away * away", "0.f", measures(stored, "exact", 40)),
+        ("k < min(width, inside)", "k < width", measures(stored, "exact", 133)),
+    ],
+    "statistics.cu": [
+        ("return first - origin + means", "return means", measures(stored, "exact", 40)),
+        ("count * away * away", "0.f", measures(stored, "exact", 40)),
+        (
+            "(last == parts ? rows : last * height)",
+            "(last * height)",
+            measures(stored, "exact", 40),
+        ),
+        ("blockIdx.y * together", "blockIdx.y", measures(stored, "exact", 40)),
+        ("whole ? origin + middle : middle", "origin + middle", measures(distant, "exact")),
+        (
+            "if (at.lane || channel >= channels) return;",
+            "if (at.lane) return;",
+            measures(stored, "exact", 6),
+        ),
     ],
     "conv_tensor_weight.cu": [
         ("/ filled;", "/ at.large_channels;", row("Conv 3x3", "bf16")),

@@ -45,6 +45,7 @@ def run(folder, *rows):
 @pytest.mark.slow
 def test_no_kernel_reads_beyond_an_array():
     rows = "Conv 3x3", "Deconv stride 2", "BatchNorm relu", "Pool max partial", "SparseSample plain"
+    rows = *rows, "Conv statistics", "Conv statistics of groups", "BatchNorm given"
     printed = run(source.FOLDER, *rows, "CornerSearch clustered", "SoftmaxCrossEntropy smoothed")
     assert printed.rstrip().endswith("rows: nothing beyond an array"), printed
 

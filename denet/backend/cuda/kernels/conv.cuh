@@ -78,6 +78,8 @@ __device__ inline Axis adjoint_axis(
     return Axis{count, taps, first, stride, 1, -1, (first + before) / stride, small, phase, stride};
 }
 
+constexpr int WHOLE = 1 << 30;  // slices of a part: more than any depth has
+
 // What one block of a gathering product works on: group blockIdx.z % groups; of the adjoint also
 // a phase, and before all that a part of the depth.
 struct Gather {

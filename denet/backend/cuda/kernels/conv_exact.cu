@@ -4,6 +4,7 @@
 // -D large_real, small_real: the element types of the two maps. Weights are float32 (s, a, b, l).
 #include "port.cuh"
 #include "conv.cuh"
+#include "statistics.cuh"
 
 constexpr int TILE = 64, SLICE = 16, EACH = 4;  // EACH = TILE / SLICE elements that a thread loads
 constexpr int PITCH = TILE + 4;  // of a slice in shared memory: rows begin in other banks
@@ -121,13 +122,31 @@ struct GatherSource {
     }
 };
 
+// What a block, at the given pixel and channel, adds to the statistics of the target: its sums are
+// those that were stored, and each row of tiles is a part.
+__device__ inline void measure(const Gather& the, const Tile& tile, int groups, int first_pixel,
+    int first_channel, float* room, float* means, float* squares) {
+    static_assert(statistics_room(EACH, TILE / EACH) <= 2 * SLICE * PITCH, "it fits");
+    const Lanes at = lanes_of(TILE / EACH);
+    const int rows = min(TILE, the.pixels - first_pixel);
+    Measured<EACH> own;
+#pragma unroll
+    for (int i = 0; i < EACH; i++)
+        if (at.lane * EACH + i < rows) own.row(tile.sum[i]);
+    const long long part = static_cast<long long>(first_pixel / TILE) * groups + the.group;
+    const long long channel = part * the.target_channels + first_channel;
+    write_statistics(own, at, room, rows, the.target_channels - first_channel, means + channel,
+        squares + channel);
+}
+
 // target = product + bias + residual, at least 0 where rectified. Tiles of channels run fastest, so
 // that blocks which run together read the same pixels. A part of the depth, so many slices, leaves
 // its sums part_elements behind those of the part before.
-template <bool ADJOINT, class From, class To>
+template <bool ADJOINT, bool STATISTICS = false, class From, class To>
 __device__ inline void gathered(const Geometry& at, const From* from, const float* weight,
     const float* bias, const To* residual, int rectified, To* target, int part_slices,
-    long long part_elements, float* left, float* right) {
+    long long part_elements, float* left, float* right, float* means = nullptr,
+    float* squares = nullptr) {
     const Gather the = gather<ADJOINT>(at);
     const int tiles = (the.target_channels + TILE - 1) / TILE;
     const int first_channel = blockIdx.x % tiles * TILE, first_pixel = blockIdx.x / tiles * TILE;
@@ -151,9 +170,14 @@ __device__ inline void gathered(const Geometry& at, const From* from, const floa
             float y = tile.sum[i][j];
             if (bias) y += bias[the.group * the.target_channels + channel];
             if (residual) y += load(residual + element);
-            store(sums + element, rectified ? relu(y) : y);
+            To kept;
+            store(&kept, rectified ? relu(y) : y);
+            sums[element] = kept;
+            if (STATISTICS) tile.sum[i][j] = load(&kept);
         }
     }
+    if (STATISTICS)
+        measure(the, tile, at.groups, first_pixel, first_channel, left, means, squares);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
@@ -164,6 +188,16 @@ correlate(GEOMETRY_PARAMETERS, const large_real* large, const float* weight, con
     SHARED(float, right, SLICE * PITCH);
     gathered<false>(GEOMETRY, large, weight, bias, residual, rectified, small, part_slices,
         part_elements, left, right);
+}
+
+// The whole depth, and the statistics of the target, of each part of 64 pixels: see statistics.cuh.
+extern "C" __global__ void __launch_bounds__(THREADS)
+correlate_statistics(GEOMETRY_PARAMETERS, const large_real* large, const float* weight,
+    const float* bias, small_real* small, float* means, float* squares) {
+    SHARED(float, room, 2 * SLICE * PITCH);
+    const small_real* const none = nullptr;
+    gathered<false, true>(GEOMETRY, large, weight, bias, none, 0, small, WHOLE, 0, room,
+        room + SLICE * PITCH, means, squares);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)

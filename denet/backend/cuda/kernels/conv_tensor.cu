@@ -3,6 +3,7 @@
 // is one group); weights are bf16 (s, a, b, l) with l filled up to a chunk.
 // -D target_real: the element type of the result.
 #include "conv_tensor.cuh"
+#include "statistics.cuh"
 
 // Rows are target pixels, columns target channels, depth is (tap row, tap column, source channel).
 template <bool ADJOINT>
@@ -94,6 +95,11 @@ struct GatherSource {
     }
 };
 
+// Elements of the target as they are stored.
+struct alignas(16) Kept {
+    target_real element[CHUNK];
+};
+
 // target = product + bias + residual, at least 0 where rectified.
 template <bool ADJOINT>
 struct WriteTarget {
@@ -105,9 +111,15 @@ struct WriteTarget {
     target_real* target;
 
     __device__ void operator()(int row, int column, const float* sums) const {
+        Kept kept;
+        keep(row, column, sums, kept);
+    }
+
+    // Returns how many elements of a chunk are in the target, where they are ``kept``.
+    __device__ int keep(int row, int column, const float* sums, Kept& kept) const {
         const int pixel = first_pixel + row, channel = first_channel + column;
         const int count = min(CHUNK, the.target_channels - channel);
-        if (pixel >= the.pixels || count <= 0) return;
+        if (pixel >= the.pixels || count <= 0) return 0;
         const long long cell = target_pixel<ADJOINT>(at, the, pixel);
         const long long element = (cell * at.groups + the.group) * the.target_channels + channel;
         float y[CHUNK], other[CHUNK];
@@ -126,22 +138,55 @@ struct WriteTarget {
         if (rectified)
 #pragma unroll
             for (int i = 0; i < CHUNK; i++) y[i] = relu(y[i]);
-        if (whole) {
-            store_chunk(target + element, y);
-            return;
-        }
 #pragma unroll
-        for (int i = 0; i < CHUNK; i++)
-            if (i < count) store(target + element + i, y[i]);
+        for (int i = 0; i < CHUNK; i++) store(kept.element + i, y[i]);
+        if (whole) *reinterpret_cast<Kept*>(target + element) = kept;
+        else
+#pragma unroll
+            for (int i = 0; i < CHUNK; i++)
+                if (i < count) target[element + i] = kept.element[i];
+        return count;
     }
 };
 
+// Writes rows of a chunk of columns, and measures them as they are stored.
+struct Measure {
+    const WriteTarget<false>& write;
+    Measured<CHUNK> own;
+
+    __device__ void operator()(int row, int column, const float* sums) {
+        Kept kept;
+        if (!write.keep(row, column, sums, kept)) return;
+        float values[CHUNK];
+#pragma unroll
+        for (int i = 0; i < CHUNK; i++) values[i] = load(kept.element + i);
+        own.row(values);
+    }
+};
+
+// Stores the tile, and adds it to the statistics of the target: each row of tiles is a part.
+__device__ inline void store_measured(const float* sum, bf16* stages,
+    const WriteTarget<false>& write, float* means, float* squares) {
+    constexpr int room = statistics_room(CHUNK, TILE_COLUMNS / CHUNK);
+    static_assert(room * 4 <= STAGES * (LEFT + RIGHT) * 2, "it fits");
+    const Gather& the = write.the;
+    Measure measure{write, {}};
+    store_tile(sum, stages, measure);
+    const long long part =
+        static_cast<long long>(write.first_pixel / TILE_ROWS) * write.at.groups + the.group;
+    const long long channel = part * the.target_channels + write.first_channel;
+    write_statistics(measure.own, lanes_of_tile(), reinterpret_cast<float*>(stages),
+        min(TILE_ROWS, the.pixels - write.first_pixel), the.target_channels - write.first_channel,
+        means + channel, squares + channel);
+}
+
 // Tiles of channels run fastest, so that blocks which run together read the same pixels. A part of
 // the depth, so many slices, leaves its sums part_elements behind those of the part before.
-template <bool ADJOINT>
+template <bool ADJOINT, bool STATISTICS = false>
 __device__ inline void gathered(const Geometry& at, const bf16* from, const bf16* weight,
     const float* bias, const target_real* residual, int rectified, target_real* target,
-    int part_slices, long long part_elements, bf16* stages) {
+    int part_slices, long long part_elements, bf16* stages, float* means = nullptr,
+    float* squares = nullptr) {
     const Gather the = gather<ADJOINT>(at);
     const int tiles = (the.target_channels + TILE_COLUMNS - 1) / TILE_COLUMNS;
     const int first_channel = blockIdx.x % tiles * TILE_COLUMNS;
@@ -152,10 +197,11 @@ __device__ inline void gathered(const Geometry& at, const bf16* from, const bf16
         at, the, from, weight, first_pixel, first_channel, before * SLICE);
     float sum[4 * M * N] = {};
     product<true, !ADJOINT>(source, min(part_slices, source.slices() - before), stages, sum);
-    store_tile(sum, stages,
-        WriteTarget<ADJOINT>{
-            at, the, first_pixel, first_channel, rectified, bias, residual,
-            target + the.part * part_elements});
+    const WriteTarget<ADJOINT> write{at, the, first_pixel, first_channel, rectified, bias, residual,
+        target + the.part * part_elements};
+    if constexpr (STATISTICS)
+        store_measured(sum, stages, write, means, squares);
+    else store_tile(sum, stages, write);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
@@ -165,6 +211,16 @@ correlate(GEOMETRY_PARAMETERS, const bf16* large, const bf16* weight, const floa
     STAGE_MEMORY(stages);
     gathered<false>(GEOMETRY, large, weight, bias, residual, rectified, small, part_slices,
         part_elements, stages);
+}
+
+// The whole depth, and the statistics of the target, of each part of TILE_ROWS pixels: see
+// statistics.cuh.
+extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
+correlate_statistics(GEOMETRY_PARAMETERS, const bf16* large, const bf16* weight,
+    const float* bias, target_real* small, float* means, float* squares) {
+    STAGE_MEMORY(stages);
+    gathered<false, true>(
+        GEOMETRY, large, weight, bias, nullptr, 0, small, WHOLE, 0, stages, means, squares);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)

@@ -5,6 +5,7 @@
 // has WARP_ROWS x WARP_COLUMNS results, in fragments of 16 rows. A processor holds RESIDENT blocks.
 #include "port.cuh"
 #include "conv.cuh"
+#include "lanes.cuh"
 
 constexpr int CHUNK = 8;  // elements of 16 bytes: what one copy moves
 constexpr int M = WARP_ROWS / 16, N = WARP_COLUMNS / 8;  // tiles of 16 x 8 in the results of a warp
@@ -75,7 +76,7 @@ constexpr int SLAB_PITCH = WARP_COLUMNS + 8;  // 16 rows per warp
 static_assert(THREADS / 32 * 16 * SLAB_PITCH * 4 <= STAGES * (LEFT + RIGHT) * 2, "they fit");
 
 template <class Write>
-__device__ inline void store_tile(const float* sum, void* stages, const Write& write) {
+__device__ inline void store_tile(const float* sum, void* stages, Write& write) {
     const int lane = threadIdx.x % 32;
     float* const slab = static_cast<float*>(stages) + threadIdx.x / 32 * 16 * SLAB_PITCH;
 #pragma unroll
@@ -97,6 +98,15 @@ __device__ inline void store_tile(const float* sum, void* stages, const Write& w
         }
         __syncwarp();
     }
+}
+
+// What the threads of a block hold in store_tile: always the same columns, and rows in lanes.
+__device__ inline Lanes lanes_of_tile() {
+    constexpr int chunks = WARP_COLUMNS / CHUNK, rows = 32 / chunks;
+    static_assert(32 % chunks == 0, "the same columns in every turn");
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    return {TILE_COLUMNS / CHUNK, THREADS / (TILE_COLUMNS / CHUNK),
+        fragment_column() / CHUNK + lane % chunks, warp / WARPS_ACROSS * rows + lane / chunks};
 }
 
 // 8 elements; p on a boundary of 16 bytes

@@ -97,5 +97,6 @@ by_weight(GEOMETRY_PARAMETERS, const bf16* large, const bf16* small, int part_pi
     float sum[4 * M * N] = {};
     product<false, false>(source, (end - first + SLICE - 1) / SLICE, stages, sum);
     const long long sum_row = static_cast<long long>(blockIdx.z) * at.small_channels;
-    store_tile(sum, stages, WriteSums{at, first_row, first_column, sum_row, sums});
+    const WriteSums write{at, first_row, first_column, sum_row, sums};
+    store_tile(sum, stages, write);
 }
