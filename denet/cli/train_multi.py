@@ -135,6 +135,13 @@ RANKS = (
     ),
     Option("outer-momentum", "MU of --outer-solver; 0: none", BELOW_ONE, 0.0, metavar="MU"),
     Option("outer-rate", "RATE of --outer-solver", POSITIVE, 1.0, metavar="RATE"),
+    Option(
+        "shard-above",
+        "split fully connected and class layers with more parameters than this over the ranks, by "
+        "outputs: then their inputs and outputs travel, and not their gradients and weights",
+        COUNT_OR_ZERO,
+        metavar="N",
+    ),
 )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise, starmap
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -36,16 +37,23 @@ class Bucket(NamedTuple):
         return slice(start, start + self.counts[rank])
 
 
-def buckets(size: int, decay_size: int, ranks: int) -> list[Bucket]:
+def buckets(size: int, decay_size: int, ranks: int, apart: Sequence[slice] = ()) -> list[Bucket]:
     """Cut flat arrays of ``size`` elements, whose weights come first, for so many ranks.
 
-    Biases and scales, of all layers, go with the first weights: backward ends with these.
+    Biases and scales, of all layers, go apart from weights: backward ends with these. Each rank has
+    some ``apart`` of its own: what lies between them is the same on all.
     """
-    first = decay_size % BUCKET if decay_size > BUCKET else decay_size
-    starts = [0, *range(first or BUCKET, decay_size, BUCKET)]
-    stops = [*starts[1:], decay_size]
-    ends = [*zip(starts, stops, strict=True), (decay_size, size)]
-    return [_bucket(slice(start, stop), ranks) for start, stop in ends if start < stop]
+    ends = sorted(
+        {0, decay_size, size, *(end for each in apart for end in (each.start, each.stop))}
+    )
+    runs = [run for run in starmap(slice, pairwise(ends)) if run not in apart]
+    return [_bucket(part, ranks) for run in runs for part in _parts(run)]
+
+
+def _parts(run: slice) -> Iterator[slice]:
+    """Yield parts of BUCKET elements; backward begins with the last and ends with the short one."""
+    stops = [*range(run.stop, run.start, -BUCKET)][::-1]
+    return starmap(slice, pairwise([run.start, *stops]))
 
 
 def _bucket(part: slice, ranks: int) -> Bucket:

@@ -34,13 +34,13 @@ class Wire:
 
     All ranks make the same calls in the same order. Sums are made here, in the order of the ranks:
     whatever MPI library carries the numbers, the same ranks get the same bits. ``seconds`` adds up
-    how long this rank has waited.
+    how long this rank has waited, ``received`` the bytes that have come from others.
     """
 
     def __init__(self, communicator: Any):
         self._communicator = communicator
         self.rank, self.ranks = communicator.Get_rank(), communicator.Get_size()
-        self.seconds = 0.0
+        self.seconds, self.received = 0.0, 0
 
     def begin_sum_of_parts(
         self, values: np.ndarray, counts: Sequence[int], as_bf16: bool = False
@@ -51,21 +51,15 @@ class Wire:
         ranks had for this one, None while that is on its way. ``values`` stay as they are until
         then. ``as_bf16`` halves what travels; it is summed in float32.
         """
-        own, others = counts[self.rank], [r for r in range(self.ranks) if r != self.rank]
+        own = counts[self.rank]
         sent = from_float32(values) if as_bf16 else values
-        pieces = np.split(sent, np.cumsum(counts[:-1]))
-        received = np.empty((self.ranks, own), sent.dtype)
-        received[self.rank] = pieces[self.rank]
-        kind, communicator = _kind(sent), self._communicator
-        # from rank to rank: MPICH's collective for pieces of unequal length is slow
-        requests = [communicator.Irecv([received[rank], kind], rank) for rank in others]
-        requests += [communicator.Isend([pieces[rank], kind], rank) for rank in others]
-        journey = Journey(requests, [received, *pieces])
+        journey, received = self._begin_trade(sent, counts, [own] * self.ranks)
 
         def result(weights: Sequence[float]) -> np.ndarray | None:
             if not journey.has_ended():
                 return None
-            parts = to_float32(received) if as_bf16 else received
+            parts = received.reshape(self.ranks, own)
+            parts = to_float32(parts) if as_bf16 else parts
             total = np.multiply(parts[0], np.float32(weights[0]))
             for part, weight in zip(parts[1:], weights[1:], strict=True):
                 part *= np.float32(weight)
@@ -74,12 +68,47 @@ class Wire:
 
         return result
 
+    def trade(
+        self, values: np.ndarray, counts: Sequence[int], expected: Sequence[int]
+    ) -> np.ndarray:
+        """Send each rank so many of ``values``, flat float32; return what they sent this one.
+
+        ``expected`` tells how many elements come from each.
+        """
+        journey, received = self._begin_trade(values, counts, expected)
+        self.wait(journey.has_ended)
+        return received
+
+    def _begin_trade(
+        self, sent: np.ndarray, counts: Sequence[int], expected: Sequence[int]
+    ) -> tuple[Journey, np.ndarray]:
+        """Return a trade under way, and what it fills.
+
+        It goes from rank to rank: MPICH's collective for pieces of unequal length is slow.
+        """
+        received = np.empty(sum(expected), sent.dtype)
+        self._count(received, expected[self.rank])
+        leaving, coming = (
+            np.split(array, np.cumsum(lengths[:-1]))
+            for array, lengths in ((sent, counts), (received, expected))
+        )
+        coming[self.rank][...] = leaving[self.rank]
+        kind, others = _kind(sent), [rank for rank in range(self.ranks) if rank != self.rank]
+        requests = [self._communicator.Irecv([coming[rank], kind], rank) for rank in others]
+        requests += [self._communicator.Isend([leaving[rank], kind], rank) for rank in others]
+        return Journey(requests, [*coming, *leaving]), received
+
+    def _count(self, values: np.ndarray, own: int) -> None:
+        """Count what will come from others of ``values``, of which so many are this rank's own."""
+        self.received += (values.size - own) * values.itemsize
+
     def begin_gathering(self, values: np.ndarray, counts: Sequence[int]) -> Callable[[], bool]:
         """Begin to fill ``values``, of which this rank has its part, with those of all.
 
         Returns a call that tells whether all have come.
         """
         places, kind = np.cumsum([0, *counts]).tolist(), _kind(values)
+        self._count(values, counts[self.rank])
         own = values[places[self.rank] : places[self.rank + 1]].copy()
         everything = [values, list(counts), places[:-1], kind]
         request = self._communicator.Iallgatherv([own, kind], everything)
@@ -91,6 +120,7 @@ class Wire:
         if values.size > LONG and values.dtype == np.float32:
             return self._sum_in_parts(values)
         received = np.empty((self.ranks, *values.shape), values.dtype)
+        self._count(received, values.size)
         request = self._communicator.Iallgather(values, received)
         self.wait(request.Test)
         total = received[0].copy()

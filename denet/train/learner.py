@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
@@ -94,7 +95,8 @@ class Learner:
     @property
     def trained_count(self) -> int:
         """The number of parameters that are trained."""
-        return sum(value.size for value in self.plan.unpack(self.plan.weights).values())
+        shapes = self._model.shapes()
+        return sum(math.prod(shapes[path]) for path in self.plan.starts)
 
     def short_bytes(self, sample_num: int) -> int:
         """Return the bytes that the shorter last batch of so many samples takes, if any."""
@@ -206,6 +208,10 @@ class Learner:
         number = node.split(".")[0]
         layer = f'layer {number} "{self._model.token(int(number))}"' if number.isdigit() else node
         return f"first not finite: the {what} of {layer}"
+
+    def values(self) -> dict[str, np.ndarray]:
+        """Return copies of parameters and states as plain float32 arrays by name."""
+        return self.plan.values()
 
     def averages(self) -> dict[str, np.ndarray]:
         """Return what is averaged over the steps as plain arrays, {average/path: array}."""

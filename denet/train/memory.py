@@ -105,10 +105,11 @@ def estimate(learner: Learner, loader: Loader, tester: Tester | None) -> Estimat
         "images": loader.working_bytes,
         "images sent": max(each.ahead_bytes for each in loaders),
     }
-    averages = len(learner.kept) * flat
+    whole = max(flat, 4 * learner.trained_count)  # of layers split over ranks each has a part
+    averages = len(learner.kept) * whole
     kept = sum(each.nbytes for each in learner.kept.values())  # of several ranks, each has a part
     # a state is copied out of the plan, and once more by the library that writes it
-    copies = averages + (flat + averages)
+    copies = averages + (whole + averages)
     fixed = {
         "gradients and averages": flat + kept + learner.spare_bytes,
         "copies to save": copies,

@@ -28,6 +28,7 @@ OF_THE_RUN = {
     "tensorboard",
     "recompute",
     "memory_limit",
+    "shard_above",
 }
 # what a resumed run cannot change: the order of the images, and what the solver averages
 OF_THE_STATE = ("seed", "solver", "outer_solver", "average", "skip_layer_updates")
@@ -71,6 +72,9 @@ class TrainSettings:
                                                 denet/multi/local_learner.py
     wire                                        f32 or bf16: as what gradients travel between ranks
     sync_bn                                     normalise batches by the statistics of all ranks
+    shard_above                                 split fully connected and class layers with more
+                                                parameters than this over the ranks, by outputs;
+                                                None = each rank has all of them
     learn_rate ... learn_warmup                 see schedule.py
     label_smoothing                             share of the target spread over all classes
     cost_factors                                one per cost of the network, none = all 1
@@ -114,6 +118,7 @@ class TrainSettings:
     outer_rate: float = 1.0
     wire: str = "f32"
     sync_bn: bool = False
+    shard_above: int | None = None
     learn_rate: float = 0.1
     learn_anneal: float = 1.0
     learn_anneal_epochs: Sequence[int] = ()
@@ -140,6 +145,8 @@ class TrainSettings:
             self._check_minutes()
         if not 0 <= self.label_smoothing < 1:
             raise UsageError(f"label-smoothing: {self.label_smoothing}: give 0 to below 1")
+        if self.shard_above is not None and self.shard_above < 0:
+            raise UsageError(f"shard-above: {self.shard_above}: give 0 or more")
         if self.memory_limit is not None and self.recompute != "segments":
             raise UsageError("--memory-limit: together with --recompute: choose one of the two")
         if self.average not in AVERAGES:

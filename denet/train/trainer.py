@@ -312,7 +312,7 @@ class Trainer:
         self._saved = time.monotonic()
 
     def _write_state(self, files: RunFiles) -> None:
-        values = self._learner.plan.values()
+        values = self._learner.values()
         for name, value in values.items():
             if not np.isfinite(value).all():
                 raise DivergedError(
@@ -328,7 +328,7 @@ class Trainer:
     def _write_aside(self) -> Written:
         """Write what a training writes, and drop it; return how long that takes."""
         if not self._team.leads:
-            self._state()
+            self._write_state(self.files)  # its part of what the lead writes
             return Written(0.0, 0.0, 0.0)
         with self.files.scratch() as prefix:
             aside = RunFiles(prefix, self.settings.model_suffix)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
+from graph.ranks import Member
 
 from denet.graph.graph import TensorType
 from denet.graph.op.activation import ACTIVATIONS, Activation
@@ -36,11 +37,13 @@ from denet.graph.op.detection_probability import DetectionProbability
 from denet.graph.op.dropout import Dropout
 from denet.graph.op.first_channels import FirstChannels
 from denet.graph.op.fitness_cross_entropy import FitnessCrossEntropy
+from denet.graph.op.gather_rows import GatherRows
 from denet.graph.op.inject_ground_truth import InjectGroundTruth
 from denet.graph.op.local_response import LocalResponse
 from denet.graph.op.pad import Pad
 from denet.graph.op.pool import Pool
 from denet.graph.op.pool_inverse import PoolInverse
+from denet.graph.op.scatter_columns import ScatterColumns
 from denet.graph.op.shared_batch_norm import SharedBatchNorm
 from denet.graph.op.softmax_cross_entropy import SoftmaxCrossEntropy
 from denet.graph.op.sparse_sample import SparseSample
@@ -437,6 +440,13 @@ OTHERS = [
     Case("ClassProbability of a map", ClassProbability(), (TensorType((2, 3, 2, 4), "float32"),)),
 ]
 
+SPLIT = [  # of a single rank, whose batch has no more images than there are
+    _case(GatherRows(3, 3, Member()), (3, 2, 3, 4)),
+    _case(GatherRows(2, 5, Member()), (2, 1, 1, 7), name="of a short batch"),
+    _case(ScatterColumns(3, 3, (5,), Member()), (3, 1, 1, 5)),
+    _case(ScatterColumns(2, 4, (6,), Member()), (4, 1, 1, 6), name="of a short batch"),
+]
+
 STATISTICS = [  # what training makes of a convolution and a batch norm
     _conv("statistics", (2, 5, 5, 3), 4, (3, 3), (1, 1), HALF, bias=True, statistics=True),
     _conv(
@@ -477,6 +487,7 @@ CASES = [
     *HEADS,
     *SAMPLES,
     *OTHERS,
+    *SPLIT,
     *STATISTICS,
     *FUSED,
 ]

@@ -24,6 +24,7 @@ from denet.train.trainer import Trainer
 # no batch norm, whose batches are those of a rank: then ranks do as one process does
 CLASSIFIER = "CM[5,0.5] C[8,3] A D[0.3] C[16,3] A P.A R"
 NORMALISED = "C.B[8,3] BN A nRSN.O[1,8,3] P.A R"
+WIDE = "CM[5,0.5] C[8,3] A D[0.3] F[30] A D[0.3] F[7] A R.TB"
 DETECTOR = "C[8,3,2] A DNC[6,2] DNS[3,8] C[8] A DND[0.5,1,1,0.5]"
 CASES: dict[str, dict[str, Any]] = {
     "nesterov": {"learn_momentum": (0.9, 0.0), "learn_decay": 1e-2},
@@ -35,6 +36,11 @@ CASES: dict[str, dict[str, Any]] = {
         "learn_rate": 3e-3,
     },
     "normalised": {"sync_bn": True, "learn_momentum": (0.9, 0.0), "epochs": 10},
+    "wide": {"shard_above": 0, "learn_momentum": (0.9, 0.0), "learn_decay": 1e-2},
+    "wide-clipped": {
+        **{"shard_above": 250, "gradient_clip": 0.05, "average": "ema", "batch_size_factor": 2},
+        **{"learn_momentum": (0.9, 0.0), "layer_rates": ("F=0.5",)},
+    },
     "detector": {"learn_rate": 0.02, "cost_factors": (2.0, 0.5), "batch_size_factor": 2},
 }
 
@@ -43,7 +49,7 @@ def trainer(case: str, prefix: str, team: Team = ALONE, **changes: Any) -> Train
     """Return the trainer of a case, or another ``text``; ``data`` is the folder of a detector's."""
     data, precision = changes.pop("data", None), changes.pop("precision", "f32")
     resume = changes.pop("resume", False)
-    text = changes.pop("text", NORMALISED if case == "normalised" else CLASSIFIER)
+    text = changes.pop("text", None)
     values = {"epochs": 5, "batch_size": 8, "learn_rate": 0.05, **CASES[case], **changes}
     values["batch_size"] //= team.share.ranks * values.get("batch_size_factor", 1)
     settings = TrainSettings(
@@ -55,6 +61,8 @@ def trainer(case: str, prefix: str, team: Team = ALONE, **changes: Any) -> Train
         else [tiny_set(size=43), tiny_set(size=9, seed=1)]
     )
     state = read_state(f"{prefix}.state") if resume else None
+    kind = case.partition("-")[0]
+    text = text or {"normalised": NORMALISED, "wide": WIDE}.get(kind, CLASSIFIER)
     options = LayerOptions(border_mode="half")
     detector = Model.create(DETECTOR, (3, 16, 16), ["cat", "dog"], options, 1)
     model = state.model if state else detector if data else tiny_model(text=text)

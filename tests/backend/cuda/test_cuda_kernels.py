@@ -11,7 +11,9 @@ from tolerance import assert_close
 
 from denet.backend.cuda.backend import KERNELS, CudaBackend
 from denet.errors import UsageError
+from denet.graph.op.gather_rows import GatherRows
 from denet.graph.op.registry import op_types
+from denet.graph.op.scatter_columns import ScatterColumns
 from denet.graph.op.shared_batch_norm import SharedBatchNorm
 
 if reason := unavailable():
@@ -19,7 +21,7 @@ if reason := unavailable():
 
 BACKENDS = [CudaBackend(device(schedule)) for schedule in SCHEDULES]
 
-ON_PROCESSOR = (SharedBatchNorm,)  # ranks exchange between two halves of it
+ON_PROCESSOR = (GatherRows, ScatterColumns, SharedBatchNorm)  # ranks exchange within them
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 each_precision = pytest.mark.parametrize("precision", ["f32", "bf16"])
