@@ -169,8 +169,13 @@ class TrainSettings:
     def _check_rounds(self) -> None:
         if self.local_steps < 0:
             raise UsageError(f"local-steps: {self.local_steps}: give 0 or a positive number")
-        for name, value in (("wire", self.wire != "f32"), ("sync-bn", self.sync_bn)):
-            if self.local_steps and value:
+        together = {
+            "wire": self.wire != "f32",
+            "sync-bn": self.sync_bn,
+            "shard-above": self.shard_above is not None,
+        }
+        for name, given in together.items():
+            if self.local_steps and given:
                 raise UsageError(f"{name}: together with --local-steps: leave one of them out")
         if self.outer_solver not in OUTER_SOLVERS:
             known = ", ".join(OUTER_SOLVERS)

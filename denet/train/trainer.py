@@ -241,8 +241,9 @@ class Trainer:
                         self._between_steps(held)
                 self._finish_epoch(held)
         except BadDataError:
-            self._steps.rewind()
-            self._save_interrupted()
+            if self._team.share.ranks == 1:  # others are in the midst of a step: none could save
+                self._steps.rewind()
+                self._save_interrupted()
             raise
 
     def _between_steps(self, held: HeldSignal) -> None:
