@@ -52,8 +52,10 @@ def buckets(size: int, decay_size: int, ranks: int, apart: Sequence[slice] = ())
 
 def _parts(run: slice) -> Iterator[slice]:
     """Yield parts of BUCKET elements; backward begins with the last and ends with the short one."""
-    stops = [*range(run.stop, run.start, -BUCKET)][::-1]
-    return starmap(slice, pairwise([run.start, *stops]))
+    short = (run.stop - run.start) % BUCKET
+    begin = run.start + PIECE * -(-short // PIECE)  # on a cache line too
+    ends = sorted({run.start, *range(begin, run.stop, BUCKET), run.stop})
+    return starmap(slice, pairwise(ends))
 
 
 def _bucket(part: slice, ranks: int) -> Bucket:

@@ -93,7 +93,8 @@ class Rank:
                 found[f"complete {number}"] = moment - self._begin
             found["update"] = self._timed(lambda: self._alone.update(1e-9)())
         if self.ranks > 1:
-            found["join"] = self._timed(self._learner._join)
+            of_all = self._learner.solver.faults, self._learner.plan.states, 1 / self.ranks
+            found["join"] = self._timed(partial(self._learner._exchange.join, *of_all))
         for size in (*SIZES, self.facts["parameters"]):
             values = self._alone.plan.weights[:size].copy()
             for name, wire in self._wires:

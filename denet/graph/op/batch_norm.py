@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +34,11 @@ class BatchNorm(Op):
 
     backward_inputs = (0, 1)
     gradient_inputs = (0, 1, 2)
-    repeat_outputs: ClassVar[tuple[int, ...]] = (1, 2)
+
+    @property
+    def repeat_outputs(self) -> tuple[int, ...]:  # type: ignore[override]
+        """Mean and variance, but where these are inputs."""
+        return () if self.statistics else (1, 2)
 
     @property
     def backward_outputs(self) -> tuple[int, ...]:  # type: ignore[override]
