@@ -191,6 +191,8 @@ def start(words: Sequence[str], options: argparse.Namespace) -> int:
         )
     if ranks > 1 or hosts:
         return launch(["-c", PROGRAM, *words], ranks, hosts, gpus)
+    if options.local_steps:
+        raise UsageError("--local-steps: with one rank there is nobody to step without: --ranks 2")
     take_gpu(gpus)
     options.ranks = 1
     return train(options, opened=partial(write_dims, options.model_dims), built=parser())

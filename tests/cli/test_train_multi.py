@@ -161,6 +161,7 @@ def test_ranks_are_one_command(images: np.ndarray, command: Command, tmp_path: P
         ([*RUN, "--ranks", 2, "--model-dims", "no/such/file"], 3, "error: cannot write: "),
         ([*RUN, "--ranks", 3, "--gpus", 0, 1], 2, "error: --ranks: more on a host than its 2"),
         ([*RUN, "--ranks", 2, "--hosts", "a:4"], 2, "error: --ranks: 2, but --hosts take 4"),
+        ([*RUN, "--ranks", 1, "--local-steps", 4], 2, "error: --local-steps: with one rank"),
     ],
 )
 def test_an_error_is_one_line(
