@@ -121,3 +121,11 @@ def _sync(path: Path, flags: int) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def file_size(path: str) -> int:
+    """Return the bytes of a file, -1 where it cannot be asked."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return -1

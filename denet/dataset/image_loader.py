@@ -34,6 +34,7 @@ from denet.dataset.photo import Perform, Photo, finish, shown_by, take
 from denet.dataset.render import Decode
 from denet.detect.box import BOX_CAPACITY
 from denet.errors import UsageError
+from denet.files import file_size
 from denet.printable import counted
 
 log = logging.getLogger(__name__)
@@ -209,7 +210,7 @@ class DetectionDataset(Dataset):
 
     def fingerprint(self) -> dict[str, int]:
         """Return checksums of the boxes and of the sizes of the files, which are not opened."""
-        sizes = np.fromiter(map(_file_size, self.image_names), np.int64)
+        sizes = np.fromiter(map(file_size, self.image_names), np.int64)
         return {"boxes": self.boxes.checksum(), "files": crc32(sizes.tobytes())}
 
     def scored_fingerprint(self) -> dict[str, int]:
@@ -220,7 +221,7 @@ class DetectionDataset(Dataset):
         names, found = self.image_names, []
         for image, label in enumerate(self.labels[:: self.view_num].tolist()):
             name, own = names[image], self.boxes.of(image)
-            text = f"{os.path.basename(name)}\0{_file_size(name)}\0{label}"
+            text = f"{os.path.basename(name)}\0{file_size(name)}\0{label}"
             value = crc32(text.encode(errors="surrogateescape"))
             for array in (self.boxes.boxes_px, self.boxes.box_class, self.boxes.crowd):
                 value = crc32(array[own].tobytes(), value)
@@ -396,10 +397,3 @@ class DetectionDataset(Dataset):
                 f"without it: {'--resume ' * training}--on-bad-data skip",
                 [damaged],
             ) from None
-
-
-def _file_size(name: str) -> int:
-    try:
-        return os.stat(name).st_size
-    except OSError:
-        return -1
