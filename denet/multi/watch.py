@@ -52,9 +52,9 @@ class Watch:
         Without a message another rank tells. After it the process must end, by ``os._exit``.
         """
         self._fails = True
-        if not message:
-            time.sleep(GRACE)
         speaks = bool(message) and self._claim()
+        if not speaks:
+            time.sleep(GRACE)
         tell(self._rank, code, printable_error(message) if speaks else "")
 
     def close(self, patience: float | None = None) -> bool:
@@ -77,14 +77,15 @@ class Watch:
         self._answered.wait(REPLY_SECONDS)
         return self._may_speak
 
-    def _take_cause(self) -> bool:
-        """Let all ranks end for one cause; False where there has been another."""
+    def _take_cause(self, speaker: Peer | None = None) -> bool:
+        """Let all ranks but who tells it end for one cause; False where there has been another."""
         with self._lock:
             if self._has_cause:
                 return False
             self._has_cause = True
         for peer in self._peers:
-            peer.send(end=True)
+            if peer is not speaker:
+                peer.send(end=True)
         return True
 
     def _run(self) -> None:
@@ -122,12 +123,15 @@ class Watch:
             self._may_speak = bool(message["first"])
             self._answered.set()
         elif "fail" in message and self._rank == 0:
-            first = self._take_cause()
+            first = self._take_cause(peer)
             peer.send(first=first)
             if first:
                 self._leave(GRACE)
-        elif "end" in message and not self._fails:
-            self._leave(GRACE)
+        elif "end" in message:
+            self._has_cause, self._may_speak = True, False
+            self._answered.set()
+            if not self._fails:
+                self._leave(GRACE)
 
     def _check_closed(self) -> None:
         """In rank 0, tell all that all have closed."""
@@ -145,7 +149,7 @@ class Watch:
             self._leave(GRACE)
         how = f"silent for {silent:g} s" if silent else "killed"
         peer.send(end=True)  # should it wake up
-        speaks = self._take_cause() if self._rank == 0 else self._rank == self._heir(how)
+        speaks = self._rank in (0, self._heir(how)) and self._take_cause()
         if speaks:
             where = name(peer.rank, self._hosts)
             tell(self._rank, FAILED, printable_error(f"{where}: {how}: {RESUME}"))
