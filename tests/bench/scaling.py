@@ -59,7 +59,7 @@ MEASURED = (
     "handing out alone",
     "statistics alone",
     "waited",
-    "hidden",
+    "added to the step",
 )
 
 Runs = dict[int, dict[str, Any]]  # what was measured, by number of ranks
@@ -148,10 +148,9 @@ def simulated(runs: Runs, ranks: int) -> float:
     return simulate(case, Cluster(ranks, ranks), case.spread)
 
 
-def hidden(run: Mapping[str, Any]) -> float:
-    """Return the part of exchanging and handing out that did not make the step longer."""
-    exchange = run["exchange"][-1][1] + run["hand_out"][-1][1] + run["join"]
-    return 1 - (run["step"] - run["compute"] - run["update"] / run["ranks"]) / exchange
+def added(run: Mapping[str, Any]) -> float:
+    """Return the part of a step that is neither forward, backward nor its part of the update."""
+    return 1 - (run["compute"] + run["update"] / run["ranks"]) / run["step"]
 
 
 def checks(runs: Runs) -> tuple[list[str], bool]:
@@ -165,7 +164,7 @@ def checks(runs: Runs) -> tuple[list[str], bool]:
             seconds += [dict(run["exchange"])[4 * BUCKET], run["exchange"][-1][1]]
             seconds += [run["hand_out"][-1][1], run["join"], run["waited"]]
         cells = [f"{1e3 * each:.2f}" for each in seconds]
-        cells += [f"{hidden(run):.0%}"] if ranks > 1 else [""] * (len(MEASURED) - len(cells))
+        cells += [f"{added(run):.1%}"] if ranks > 1 else [""] * (len(MEASURED) - len(cells))
         step = simulated(runs, ranks)
         off = step / run["step"] - 1
         fit &= abs(off) <= LIMIT
@@ -249,6 +248,11 @@ def picture(
     save_figure(figure, path)
 
 
+def device(one: Work, faster: float, given: argparse.Namespace) -> Work:
+    """Return the work on a device that is not a core: it sends messages as the network does."""
+    return one.with_messages(given.latency).faster(faster)
+
+
 def report(network: str, runs: Runs, given: argparse.Namespace) -> bool:
     """Print the tables of a network and draw its picture; return whether the simulation fits."""
     lines, fit = checks(runs)
@@ -256,7 +260,8 @@ def report(network: str, runs: Runs, given: argparse.Namespace) -> bool:
     clock = f"{run['clock']} clock, {run['cores']} cores"
     lines = [f"## {network}: measured, beside simulated ({clock})", "", *lines]
     one = work(runs, max(RANKS))
-    panels = {faster: simulations(one.faster(faster), given) for faster in given.faster}
+    kinds = {1.0: one, **{each: device(one, each, given) for each in given.faster if each != 1}}
+    panels = {faster: simulations(kinds[faster], given) for faster in given.faster}
     for faster, found in panels.items():
         head = (
             f"## {network}: simulated, machines of {DEVICES} devices {faster:g} times as fast as a "
@@ -283,7 +288,7 @@ def main() -> None:
     parser.add_argument("--attempts", type=int, default=9, help="most runs of each")
     parser.add_argument("--disturbance", type=float, default=0.08, help="limit, in cores")
     parser.add_argument("--faster", nargs="+", type=float, default=[1, 100], help="devices")
-    parser.add_argument("--latency", type=float, default=5e-6, help="between machines, seconds")
+    parser.add_argument("--latency", type=float, default=5e-6, help="of a message, seconds")
     parser.add_argument("--spread", type=float, default=0.05, help="of stragglers, log-normal")
     given = parser.parse_args()
     if not {1, 2} <= {*given.ranks}:

@@ -83,6 +83,11 @@ class Work(NamedTuple):
         """Seconds of forward and backward."""
         return sum(self.gaps) + self.tail
 
+    def with_messages(self, latency: float) -> Work:
+        """Return the work where a message within a machine takes so many seconds at least."""
+        links = {name: getattr(self, name) for name in ("within", "handing")}
+        return self._replace(**{name: Link(latency, each.byte) for name, each in links.items()})
+
     def faster(self, factor: float) -> Work:
         """Return the work on a device that does all but sending small messages faster."""
         return self._replace(

@@ -148,6 +148,13 @@ def test_a_faster_device_does_all_faster_but_small_messages():
     assert {*work[-4:]} == {Link(1e-6, 1e-10)}
 
 
+def test_a_device_may_send_its_messages_in_another_time_than_a_core():
+    link = Link(1e-4, 1e-9)
+    work = TWO._replace(summing=link, within=link, copying=link, handing=link).with_messages(5e-6)
+    assert (work.within, work.handing) == (Link(5e-6, 1e-9), Link(5e-6, 1e-9))
+    assert (work.summing, work.copying) == (link, link)
+
+
 def test_links_are_found_again_in_what_they_cost():
     link = Link(3e-5, 2e-10)
     sizes = (4096, 1 << 20, 1 << 26)
