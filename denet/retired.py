@@ -1,4 +1,4 @@
-"""Options and fields of DeNet (2017) that are gone, and what to write instead."""
+"""Options that a command does not take, fields of DeNet (2017), and what to write instead."""
 
 from __future__ import annotations
 
@@ -27,8 +27,14 @@ RETIRED = {
     "combine-mode": "concatenate=1 stands for concat, concatenate=0 adds",
     "ignore-border": "it is called partial and says the opposite",
 }
+OF_RANKS = (
+    *("hosts", "local-steps", "outer-momentum", "outer-rate", "outer-solver", "ranks"),
+    *("shard-above", "sync-bn", "timeout", "wire"),
+)
 
 
 def instead(name: str) -> str | None:
-    """Return what to do without this option or field, None if it is no name of 2017."""
-    return RETIRED.get(name.lstrip("-").replace("_", "-"))
+    """Return what to do without this option or field, None if it is unknown everywhere."""
+    name = name.lstrip("-").replace("_", "-")
+    several = "model-train-multi has it, which goes on with one process too: --ranks 1"
+    return several if name in OF_RANKS else RETIRED.get(name)

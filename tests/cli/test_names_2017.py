@@ -8,12 +8,13 @@ from cli.commands import parser
 from denet.cli import modify
 from denet.cli.options import layer_options
 from denet.cli.train import train_settings
+from denet.cli.train_multi import RANKS
 from denet.errors import DescriptionError, UsageError
 from denet.layer.options import LayerOptions
 from denet.layer.registry import layer_from_fields, type_names
 from denet.model.format import load_model, save_model
 from denet.model.model import Model
-from denet.retired import RETIRED
+from denet.retired import OF_RANKS, RETIRED
 from denet.train.settings import TrainSettings
 
 DESC = "C[100,7] P[2] C[150,4] P[2] C[250,4] P[2] C[300,1] R"
@@ -208,9 +209,8 @@ def test_nothing_that_is_gone_exists_and_nothing_else_is_advised() -> None:
         for name in ("model-train", "model-modify", "model-predict", "model-update-bn")
         for option in parser(name).options
     }
-    assert {"gpus", "model-dims"} == RETIRED.keys() & {
-        option.name for option in parser("model-train-multi").options
-    }
+    of_ranks = {option.name for option in RANKS}
+    assert {"gpus", "model-dims"} == RETIRED.keys() & of_ranks == of_ranks - {*OF_RANKS}
     declared = {field.replace("_", "-") for each in type_names().values() for field in names(each)}
     assert not RETIRED.keys() & (options | declared)
     for text in RETIRED.values():
@@ -219,3 +219,9 @@ def test_nothing_that_is_gone_exists_and_nothing_else_is_advised() -> None:
 
 def names(layer_type) -> list[str]:
     return [field.name for field in fields(layer_type)]
+
+
+@pytest.mark.parametrize("name", OF_RANKS)
+def test_options_of_ranks_name_the_command_that_has_them(name: str) -> None:
+    with pytest.raises(UsageError, match=f"'--{name}': model-train-multi has it"):
+        parser("model-train").parse([f"--{name}", "1"])
