@@ -90,8 +90,8 @@ def line_width() -> int:
 def data_report(options: argparse.Namespace) -> str:
     """Return what is in a set of images: classes, or objects where it has the layout of those."""
     from denet.backend.environment import computes_bf16
-    from denet.dataset.detection_survey import detection_kind, survey_detection
-    from denet.dataset.survey import survey
+    from denet.dataset.survey.boxes import detection_kind, survey_detection
+    from denet.dataset.survey.classes import survey
     from denet.report.detection_survey import detection_report
     from denet.report.survey import survey_report
 

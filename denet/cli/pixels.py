@@ -10,7 +10,7 @@ from denet.errors import UsageError
 from denet.kind import Real
 
 if TYPE_CHECKING:
-    from denet.dataset.image_options import ImageOptions
+    from denet.dataset.image.options import ImageOptions
     from denet.model.model import Model
     from denet.model.preprocessing import Preprocessing
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 def imagenet() -> Preprocessing:
     """Return mean and deviation of the pixels of ImageNet."""
-    from denet.dataset.image_options import IMAGENET_MEAN, IMAGENET_STD
+    from denet.dataset.image.options import IMAGENET_MEAN, IMAGENET_STD
     from denet.model.preprocessing import Preprocessing
 
     return Preprocessing(IMAGENET_MEAN, IMAGENET_STD)
@@ -55,7 +55,7 @@ def read_normalise(words: Sequence[str], channels: int) -> Preprocessing:
 def image_words(extension: str | None) -> tuple[dict[str, Any], ImageOptions] | None:
     """Return what an --extension says of images with boxes, None of others; raise UsageError."""
     from denet.dataset import ANNOTATED, parse_extension
-    from denet.dataset.image_options import parse_image_options
+    from denet.dataset.image.options import parse_image_options
 
     kind, _, given = parse_extension(extension or "image")
     given.pop("splits", None)
@@ -70,7 +70,7 @@ def asks_for_mean(extension: str | None) -> bool:
 
 def check_training_words(extension: str) -> None:
     """Raise UsageError for words of --extension that nothing in training uses."""
-    from denet.dataset.image_options import check_used
+    from denet.dataset.image.options import check_used
 
     if words := image_words(extension):
         check_used(*words)
@@ -79,7 +79,7 @@ def check_training_words(extension: str) -> None:
 def warn_of_training_options(extension: str | None, name: str) -> None:
     """Tell which words of an extension, given as the option ``name``, change training alone."""
     from denet.dataset import parse_extension
-    from denet.dataset.image_options import TRAINING_NAMES
+    from denet.dataset.image.options import TRAINING_NAMES
 
     given = parse_extension(extension or "image")[2]
     if idle := [each for each in TRAINING_NAMES if each in given]:

@@ -17,7 +17,7 @@ from denet.printable import counted
 
 if TYPE_CHECKING:
     from denet.dataset.base import BadSample
-    from denet.dataset.image_loader import DetectionDataset
+    from denet.dataset.boxes.image_loader import DetectionDataset
     from denet.detect.detections import Detections
     from denet.evaluate.detector import Detector
     from denet.graph.kernel import Backend
@@ -116,7 +116,7 @@ def detect_in_dataset(
 
     ``make_detector`` gives one for so many samples. What is found goes to --results.
     """
-    from denet.dataset.image_loader import DetectionDataset
+    from denet.dataset.boxes.image_loader import DetectionDataset
     from denet.evaluate.coco import require_evaluator
     from denet.evaluate.detector import detect_dataset, in_images
     from denet.predict.detect_output import voc_files, write_detections, write_detections_json

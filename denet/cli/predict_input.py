@@ -12,7 +12,7 @@ from denet.errors import UsageError
 
 if TYPE_CHECKING:
     from denet.dataset import Dataset
-    from denet.dataset.image_options import Size
+    from denet.dataset.image.options import Size
     from denet.model.model import Model
     from denet.predict.look import Look
 
@@ -164,7 +164,7 @@ def larger_shape(extension: str, model: Model) -> tuple[int, int, int]:
 def given_size(extension: str, model: Model) -> Size | None:
     """Return scale or crop of --extension, unless it is the model's own size."""
     from denet.dataset import parse_extension
-    from denet.dataset.directory import crop_size
+    from denet.dataset.classes.directory import crop_size
 
     given = parse_extension(extension)[2]
     sizes = (crop_size(given[name]) for name in ("scale", "crop") if name in given)

@@ -100,7 +100,7 @@ def new_model(options: argparse.Namespace, source: Model | None = None) -> tuple
 
 def new_preprocessing(options: argparse.Namespace, train_set: Dataset) -> Preprocessing:
     """Return what --normalise makes of the pixels of a training set."""
-    from denet.dataset.distort import parse_distortions
+    from denet.dataset.image.distort import parse_distortions
     from denet.dataset.mean_image import mean_image
     from denet.model.preprocessing import Preprocessing
 

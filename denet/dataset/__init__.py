@@ -12,7 +12,7 @@ import numpy as np
 
 from denet.dataset.base import BadDataError, BadSample, Dataset, Opening
 from denet.dataset.class_names import names_text
-from denet.dataset.image_options import OPTION_NAMES
+from denet.dataset.image.options import OPTION_NAMES
 from denet.errors import DataError, UsageError, nearest_hint
 
 log = logging.getLogger(__name__)
@@ -44,9 +44,9 @@ class Format:
     splits: bool = False  # bare words are parts of the data: the opener takes ``splits``
 
 
-_DIRECTORY = Format("denet.dataset.directory", "open_directory", ("crop",), converts=True)
-_ARRAY = Format("denet.dataset.array", "open_array")
-_ANNOTATED = Format("denet.dataset.annotated", "open_annotated", OPTION_NAMES, splits=True)
+_DIRECTORY = Format("denet.dataset.classes.directory", "open_directory", ("crop",), converts=True)
+_ARRAY = Format("denet.dataset.classes.array", "open_array")
+_ANNOTATED = Format("denet.dataset.boxes.annotated", "open_annotated", OPTION_NAMES, splits=True)
 
 # images with boxes, by the layout of their annotations
 ANNOTATED = {
@@ -59,8 +59,8 @@ FORMATS: dict[str, Format] = {
     "image": _DIRECTORY,
     "npy": _ARRAY,
     "npz": _ARRAY,
-    "cifar": Format("denet.dataset.cifar", "open_cifar", ("labels",), splits=True),
-    "svhn": Format("denet.dataset.svhn", "open_svhn", splits=True),
+    "cifar": Format("denet.dataset.classes.cifar", "open_cifar", ("labels",), splits=True),
+    "svhn": Format("denet.dataset.classes.svhn", "open_svhn", splits=True),
     **ANNOTATED,
 }
 
@@ -140,7 +140,7 @@ def parse_extension(extension: str) -> tuple[str, Format, dict[str, Any]]:
 
 
 def _image_format(kind: str, word: str) -> Format:
-    from denet.dataset.decode import image_suffixes
+    from denet.dataset.image.decode import image_suffixes
 
     kinds = [suffix[1:] for suffix in image_suffixes()]
     if kind in kinds:

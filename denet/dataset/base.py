@@ -10,7 +10,7 @@ from zlib import crc32
 import numpy as np
 
 from denet.cores import core_count
-from denet.dataset.colours import Components
+from denet.dataset.image.colours import Components
 from denet.dataset.sample_key import first_shuffled
 from denet.errors import DataError, UsageError
 from denet.memory import room

@@ -67,7 +67,7 @@ def fitting(path: str) -> str:
             "yet: convert them to Pascal VOC or MSCOCO"
         )
     for kind in _PACKED:
-        if known := importlib.import_module(f"denet.dataset.{kind}").splits_at(path):
+        if known := importlib.import_module(f"denet.dataset.classes.{kind}").splits_at(path):
             return f"give --extension {kind},NAME with NAME one of {', '.join(known)}"
     for kind, layout in _annotated_layouts().items():
         line = f"model-info --data {path} prints a whole line"
@@ -116,7 +116,9 @@ def sets_in(path: str) -> list[str]:
 
 
 def _annotated_layouts() -> dict[str, ModuleType]:
-    return {kind: importlib.import_module(f"denet.dataset.{kind}") for kind in ("voc", "mscoco")}
+    return {
+        kind: importlib.import_module(f"denet.dataset.boxes.{kind}") for kind in ("voc", "mscoco")
+    }
 
 
 def _is_yolo(path: str) -> bool:

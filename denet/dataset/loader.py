@@ -15,9 +15,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from denet.dataset.base import Dataset, Samples, thread_count
-from denet.dataset.decoder import DECODER_FILES, PROCESS_BYTES, lent
-from denet.dataset.distort import Distortion, distort, moves_only
 from denet.dataset.feed import Feed, Here, Passage
+from denet.dataset.image.decoder import DECODER_FILES, PROCESS_BYTES, lent
+from denet.dataset.image.distort import Distortion, distort, moves_only
 from denet.dataset.resident import Resident, stored_shape
 from denet.dataset.sample_key import ORDER_BYTES, sample_keys, shuffled
 from denet.errors import UsageError

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from denet.dataset.base import Dataset, none_usable
-from denet.dataset.colours import ColourSums
+from denet.dataset.image.colours import ColourSums
 from denet.dataset.loader import Loader
 
 _BATCH_VALUES = 1 << 20  # of pixels looked at together

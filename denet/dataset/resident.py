@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from denet.dataset.base import Dataset
-from denet.dataset.distort import Distortion, draw_moves
 from denet.dataset.feed import Feed
+from denet.dataset.image.distort import Distortion, draw_moves
 
 _PART_BYTES = 1 << 24  # that are copied at a time
 

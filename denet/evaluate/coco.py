@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from denet.dataset.image_loader import DetectionDataset
+from denet.dataset.boxes.image_loader import DetectionDataset
 from denet.detect.detections import Detections
 from denet.errors import UsageError
 from denet.evaluate.voc import in_words, mean_of_numbers

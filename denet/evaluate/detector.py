@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from denet.dataset.boxes import image_boxes
-from denet.dataset.image_loader import DetectionDataset
+from denet.dataset.boxes.image_loader import DetectionDataset
+from denet.dataset.image.boxes import image_boxes
 from denet.dataset.loader import Batch
 from denet.detect.detections import Detections, joined
 from denet.detect.nms import greedy_nms, soft_nms

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from denet.dataset.image_loader import DetectionDataset
+from denet.dataset.boxes.image_loader import DetectionDataset
 from denet.detect.detections import Detections
 from denet.evaluate.overlap import best_overlap
 from denet.evaluate.topk import TOP, percent

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from denet.dataset.boxes import Boxes
-from denet.dataset.image_loader import DetectionDataset
+from denet.dataset.boxes.image_loader import DetectionDataset
+from denet.dataset.image.boxes import Boxes
 from denet.detect.detections import Detections
 from denet.evaluate.overlap import best_overlap
 

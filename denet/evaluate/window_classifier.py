@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from denet.dataset.image_options import Size
+from denet.dataset.image.options import Size
 from denet.dataset.loader import Images
 from denet.evaluate.classifier import Classifier
 from denet.graph.kernel import Backend

@@ -11,7 +11,7 @@ import numpy as np
 from denet.dataset import Dataset, parse_extension
 from denet.dataset.base import BadSample
 from denet.dataset.class_names import class_ids
-from denet.dataset.image_list import tells_classes
+from denet.dataset.classes.image_list import tells_classes
 from denet.dataset.loader import Batch, Loader
 from denet.dataset.walk import directories_in
 from denet.errors import DataError, DescriptionError, OutOfMemoryError

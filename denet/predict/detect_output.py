@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from denet.dataset.boxes import View, network_boxes, seen
-from denet.dataset.image_loader import DetectionDataset
+from denet.dataset.boxes.image_loader import DetectionDataset
+from denet.dataset.image.boxes import View, network_boxes, seen
 from denet.detect.detections import Detections
 from denet.errors import DataError
 from denet.evaluate.detect_params import DetectParams

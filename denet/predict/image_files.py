@@ -13,11 +13,17 @@ from pathlib import Path
 import numpy as np
 
 from denet.dataset.annotation_file import MAX_LIST_BYTES, lines_of, read_lines
-from denet.dataset.augment import centre_view
 from denet.dataset.base import MAX_IMAGE_PIXELS, BadSample, Dataset, Samples
-from denet.dataset.decode import decode_files, decode_image, image_suffixes, quiet_pillow, reason
-from denet.dataset.image_options import ImageOptions
-from denet.dataset.render import render
+from denet.dataset.image.augment import centre_view
+from denet.dataset.image.decode import (
+    decode_files,
+    decode_image,
+    image_suffixes,
+    quiet_pillow,
+    reason,
+)
+from denet.dataset.image.options import ImageOptions
+from denet.dataset.image.render import render
 from denet.dataset.walk import files_below
 from denet.errors import DataError, UsageError
 from denet.kind import Integer

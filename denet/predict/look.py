@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from denet.dataset import Dataset
-from denet.dataset.image_options import Size
+from denet.dataset.image.options import Size
 from denet.evaluate.classifier import Classifier
 from denet.evaluate.window_classifier import WindowClassifier
 from denet.graph.kernel import Backend

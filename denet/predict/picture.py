@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from denet.dataset.base import MAX_IMAGE_PIXELS
-from denet.dataset.decode import decode_image, decode_stored, open_image, quiet_pillow
-from denet.dataset.image_loader import DetectionDataset
+from denet.dataset.boxes.image_loader import DetectionDataset
+from denet.dataset.image.decode import decode_image, decode_stored, open_image, quiet_pillow
 from denet.detect.detections import Detections
 from denet.errors import UsageError
 from denet.files import atomic_write, make_directory

@@ -12,7 +12,7 @@ import numpy as np
 
 from denet.dataset import Dataset
 from denet.dataset.base import MAX_IMAGE_PIXELS
-from denet.dataset.decode import decode_image, quiet_pillow
+from denet.dataset.image.decode import decode_image, quiet_pillow
 from denet.dataset.loader import Batch
 from denet.evaluate.confusion import confusion_matrix, write_class_errors, write_confusion
 from denet.evaluate.topk import TopErrors

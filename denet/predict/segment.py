@@ -11,7 +11,7 @@ import numpy as np
 
 from denet.dataset import BadSample, Dataset
 from denet.dataset.base import MAX_IMAGE_PIXELS
-from denet.dataset.decode import decode_image, open_image, quiet_pillow, reason
+from denet.dataset.image.decode import decode_image, open_image, quiet_pillow, reason
 from denet.errors import DataError
 from denet.evaluate.classifier import check_fit
 from denet.evaluate.segmentation import NO_CLASS, Segmenter, over_image

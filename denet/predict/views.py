@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from denet.dataset.augment import scaled_size
 from denet.dataset.base import MAX_IMAGE_PIXELS, BadSample, Dataset, Samples, repeated
-from denet.dataset.decode import decode_image, quiet_pillow, reason, size_text
-from denet.dataset.image_options import Size
+from denet.dataset.image.augment import scaled_size
+from denet.dataset.image.decode import decode_image, quiet_pillow, reason, size_text
+from denet.dataset.image.options import Size
 from denet.errors import DataError
 from denet.model.model import MAX_LENGTH
 

@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 
-from denet.dataset.augment import scaled_size
-from denet.dataset.decode import size_text
-from denet.dataset.detection_survey import DetectionSurvey
+from denet.dataset.image.augment import scaled_size
+from denet.dataset.image.decode import size_text
+from denet.dataset.survey.boxes import DetectionSurvey
 from denet.detect.prior import prior_boxes
 from denet.report.detector_choice import SMALL_OBJECT, DetectorChoice
 from denet.report.survey_text import word

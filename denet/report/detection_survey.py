@@ -10,8 +10,8 @@ from typing import TypeVar
 import numpy as np
 
 from denet.dataset.class_names import names_text
-from denet.dataset.decode import size_text
-from denet.dataset.detection_survey import DetectionSplit, DetectionSurvey, NamedBox, role
+from denet.dataset.image.decode import size_text
+from denet.dataset.survey.boxes import DetectionSplit, DetectionSurvey, NamedBox, role
 from denet.detect.box import BOX_CAPACITY, area
 from denet.printable import counted, printable
 from denet.report.detection_advice import hints, predict_command, train_command

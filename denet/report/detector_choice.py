@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from denet.dataset.detection_survey import DetectionSurvey
+from denet.dataset.survey.boxes import DetectionSurvey
 from denet.detect.box import BOX_CAPACITY, area
 from denet.detect.prior import prior_boxes
 

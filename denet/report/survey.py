@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from denet.dataset.class_names import names_text
-from denet.dataset.directory import TEST_NAMES
-from denet.dataset.survey import Split, Survey
+from denet.dataset.classes.directory import TEST_NAMES
+from denet.dataset.survey.classes import Split, Survey
 from denet.printable import counted, printable
 from denet.report.survey_text import (
     class_rows,

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from denet.dataset.base import BadSample
 from denet.dataset.class_names import names_text
-from denet.dataset.decode import size_text
+from denet.dataset.image.decode import size_text
 from denet.errors import DataError
 from denet.model.format.content import check_labels
 from denet.printable import counted, printable

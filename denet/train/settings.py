@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from denet.dataset.distort import parse_distortions
+from denet.dataset.image.distort import parse_distortions
 from denet.errors import UsageError, nearest_hint
 from denet.model.format.record import Record
 from denet.train.average import AVERAGES

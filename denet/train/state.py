@@ -20,7 +20,7 @@ from zlib import crc32
 import numpy as np
 
 from denet.dataset import Dataset
-from denet.dataset.colours import Components
+from denet.dataset.image.colours import Components
 from denet.errors import DataError, UsageError
 from denet.kind import Integer, Kind, Real
 from denet.model.format import SIGNATURE_BYTES, check_content

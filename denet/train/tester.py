@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from denet.dataset import Dataset
-from denet.dataset.boxes import Boxes
-from denet.dataset.image_loader import DetectionDataset
+from denet.dataset.boxes.image_loader import DetectionDataset
+from denet.dataset.image.boxes import Boxes
 from denet.dataset.loader import Batch, Loader
 from denet.dataset.sample_key import first_shuffled
 from denet.errors import DataError

@@ -17,7 +17,7 @@ from typing import TypeVar
 import numpy as np
 
 from denet.dataset import BadDataError, Dataset
-from denet.dataset.distort import parse_distortions
+from denet.dataset.image.distort import parse_distortions
 from denet.dataset.loader import Loader
 from denet.errors import DivergedError, OutOfMemoryError, UsageError
 from denet.evaluate.detector import detects

@@ -61,7 +61,7 @@ class Free:
 
 def spent_by_processes() -> float:
     """Return the processor time of all decoder processes that were lent and are idle."""
-    from denet.dataset.decoder import _idle
+    from denet.dataset.image.decoder import _idle
 
     fields = [Path(f"/proc/{each._process.pid}/stat").read_text().split() for each in _idle]
     return sum(int(each[13]) + int(each[14]) for each in fields) / os.sysconf("SC_CLK_TCK")

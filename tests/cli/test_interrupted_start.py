@@ -30,7 +30,7 @@ def signal_between_sets(number: int) -> Iterator[None]:
             if record.getMessage().startswith("train: "):
                 signal.raise_signal(number)
 
-    reader, sender = logging.getLogger("denet.dataset.directory"), Sender()
+    reader, sender = logging.getLogger("denet.dataset.classes.directory"), Sender()
     before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
     reader.addHandler(sender)
     try:

@@ -233,7 +233,7 @@ def test_interrupted_while_the_data_are_read(
             signal.raise_signal(number)
             return True
 
-    reader, interrupt = logging.getLogger("denet.dataset.directory"), Interrupt()
+    reader, interrupt = logging.getLogger("denet.dataset.classes.directory"), Interrupt()
     before = signal.getsignal(signal.SIGTERM)
     reader.addFilter(interrupt)
     try:

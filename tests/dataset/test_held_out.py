@@ -10,7 +10,7 @@ import pytest
 from annotated_files import object_xml, save_image, voc_xml, write_coco, write_voc
 
 from denet.dataset import Dataset, open_dataset
-from denet.dataset.image_loader import DetectionDataset
+from denet.dataset.boxes.image_loader import DetectionDataset
 from denet.errors import UsageError
 
 COUNT = 10  # images, each of a colour of its own

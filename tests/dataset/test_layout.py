@@ -6,8 +6,9 @@ import shutil
 import pytest
 from annotated_files import object_xml, save_image, voc_xml, write_split, write_voc
 
-from denet.dataset import BadDataError, open_dataset, voc
-from denet.dataset.survey import survey
+from denet.dataset import BadDataError, open_dataset
+from denet.dataset.boxes import voc
+from denet.dataset.survey.classes import survey
 from denet.errors import DataError, UsageError
 
 PAIR = ("1.jpg", "2.png")

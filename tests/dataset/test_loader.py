@@ -8,11 +8,11 @@ import time
 import numpy as np
 import pytest
 
-from denet.dataset.array import ArrayDataset
 from denet.dataset.base import Dataset
-from denet.dataset.directory import DirectoryDataset
-from denet.dataset.distort import mirror, offset, parse_distortions
+from denet.dataset.classes.array import ArrayDataset
+from denet.dataset.classes.directory import DirectoryDataset
 from denet.dataset.feed import Here
+from denet.dataset.image.distort import mirror, offset, parse_distortions
 from denet.dataset.loader import AHEAD, Loader, Normalise, Pixels
 from denet.errors import UsageError
 from denet.model.preprocessing import Preprocessing

@@ -7,7 +7,7 @@ import pytest
 from annotated_files import save_image
 
 from denet.dataset import open_dataset
-from denet.dataset.survey import survey
+from denet.dataset.survey.classes import survey
 from denet.dataset.walk import directories_in, files_below
 from denet.errors import DataError
 from denet.predict.image_files import find_images

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from denet.dataset.boxes import Boxes
+from denet.dataset.image.boxes import Boxes
 from denet.detect.detections import Detections
 
 

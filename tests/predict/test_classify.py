@@ -9,7 +9,7 @@ from PIL import Image
 from train.tiny import tiny_model, tiny_set
 
 from denet.backend.numpy.backend import NumpyBackend
-from denet.dataset.decode import fit_image
+from denet.dataset.image.decode import fit_image
 from denet.errors import DataError, UsageError
 from denet.evaluate.classifier import Classifier
 from denet.model.model import Model

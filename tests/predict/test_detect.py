@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from denet.backend.select import choose_backend
-from denet.dataset.boxes import Boxes
-from denet.dataset.decode import read_header
-from denet.dataset.image_loader import DetectionDataset
-from denet.dataset.image_options import ImageOptions
+from denet.dataset.boxes.image_loader import DetectionDataset
+from denet.dataset.image.boxes import Boxes
+from denet.dataset.image.decode import read_header
+from denet.dataset.image.options import ImageOptions
 from denet.detect.detections import Detections
 from denet.errors import DataError, UsageError
 from denet.evaluate.detect_params import DetectParams, parse_params

@@ -8,9 +8,9 @@ import pytest
 from evaluate.boxed import detections
 from PIL import Image
 
-from denet.dataset.boxes import Boxes
-from denet.dataset.image_loader import DetectionDataset
-from denet.dataset.image_options import ImageOptions
+from denet.dataset.boxes.image_loader import DetectionDataset
+from denet.dataset.image.boxes import Boxes
+from denet.dataset.image.options import ImageOptions
 from denet.errors import DataError
 from denet.evaluate.detect_params import DetectParams
 from denet.evaluate.detector import DatasetDetections

@@ -9,8 +9,8 @@ from annotated_files import object_xml, voc_xml, write_coco, write_voc
 
 from denet.cli.train import parser
 from denet.dataset.base import BadSample
-from denet.dataset.boxes import Boxes
-from denet.dataset.detection_survey import DetectionSplit, DetectionSurvey, survey_detection
+from denet.dataset.image.boxes import Boxes
+from denet.dataset.survey.boxes import DetectionSplit, DetectionSurvey, survey_detection
 from denet.model.desc import parse_desc
 from denet.report import detection_advice
 from denet.report.detection_survey import detection_report

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from denet.dataset.base import BadSample
-from denet.dataset.survey import Split, Survey
+from denet.dataset.survey.classes import Split, Survey
 from denet.report.survey import survey_report, train_command
 
 PHOTOS = Survey(

@@ -18,7 +18,7 @@ from train.tiny import tiny_model, tiny_set
 
 from denet.backend.numpy.backend import NumpyBackend
 from denet.dataset import open_dataset
-from denet.dataset.image_loader import DetectionDataset
+from denet.dataset.boxes.image_loader import DetectionDataset
 from denet.dataset.loader import Loader
 from denet.errors import DataError, UsageError
 from denet.graph.plan import Plan

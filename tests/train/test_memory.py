@@ -12,7 +12,7 @@ from conftest import CHOICES, ROOT
 
 from denet.backend.numpy.backend import NumpyBackend
 from denet.backend.select import choose_backend
-from denet.dataset.array import ArrayDataset
+from denet.dataset.classes.array import ArrayDataset
 from denet.dataset.loader import Loader
 from denet.graph.recompute import Saving
 from denet.memory import Estimate

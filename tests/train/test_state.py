@@ -18,7 +18,7 @@ from train.tiny import tiny_model, tiny_set
 from untrusted.damage import damaged, damaged_json, outcome
 
 from denet.backend.numpy.backend import NumpyBackend
-from denet.dataset.colours import Components
+from denet.dataset.image.colours import Components
 from denet.errors import DataError, DenetError
 from denet.train.position import Position
 from denet.train.settings import TrainSettings

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from untrusted.damage import damaged, damaged_json, outcome
 
-from denet.dataset import annotation_file, json_lists, open_dataset
-from denet.dataset import imagenet as imagenet_reader
+from denet.dataset import annotation_file, open_dataset
+from denet.dataset.boxes import imagenet as imagenet_reader
+from denet.dataset.boxes import json_lists
 from denet.errors import DataError
 from denet.predict.image_files import find_images
 

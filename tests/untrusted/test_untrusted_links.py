@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from untrusted.damage import outcome
 
 from denet.dataset import open_dataset
-from denet.dataset.survey import survey
+from denet.dataset.survey.classes import survey
 from denet.dataset.walk import files_below
 from denet.predict.image_files import find_images
 

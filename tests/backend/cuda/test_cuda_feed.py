@@ -13,8 +13,8 @@ from train.tiny import tiny_model
 
 from denet.backend.cuda.backend import CudaBackend
 from denet.backend.cuda.memory import DeviceMemory
-from denet.dataset.array import ArrayDataset
-from denet.dataset.distort import parse_distortions
+from denet.dataset.classes.array import ArrayDataset
+from denet.dataset.image.distort import parse_distortions
 from denet.dataset.loader import AHEAD, Loader, Normalise
 from denet.graph.recompute import Saving
 from denet.model.preprocessing import Preprocessing

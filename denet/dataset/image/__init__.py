@@ -1,0 +1,1 @@
+"""From an image file to the input of a network: decoding, crops, colours, distortion."""

@@ -1,0 +1,73 @@
+"""From an opened image and a view of it to the pixels of a network input."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from denet.dataset.image.boxes import View
+from denet.dataset.image.decode import decode_stored
+from denet.dataset.image.options import Size
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+
+Decode = Callable[["PillowImage", float, float], tuple["PillowImage", float]]
+
+_REDUCING_GAP = 2.0  # a large image is first averaged over blocks, to twice its new size or more
+_TOLERANCE = 1e-6  # network pixels
+
+
+def render(
+    image: PillowImage, view: View, crop: Size, resample: str, decode: Decode = decode_stored
+) -> np.ndarray:
+    """Return the pixels (h, w, 3) uint8 that an opened image shows in a view, black outside.
+
+    A network pixel that the border of the image crosses is black too. ``resample`` names a filter
+    of Pillow; ``decode`` does what ``decode_stored`` does.
+    """
+    from PIL import Image
+
+    size = image.size
+    (x0, x1), (y0, y1) = (
+        _visible(length, scale, offset, limit)
+        for length, scale, offset, limit in zip(size, view[:2], view[2:4], crop, strict=True)
+    )
+    if x0 >= x1 or y0 >= y1:
+        return np.zeros((crop[1], crop[0], 3), np.uint8)
+    stored, shrink = decode(image, size[0] * view.scale_x, size[1] * view.scale_y)
+    part = [
+        min(max((place + offset) / scale, 0), length) / shrink
+        for place, offset, scale, length in (
+            (x0, view.offset_x, view.scale_x, size[0]),
+            (y0, view.offset_y, view.scale_y, size[1]),
+            (x1, view.offset_x, view.scale_x, size[0]),
+            (y1, view.offset_y, view.scale_y, size[1]),
+        )
+    ]
+    resized = stored.resize(
+        (x1 - x0, y1 - y0),
+        Image.Resampling[resample],
+        (part[0], part[1], part[2], part[3]),
+        _REDUCING_GAP,
+    )
+    if resized.mode != "RGB":
+        resized = resized.convert("RGB")
+    if view.mirrored:  # NumPy takes several times as long to turn rows of three channels
+        resized = resized.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        x0, x1 = crop[0] - x1, crop[0] - x0
+    shown = np.asarray(resized)
+    if resized.size == crop:
+        return shown
+    pixels = np.zeros((crop[1], crop[0], 3), np.uint8)
+    pixels[y0:y1, x0:x1] = shown
+    return pixels
+
+
+def _visible(length: int, scale: float, offset: float, limit: int) -> tuple[int, int]:
+    """Return the first and behind the last network pixel that lie wholly in the image."""
+    first = math.ceil(-offset - _TOLERANCE)
+    return max(0, first), min(limit, math.floor(length * scale - offset + _TOLERANCE))

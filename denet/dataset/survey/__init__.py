@@ -1,0 +1,1 @@
+"""What model-info --data tells of images before anything is trained on them."""
