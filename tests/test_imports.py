@@ -2,6 +2,7 @@
 
 import ast
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,16 @@ def test_backends_plug_in_from_outside(path: Path) -> None:
 
 def test_the_rule_covers_every_part() -> None:
     assert {part(path) for path in FILES} - {"__init__"} == set(MAY_IMPORT)
+
+
+def test_no_modules_import_each_other() -> None:
+    """There is no circle of modules, not even of late imports or those for types."""
+    modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in FILES}
+    modules = {name.removesuffix(".__init__"): path for name, path in modules.items()}
+
+    def module(name: str) -> str:
+        """Return the module that an import of a full name reads: itself, or the one it is in."""
+        return name if name in modules else name.rpartition(".")[0]
+
+    graph = {name: {module(each) for each in imported(path)} for name, path in modules.items()}
+    TopologicalSorter(graph).prepare()  # raises CycleError with the circle

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from denet.graph.graph import Graph, Node, Tensor, TensorType
+from denet.graph.graph import Graph, Node, Tensor
 from denet.graph.op.activation import Activation
 from denet.graph.op.add import Add
 from denet.graph.op.batch_norm import BatchNorm
@@ -24,6 +24,7 @@ from denet.graph.op.deconv import Deconv
 from denet.graph.op.dropout import Dropout
 from denet.graph.op.inject_ground_truth import InjectGroundTruth
 from denet.graph.op.pad import Pad
+from denet.graph.tensor_type import TensorType
 
 RELU = ("relu", "relu-safe")
 TRAINING_ONLY = (Dropout, InjectGroundTruth)  # the first outputs are the first inputs else

@@ -8,28 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from denet.graph.initial import Initial
-
-if TYPE_CHECKING:
-    from denet.graph.op.base import Op
-
-
-@dataclass(frozen=True)
-class TensorType:
-    """Shape and element type; ``real`` is the precision of the plan (f32 or bf16)."""
-
-    shape: tuple[int, ...]
-    dtype: str = "real"  # real | float32 | int32 | uint8
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        count = 1
-        for length in self.shape:
-            count *= length
-        return count
+from denet.graph.op.base import Op
+from denet.graph.tensor_type import TensorType
 
 
 @dataclass(eq=False)

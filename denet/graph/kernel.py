@@ -7,9 +7,10 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from denet.graph.graph import Node, Tensor, TensorType
+from denet.graph.graph import Node, Tensor
 from denet.graph.op.base import Run
 from denet.graph.rule import Rule, Span
+from denet.graph.tensor_type import TensorType
 
 Call = Callable[[], None]
 

@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from denet.graph.graph import Graph, Node, Tensor, TensorType
+from denet.graph.graph import Graph, Node, Tensor
 from denet.graph.kernel import Call, Kernel
 from denet.graph.memory import ELEMENT_TYPES, Step, Value
 from denet.graph.op.add import Add
 from denet.graph.recompute import repeated
+from denet.graph.tensor_type import TensorType
 
 KernelOf = Callable[[Node, tuple[int, ...]], Kernel]
 

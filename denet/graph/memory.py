@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from denet.graph.graph import TensorType
 from denet.graph.kernel import Call
+from denet.graph.tensor_type import TensorType
 
 ALIGNMENT = 64  # bytes: one cache line, one AVX-512 register
 

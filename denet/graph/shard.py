@@ -13,11 +13,12 @@ from dataclasses import replace
 import numpy as np
 
 from denet.errors import UsageError
-from denet.graph.graph import Graph, Node, Tensor, TensorType
+from denet.graph.graph import Graph, Node, Tensor
 from denet.graph.op.conv import Conv
 from denet.graph.op.gather_rows import GatherRows
 from denet.graph.op.scatter_columns import ScatterColumns
 from denet.graph.ranks import Ranks
+from denet.graph.tensor_type import TensorType
 
 
 def shard(graph: Graph, above: int, most: int, ranks: Ranks) -> Graph:

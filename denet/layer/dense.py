@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from denet.graph.graph import Graph, Tensor
 from denet.graph.op.concat import Concat
-from denet.graph.op.dropout import Dropout
 from denet.kind import FILTERS, Flag, Integer, Real
-from denet.layer.activation import ACTIVATION, activate
-from denet.layer.base import Layer, salt
-from denet.layer.batch_norm import EPSILON, MOMENTUM, normalise
-from denet.layer.border_mode import padding
-from denet.layer.convolution import convolve
+from denet.layer.activated_convolution import convolve_activated
+from denet.layer.activation import ACTIVATION
+from denet.layer.base import Layer
+from denet.layer.batch_norm import EPSILON, MOMENTUM
 from denet.layer.declare import argument, option, setting
-
-if TYPE_CHECKING:
-    from denet.layer.transition import Transition
 
 GROWTH = "channels that each appends"
 BOTTLENECK = Integer(0, 1024)
@@ -53,17 +47,3 @@ class DenseLayer(Layer):
         y = convolve_activated(graph, y, self, last, self.growth, 3)
         both: Tensor = graph.apply(Concat(), x, y)
         return both
-
-
-def convolve_activated(
-    graph: Graph, x: Tensor, layer: DenseLayer | Transition, number: str, filters: int, size: int
-) -> Tensor:
-    """Add normalisation, activation, convolution and dropout as ``layer`` has them set."""
-    if layer.bn_enabled:
-        with graph.scope(f"bn{number}"):
-            x = normalise(graph, x, layer.bn_momentum, layer.bn_eps)
-    x = activate(graph, x, layer.activation)
-    with graph.scope(f"conv{number}"):
-        sides = padding("half", size)
-        y = convolve(graph, x, filters, (size, size), padding=(sides, sides))
-        return graph.apply(Dropout(layer.dropout, salt(graph)), y) if layer.dropout else y

@@ -8,11 +8,12 @@ from denet.errors import DescriptionError
 from denet.graph.graph import Graph, Tensor
 from denet.graph.op.pool import Pool
 from denet.kind import Flag, Real
+from denet.layer.activated_convolution import convolve_activated
 from denet.layer.activation import ACTIVATION
 from denet.layer.base import Layer
 from denet.layer.batch_norm import EPSILON, MOMENTUM
 from denet.layer.declare import argument, option, setting
-from denet.layer.dense import DROPOUT, convolve_activated
+from denet.layer.dense import DROPOUT
 
 
 @dataclass(kw_only=True)

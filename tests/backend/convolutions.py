@@ -2,9 +2,9 @@
 
 from graph.cases import Case
 
-from denet.graph.graph import TensorType
 from denet.graph.op.conv import Conv
 from denet.graph.op.deconv import Deconv
+from denet.graph.tensor_type import TensorType
 
 ONE, TWO, THREE = ((1, 1), (1, 1)), ((2, 2), (2, 2)), ((3, 3), (3, 3))
 

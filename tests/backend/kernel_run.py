@@ -8,9 +8,10 @@ import numpy as np
 from graph.cases import Case
 
 from denet.bfloat16 import from_float32, to_float32
-from denet.graph.graph import Node, Tensor, TensorType
+from denet.graph.graph import Node, Tensor
 from denet.graph.kernel import Backend, Layout
 from denet.graph.memory import ELEMENT_TYPES
+from denet.graph.tensor_type import TensorType
 
 
 class KernelRun:

@@ -8,7 +8,7 @@ from graph.cases import CASES, STATISTICS, Case
 from tolerance import assert_close
 
 from denet.backend.onednn.library import OneDnnUnavailable, load
-from denet.graph.graph import Node, Tensor, TensorType
+from denet.graph.graph import Node, Tensor
 from denet.graph.op.activation import Activation
 from denet.graph.op.add import Add
 from denet.graph.op.batch_norm import BatchNorm
@@ -19,6 +19,7 @@ from denet.graph.op.deconv import Deconv
 from denet.graph.op.pool import Pool
 from denet.graph.op.pool_inverse import PoolInverse
 from denet.graph.op.sparse_sample import SparseSample
+from denet.graph.tensor_type import TensorType
 
 try:
     from denet.backend.onednn.backend import OneDnnBackend

@@ -86,9 +86,10 @@ def denet_side(precision: str) -> None:
     """Run the kernel of the CPU backend as a plan does."""
     from denet.backend.select import choose_backend
     from denet.bfloat16 import from_float32, to_float32
-    from denet.graph.graph import Node, Tensor, TensorType
+    from denet.graph.graph import Node, Tensor
     from denet.graph.op.base import Run
     from denet.graph.op.sparse_sample import SparseSample
+    from denet.graph.tensor_type import TensorType
 
     x, sample, g = data()
     op = SparseSample(GRID)

@@ -27,11 +27,12 @@ import numpy as np
 from denet.backend.cuda.device import Device
 from denet.backend.cuda.tune import Trial
 from denet.backend.cuda.tuning import Tuning
-from denet.graph.graph import Node, Tensor, TensorType
+from denet.graph.graph import Node, Tensor
 from denet.graph.kernel import Call
 from denet.graph.op.add import Add
 from denet.graph.op.base import Op
 from denet.graph.op.conv import Conv
+from denet.graph.tensor_type import TensorType
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests"))

@@ -13,7 +13,6 @@ from functools import partial
 import numpy as np
 from graph.ranks import Member
 
-from denet.graph.graph import TensorType
 from denet.graph.op.activation import ACTIVATIONS, Activation
 from denet.graph.op.add import Add
 from denet.graph.op.base import Op, Run
@@ -47,6 +46,7 @@ from denet.graph.op.scatter_columns import ScatterColumns
 from denet.graph.op.shared_batch_norm import SharedBatchNorm
 from denet.graph.op.softmax_cross_entropy import SoftmaxCrossEntropy
 from denet.graph.op.sparse_sample import SparseSample
+from denet.graph.tensor_type import TensorType
 
 ELEMENT_TYPES = {"int32": np.int32, "uint8": np.uint8}  # others take the precision of the test
 

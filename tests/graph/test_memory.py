@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from denet.graph.graph import TensorType
 from denet.graph.memory import Step, Value, plan_memory
+from denet.graph.tensor_type import TensorType
 
 
 def value(size: int) -> Value:

@@ -8,11 +8,11 @@ from graph.cases import CONVOLUTIONS, DECONVOLUTIONS, FUSED
 from scipy.signal import correlate2d
 from tolerance import assert_close
 
-from denet.graph.graph import TensorType
 from denet.graph.op import correlation
 from denet.graph.op.base import Run
 from denet.graph.op.conv import Conv
 from denet.graph.op.deconv import Deconv
+from denet.graph.tensor_type import TensorType
 
 PREDICTION = Run(training=False)
 

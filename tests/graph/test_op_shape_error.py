@@ -3,7 +3,6 @@
 import pytest
 
 from denet.errors import DescriptionError
-from denet.graph.graph import TensorType
 from denet.graph.op.add import Add
 from denet.graph.op.concat import Concat
 from denet.graph.op.conv import Conv
@@ -11,6 +10,7 @@ from denet.graph.op.crop import Crop
 from denet.graph.op.crop_mirror import CropMirror
 from denet.graph.op.deconv import Deconv
 from denet.graph.op.pool import Pool
+from denet.graph.tensor_type import TensorType
 
 SMALL = (8, 3, 3, 16)
 FIVE = (4, 16, 5, 5)

@@ -9,9 +9,9 @@ from backend.kernel_run import KernelRun
 from graph.cases import Case
 
 from denet.bfloat16 import from_float32, to_float32
-from denet.graph.graph import TensorType
 from denet.graph.op.base import Run
 from denet.graph.op.sparse_sample import SparseSample
+from denet.graph.tensor_type import TensorType
 
 RUN = Run(True)
 

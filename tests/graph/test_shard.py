@@ -8,12 +8,12 @@ from graph.ranks import Member, Ranks
 
 from denet.backend.numpy.backend import NumpyBackend
 from denet.errors import UsageError
-from denet.graph.graph import TensorType
 from denet.graph.op.conv import Conv
 from denet.graph.op.gather_rows import GatherRows
 from denet.graph.op.scatter_columns import ScatterColumns
 from denet.graph.plan import Plan
 from denet.graph.shard import part_of, shard
+from denet.graph.tensor_type import TensorType
 from denet.layer.options import LayerOptions
 from denet.model.model import Model
 

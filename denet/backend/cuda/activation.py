@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from denet.backend.cuda.request import THREADS, Request, blocks
+from denet.backend.cuda.grid import THREADS, blocks
+from denet.backend.cuda.request import Request
 from denet.graph.kernel import Call, Kernel
 from denet.graph.op.activation import LEAK, Activation
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from denet.backend.cuda.batch_norm_tiles import FILE, Tiles
-from denet.backend.cuda.request import Request, blocks
+from denet.backend.cuda.grid import blocks
+from denet.backend.cuda.request import Request
 from denet.backend.cuda.scratch import Scratch
 from denet.backend.cuda.statistics import Statistics
 from denet.graph.kernel import Call, Kernel, in_order

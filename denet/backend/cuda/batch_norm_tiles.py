@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from denet.backend.cuda.request import THREADS, VECTOR_BYTES, Request, blocks
-from denet.graph.graph import TensorType
+from denet.backend.cuda.grid import THREADS, blocks
+from denet.backend.cuda.request import VECTOR_BYTES, Request
 from denet.graph.kernel import Call
+from denet.graph.tensor_type import TensorType
 
 FILE = "batch_norm.cu"
 MOST_COLUMNS = 32  # of a block: neighbouring threads of one row

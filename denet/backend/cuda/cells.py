@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from denet.backend.cuda.device import Grid
-from denet.backend.cuda.request import THREADS, VECTOR_BYTES, Unserved, blocks
+from denet.backend.cuda.grid import THREADS, blocks
+from denet.backend.cuda.request import VECTOR_BYTES, Unserved
 
 MOST_SAMPLES = (1 << 16) - 1  # what a grid counts along its second and third dimension
 

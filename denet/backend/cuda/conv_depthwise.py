@@ -10,7 +10,8 @@ import numpy as np
 
 from denet.backend.cuda.conv_geometry import Geometry
 from denet.backend.cuda.conv_parts import Parts, part_size
-from denet.backend.cuda.request import THREADS, VECTOR_BYTES, Request, blocks
+from denet.backend.cuda.grid import THREADS, blocks
+from denet.backend.cuda.request import VECTOR_BYTES, Request
 from denet.backend.cuda.scratch import Scratch
 from denet.graph.kernel import Call
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from denet.backend.cuda.request import Request, blocks
+from denet.backend.cuda.grid import blocks
+from denet.backend.cuda.request import Request
 from denet.backend.cuda.scratch import Scratch
 from denet.backend.cuda.tuning import MOST_BYTES, SMALLEST
 from denet.graph.kernel import Call

@@ -9,7 +9,8 @@ import numpy as np
 
 from denet.backend.cuda.conv_geometry import Geometry
 from denet.backend.cuda.conv_parts import Parts
-from denet.backend.cuda.request import Request, blocks
+from denet.backend.cuda.grid import blocks
+from denet.backend.cuda.request import Request
 from denet.backend.cuda.scratch import Scratch
 from denet.backend.cuda.tuning import Product, Tile, Variant
 from denet.graph.kernel import Call

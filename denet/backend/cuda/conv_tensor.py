@@ -10,7 +10,8 @@ import numpy as np
 from denet.backend.cuda.conv_geometry import Geometry
 from denet.backend.cuda.conv_products import Products
 from denet.backend.cuda.conv_tile import Tile, served
-from denet.backend.cuda.request import Request, blocks
+from denet.backend.cuda.grid import blocks
+from denet.backend.cuda.request import Request
 from denet.backend.cuda.scratch import Scratch
 from denet.backend.cuda.weight import CHUNK, filled
 from denet.graph.kernel import Call

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from denet.backend.cuda.request import THREADS, Request, Unserved, blocks
+from denet.backend.cuda.grid import THREADS, blocks
+from denet.backend.cuda.request import Request, Unserved
 from denet.graph.kernel import Call, Kernel, in_order
 from denet.graph.op.corner_search import CornerSearch
 

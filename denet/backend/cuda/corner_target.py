@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from denet.backend.cuda.cost import RESIDENT, add_parts
-from denet.backend.cuda.request import Request, blocks
+from denet.backend.cuda.grid import blocks
+from denet.backend.cuda.request import Request
 from denet.graph.kernel import Call, Kernel, in_order
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from denet.backend.cuda.request import THREADS, Request, blocks
+from denet.backend.cuda.grid import THREADS, blocks
+from denet.backend.cuda.request import Request
 from denet.graph.kernel import Call, Kernel, in_order
 from denet.graph.op.base import GradientSaving
 from denet.graph.op.box_regression import BoxRegression

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from denet.backend.cuda.cells import sample_grid
+from denet.backend.cuda.grid import blocks
 from denet.backend.cuda.move import MoveKernel, Units
-from denet.backend.cuda.request import Request, blocks
-from denet.graph.graph import TensorType
+from denet.backend.cuda.request import Request
 from denet.graph.kernel import Call, Kernel, in_order
 from denet.graph.op.crop_mirror import CropMirror
+from denet.graph.tensor_type import TensorType
 
 
 class CropMirrorKernel(Kernel):

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from denet.backend.cuda.activation import by_warp
-from denet.backend.cuda.request import Request, blocks
+from denet.backend.cuda.grid import blocks
+from denet.backend.cuda.request import Request
 from denet.graph.kernel import Call, Kernel, in_order
 from denet.graph.op.coverage import Coverage
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from denet.backend.cuda.cells import sample_grid
 from denet.backend.cuda.request import Request
-from denet.graph.graph import TensorType
 from denet.graph.kernel import Call, Kernel, in_order
 from denet.graph.op.dropout import Dropout
+from denet.graph.tensor_type import TensorType
 
 DECIDED = 8  # numbers of a thread: a block of random bits decides on them, a byte remembers
 

@@ -10,7 +10,7 @@ import numpy as np
 from denet.backend.cuda.cast import SIZE
 from denet.backend.cuda.device import Device
 from denet.backend.cuda.found import nccl_version
-from denet.backend.cuda.request import THREADS, blocks
+from denet.backend.cuda.grid import THREADS, blocks
 from denet.backend.cuda.source import Source
 
 ELEMENTS = {np.dtype(np.float32): "float", np.dtype(np.uint16): "bf16"}

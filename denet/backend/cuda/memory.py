@@ -10,8 +10,8 @@ import numpy as np
 
 from denet.backend.cuda.device import Device
 from denet.backend.cuda.feed import DeviceFeed, Picked, Sent
+from denet.backend.cuda.grid import THREADS, blocks
 from denet.backend.cuda.lane import DeviceLane
-from denet.backend.cuda.request import THREADS, blocks
 from denet.backend.cuda.source import Source
 from denet.graph.kernel import Call, Total
 from denet.graph.rule import (

@@ -8,11 +8,11 @@ import numpy as np
 
 from denet.backend.cuda.cells import sample_grid, vector_size
 from denet.backend.cuda.request import ELEMENTS, Request
-from denet.graph.graph import TensorType
 from denet.graph.kernel import Call, Kernel
 from denet.graph.memory import ELEMENT_TYPES
 from denet.graph.op.crop import Crop
 from denet.graph.op.pad import Pad
+from denet.graph.tensor_type import TensorType
 
 UNIT = "uint4"  # 16 bytes, whatever they hold
 

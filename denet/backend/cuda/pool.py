@@ -8,10 +8,11 @@ import numpy as np
 
 from denet.backend.cuda.cells import MOST_SAMPLES, sample_grid, vector_size
 from denet.backend.cuda.device import Grid
-from denet.backend.cuda.request import Request, blocks
-from denet.graph.graph import TensorType
+from denet.backend.cuda.grid import blocks
+from denet.backend.cuda.request import Request
 from denet.graph.kernel import Call, Kernel
 from denet.graph.op.pool import Pool
+from denet.graph.tensor_type import TensorType
 
 LARGE = 32  # cells of a window from which on a block takes one, not a thread
 LANES = 32  # channels of such a block

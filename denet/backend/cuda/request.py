@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from denet.backend.cuda.device import Device, Grid
+from denet.backend.cuda.grid import THREADS, blocks
 from denet.backend.cuda.source import Source
-from denet.graph.graph import Node, Tensor, TensorType
+from denet.backend.cuda.tuning import Tuning
+from denet.graph.graph import Node, Tensor
 from denet.graph.kernel import Call, Layout
 from denet.graph.op.base import Run
-
-if TYPE_CHECKING:
-    from denet.backend.cuda.tuning import Tuning
+from denet.graph.tensor_type import TensorType
 
 ELEMENTS = {
     precision: {"real": real, "float32": "float", "int32": "int", "uint8": "unsigned char"}
     for precision, real in (("f32", "float"), ("bf16", "bf16"))
 }
 VECTOR_BYTES = 16  # what a thread reads at once
-THREADS = 256  # of a block, where a kernel has no reason for another number
 
 
 class Unserved(Exception):
@@ -84,8 +83,3 @@ class Request:
             return None
         real = "float" if source.itemsize == 4 else "bf16"
         return self.by_vector("copy.cu", "copy", [source, target], real=real)
-
-
-def blocks(count: int, each: int = THREADS) -> int:
-    """Return how many blocks cover ``count`` with ``each`` apiece, at least one."""
-    return max(1, -(-count // each))

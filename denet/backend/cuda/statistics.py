@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from denet.backend.cuda.batch_norm_tiles import Tiles
-from denet.backend.cuda.request import Request, blocks
+from denet.backend.cuda.grid import blocks
+from denet.backend.cuda.request import Request
 from denet.backend.cuda.scratch import Scratch
-from denet.graph.graph import TensorType
 from denet.graph.kernel import Call
+from denet.graph.tensor_type import TensorType
 
 TOGETHER = 256  # parts that one block joins: few for each thread, and few launches
 MERGED = 8  # channels of a block: as in statistics.cu

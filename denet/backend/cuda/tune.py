@@ -16,13 +16,14 @@ from denet.backend.cuda.request import Request, Unserved
 from denet.backend.cuda.tuning import Product, Tuning, Variant, by_formula, check_writable, write
 from denet.bfloat16 import from_float32
 from denet.errors import DenetError
-from denet.graph.graph import Graph, Node, Tensor, TensorType
+from denet.graph.graph import Graph, Node, Tensor
 from denet.graph.kernel import Call, Kernel, Layout
 from denet.graph.memory import ELEMENT_TYPES
 from denet.graph.op.base import Run
 from denet.graph.op.conv import Conv
 from denet.graph.op.deconv import Deconv
 from denet.graph.plan import Plan
+from denet.graph.tensor_type import TensorType
 
 log = logging.getLogger(__name__)
 

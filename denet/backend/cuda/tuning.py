@@ -21,8 +21,8 @@ from typing import Any, Protocol
 from denet import files
 from denet.backend.cuda.compile import cache_folder
 from denet.backend.cuda.device import Device
+from denet.backend.cuda.grid import blocks
 from denet.backend.cuda.nvrtc import capability_text
-from denet.backend.cuda.request import blocks
 from denet.errors import DataError
 from denet.files import atomic_text, is_device, make_directory
 

@@ -25,9 +25,9 @@ from denet.backend.onednn.primitive import (
 )
 from denet.backend.onednn.request import Request
 from denet.backend.onednn.weight import in_order
-from denet.graph.graph import TensorType
 from denet.graph.kernel import Call, Kernel
 from denet.graph.op.batch_norm import BatchNorm
+from denet.graph.tensor_type import TensorType
 
 GLOBAL_STATISTICS, USE_SCALE, USE_SHIFT, FUSE_RELU = 1, 2, 4, 8  # dnnl_normalization_flags_t
 

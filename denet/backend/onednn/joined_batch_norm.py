@@ -42,10 +42,10 @@ from denet.backend.onednn.primitive import (
 )
 from denet.backend.onednn.request import Request
 from denet.backend.onednn.weight import in_order
-from denet.graph.graph import TensorType
 from denet.graph.kernel import Call, Kernel
 from denet.graph.op.batch_norm import BatchNorm
 from denet.graph.op.shared_batch_norm import SharedBatchNorm
+from denet.graph.tensor_type import TensorType
 
 REGISTER = 16  # channels of float32
 

@@ -16,8 +16,8 @@ from denet.backend.onednn.primitive import (
     WORKSPACE_MD,
     Primitive,
 )
-from denet.graph.graph import TensorType
 from denet.graph.kernel import Call, Kernel
+from denet.graph.tensor_type import TensorType
 
 
 class UnaryKernel(Kernel):

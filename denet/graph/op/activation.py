@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from denet.graph.graph import TensorType
 from denet.graph.op.base import Arrays, Op, Run, Types
+from denet.graph.tensor_type import TensorType
 
 LEAK = 0.01  # slope of leaky-relu below 0
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from denet.graph.graph import TensorType
+from denet.graph.tensor_type import TensorType
 
 Arrays = tuple[Any, ...]  # arrays, or None where an array is not read or not wanted
 Types = tuple[TensorType, ...]

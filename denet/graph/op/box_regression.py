@@ -9,9 +9,9 @@ import numpy as np
 
 from denet.detect.box import centre, decode_centre, encode
 from denet.detect.target import box_target
-from denet.graph.graph import TensorType
 from denet.graph.op.base import Arrays, GradientSaving, Run, Types
 from denet.graph.op.truth import check_detection
+from denet.graph.tensor_type import TensorType
 
 EPS = 1e-3  # of the bounded IoU, as part of the image
 

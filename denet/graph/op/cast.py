@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from denet.graph.graph import TensorType
 from denet.graph.op.base import Arrays, Op, Run, Types
+from denet.graph.tensor_type import TensorType
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from denet.graph.graph import TensorType
 from denet.graph.op.base import Arrays, Op, Run, Types, image
 from denet.graph.op.channel_sum import centred, channel_sum
 from denet.graph.op.correlation import correlate, correlate_adjoint, correlate_by_weight
 from denet.graph.op.window import Padding, Pair, count_windows
+from denet.graph.tensor_type import TensorType
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from denet.graph.graph import TensorType
 from denet.graph.op.base import Arrays, Op, Run, Types, image
+from denet.graph.tensor_type import TensorType
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import numpy as np
 from denet.detect.corner import least_log_odds
 from denet.detect.prior import JITTER, jittered, prior_boxes
 from denet.detect.sample import find_samples, looked_at, with_random
-from denet.graph.graph import TensorType
 from denet.graph.op.base import Arrays, Op, Run, Types, image
+from denet.graph.tensor_type import TensorType
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from denet.graph.graph import TensorType
 from denet.graph.op.base import Arrays, Op, Run, Types
 from denet.graph.op.crop import crop_type
 from denet.graph.op.window import SHAPE
+from denet.graph.tensor_type import TensorType
 
 
 @dataclass(frozen=True)

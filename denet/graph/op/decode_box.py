@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from denet.detect.box import decode
-from denet.graph.graph import TensorType
 from denet.graph.op.base import Arrays, Op, Run, Types, image
+from denet.graph.tensor_type import TensorType
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from denet.errors import DescriptionError
-from denet.graph.graph import TensorType
 from denet.graph.op.base import Arrays, Op, Run, Types, image
 from denet.graph.op.channel_sum import channel_sum
 from denet.graph.op.correlation import correlate, correlate_adjoint, correlate_by_weight
 from denet.graph.op.window import Padding, Pair
+from denet.graph.tensor_type import TensorType
 
 
 @dataclass(frozen=True)

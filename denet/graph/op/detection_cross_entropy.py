@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from denet.detect.target import FITNESS_BINS, class_target
-from denet.graph.graph import TensorType
 from denet.graph.op.base import Arrays, GradientSaving, Run, Types
 from denet.graph.op.truth import check_detection
+from denet.graph.tensor_type import TensorType
 
 
 @dataclass(frozen=True)

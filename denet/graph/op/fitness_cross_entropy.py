@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from denet.detect.target import FITNESS_BINS, fitness_target
-from denet.graph.graph import TensorType
 from denet.graph.op.base import Arrays, GradientSaving, Run, Types
 from denet.graph.op.detection_cross_entropy import cross_entropy
 from denet.graph.op.truth import check_detection
+from denet.graph.tensor_type import TensorType
 
 
 @dataclass(frozen=True)

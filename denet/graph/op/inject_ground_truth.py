@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from denet.graph.graph import TensorType
 from denet.graph.op.base import Arrays, Op, Run, Types
 from denet.graph.op.truth import check_samples
+from denet.graph.tensor_type import TensorType
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from denet.graph.graph import TensorType
 from denet.graph.op.base import Arrays, Op, Run, Types, image
 from denet.graph.op.window import Padding, pad, unpad
+from denet.graph.tensor_type import TensorType
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from denet.graph.graph import TensorType
 from denet.graph.op.base import Arrays, Op, Run, Types
 from denet.graph.op.gather_rows import padded
 from denet.graph.ranks import Ranks
+from denet.graph.tensor_type import TensorType
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from denet.graph.graph import TensorType
 from denet.graph.op.base import Arrays, Run, Types
 from denet.graph.op.batch_norm import BatchNorm
+from denet.graph.tensor_type import TensorType
 
 # float64 vector of this rank -> sum of the vectors of all ranks, the same on each
 SumOverRanks = Callable[[np.ndarray], np.ndarray]

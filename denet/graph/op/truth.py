@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from denet.graph.graph import TensorType
+from denet.graph.tensor_type import TensorType
 
 
 def check_truth(image_num: int, box: TensorType, box_class: TensorType) -> None:

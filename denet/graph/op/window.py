@@ -12,8 +12,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from denet.errors import DescriptionError
-from denet.graph.graph import TensorType
 from denet.graph.op.base import image
+from denet.graph.tensor_type import TensorType
 
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]

@@ -9,8 +9,8 @@ from tolerance import assert_close
 
 from denet.backend.cuda.backend import CudaBackend
 from denet.bfloat16 import to_float32
-from denet.graph.graph import TensorType
 from denet.graph.op.batch_norm import BatchNorm
+from denet.graph.tensor_type import TensorType
 
 if reason := unavailable():
     pytest.skip(reason, allow_module_level=True)

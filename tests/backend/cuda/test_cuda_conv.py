@@ -14,9 +14,10 @@ from tolerance import assert_close
 from denet.backend.cuda.backend import CudaBackend
 from denet.backend.cuda.conv_tile import HOPPER, TILES
 from denet.backend.cuda.tuning import Tuning, candidates
-from denet.graph.graph import Node, Tensor, TensorType
+from denet.graph.graph import Node, Tensor
 from denet.graph.op.conv import Conv
 from denet.graph.op.deconv import Deconv
+from denet.graph.tensor_type import TensorType
 
 if reason := unavailable():
     pytest.skip(reason, allow_module_level=True)

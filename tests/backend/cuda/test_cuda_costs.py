@@ -12,7 +12,6 @@ from backend.kernel_run import KernelRun
 from graph.cases import Case
 
 from denet.backend.cuda.backend import CudaBackend
-from denet.graph.graph import TensorType
 from denet.graph.op.box_regression import BoxRegression
 from denet.graph.op.corner_cells import CornerCells
 from denet.graph.op.corner_cross_entropy import CornerCrossEntropy
@@ -23,6 +22,7 @@ from denet.graph.op.detection_cross_entropy import DetectionCrossEntropy
 from denet.graph.op.detection_probability import DetectionProbability
 from denet.graph.op.fitness_cross_entropy import FitnessCrossEntropy
 from denet.graph.op.softmax_cross_entropy import SoftmaxCrossEntropy
+from denet.graph.tensor_type import TensorType
 
 if reason := unavailable():
     pytest.skip(reason, allow_module_level=True)

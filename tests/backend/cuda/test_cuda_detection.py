@@ -15,11 +15,11 @@ from graph.cases import Case
 from denet.backend.cuda.backend import CudaBackend
 from denet.detect.corner import find_corners, least_log_odds, probability
 from denet.detect.sample import find_samples
-from denet.graph.graph import TensorType
 from denet.graph.op.base import Run
 from denet.graph.op.corner_search import CornerSearch
 from denet.graph.op.inject_ground_truth import InjectGroundTruth
 from denet.graph.op.sparse_sample import SparseSample
+from denet.graph.tensor_type import TensorType
 
 if reason := unavailable():
     pytest.skip(reason, allow_module_level=True)

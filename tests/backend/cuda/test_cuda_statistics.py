@@ -14,11 +14,11 @@ from denet.backend.cuda import conv_tile, statistics
 from denet.backend.cuda.backend import CudaBackend
 from denet.backend.cuda.conv_tile import HOPPER, TILES
 from denet.backend.cuda.tuning import Tuning
-from denet.graph.graph import TensorType
 from denet.graph.op.batch_norm import BatchNorm
 from denet.graph.op.conv import Conv
 from denet.graph.plan import Plan
 from denet.graph.recompute import LADDER
+from denet.graph.tensor_type import TensorType
 
 if reason := unavailable():
     pytest.skip(reason, allow_module_level=True)

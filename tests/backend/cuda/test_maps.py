@@ -15,7 +15,6 @@ from denet.backend.cuda.cells import sample_grid, vector_size
 from denet.backend.cuda.request import Unserved
 from denet.backend.numpy.backend import NumpyBackend
 from denet.bfloat16 import from_float32
-from denet.graph.graph import TensorType
 from denet.graph.op.activation import ACTIVATIONS, Activation
 from denet.graph.op.add import Add
 from denet.graph.op.base import Run
@@ -30,6 +29,7 @@ from denet.graph.op.local_response import LocalResponse
 from denet.graph.op.pad import Pad
 from denet.graph.op.pool import Pool
 from denet.graph.op.pool_inverse import PoolInverse
+from denet.graph.tensor_type import TensorType
 
 if reason := unavailable():
     pytest.skip(reason, allow_module_level=True)
