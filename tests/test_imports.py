@@ -14,9 +14,8 @@ EVERYWHERE = {"bfloat16", "cores", "errors", "files", "kind", "memory", "printab
 # part: the parts it imports besides itself and EVERYWHERE
 MAY_IMPORT = {
     "cli": {
-        *("train", "predict", "dataset", "evaluate", "report", "model", "layer", "graph", "detect"),
-        "backend",
-        "multi",
+        *("train", "predict", "dataset", "evaluate", "report", "model", "layer", "graph"),
+        *("backend", "multi"),
     },
     "multi": {"train", "dataset", "model", "graph"},
     "train": {"dataset", "evaluate", "report", "model", "layer", "graph"},

@@ -6,7 +6,6 @@ An option is one row of a table: name, help, kind of value, default. Parsing, bo
 
 from __future__ import annotations
 
-import os
 from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
     from denet.graph.kernel import Backend
     from denet.layer.options import LayerOptions
     from denet.model.model import Model
-
-
-RESULTS = "results"  # directory where --results is not given
 
 
 class Text(Kind):
@@ -250,21 +246,6 @@ def open_images(
             **settings,
         },
     )
-
-
-def results(values: Namespace) -> str:
-    """Return what --results says, else the directory RESULTS.
-
-    Raises UsageError where that one holds files, which nobody asked to write over.
-    """
-    if values.results:
-        return str(values.results)
-    if os.path.isdir(RESULTS) and os.listdir(RESULTS):
-        raise UsageError(
-            f"--results: the directory {RESULTS} holds files: give another, or --results "
-            f"{RESULTS}{os.sep} to write over those of the same names"
-        )
-    return RESULTS + os.sep
 
 
 def engine(values: Namespace) -> tuple[Backend, str]:

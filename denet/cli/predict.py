@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
 
-from denet.cli.command import Parser, run
+from denet.cli.command import Parser, run, tell, tell_aside
 from denet.cli.options import (
     COUNT,
     ENGINE,
@@ -21,13 +20,10 @@ from denet.cli.options import (
     engine,
 )
 from denet.cli.pixels import subtract_mean, warn_of_training_options
-from denet.cli.predict_classify import classify
-from denet.cli.predict_detect import WORDS, detect
-from denet.cli.predict_input import MULTICROP, VIEW_NAMES
-from denet.cli.predict_segment import segment
 from denet.errors import DataError, UsageError, nearest_hint
 from denet.files import check_writable
 from denet.kind import Choice
+from denet.predict.request import MODES, VIEW_NAMES, Request
 
 if TYPE_CHECKING:
     from denet.dataset import BadSample
@@ -135,18 +131,25 @@ def parser() -> Parser:
     )
 
 
-MODES: dict[str, Callable[..., int]] = {
-    "single": classify,
-    MULTICROP: partial(classify, views="alex10"),
-    "segment": segment,
-    "detect": detect,
-}
-
-
 def predict(options: argparse.Namespace) -> int:
     """Print what the model says of each image, or how right that is where it is known."""
-    from denet.evaluate.detector import detects
     from denet.model.format import load_model
+    from denet.predict import pipe
+
+    request = read_request(options)
+    backend, precision = engine(options)
+    model = load_model(options.model)
+    subtract_mean(model, request.extension)
+    warn_of_training_options(request.extension, "extension")
+    say = tell_aside if request.fills_stdout else tell
+    outcome = pipe.predict(pipe.Job(request, model, backend, precision, say))
+    tell_bad(outcome.bad, outcome.image_num, request.on_bad_data)
+    return 0
+
+
+def read_request(options: argparse.Namespace) -> Request:
+    """Return what the options ask for; raise UsageError for such as contradict each other."""
+    from denet.evaluate.detect_params import parse_params
 
     parser().require(options, "model", "input")
     if options.draw and not options.draw.lower().endswith(".png"):
@@ -162,19 +165,14 @@ def predict(options: argparse.Namespace) -> int:
         check_writable(options.draw)
     if options.results:
         check_writable(options.results, makes_directory=mode in ("segment", "detect"))
-    backend, precision = engine(options)
-    model = load_model(options.model)
-    subtract_mean(model, options.extension)
-    warn_of_training_options(options.extension, "extension")
-    if mode != "detect" and detects(model):
-        raise UsageError(f"--predict-mode {mode}: the model detects objects: give detect")
-    bad: list[BadSample] = []
-    image_num = MODES[mode](options, model, backend, precision, words, bad)
-    tell_bad(bad, image_num, options.on_bad_data)
-    return 0
+    given: dict[str, Any] = {
+        each.name: getattr(options, each.name, None) for each in fields(Request)
+    }
+    given |= {"mode": mode, "words": words, "params": parse_params(options.params)}
+    return Request(**given)
 
 
-def mode_words(mode: str) -> tuple[str, set[str]]:
+def mode_words(mode: str) -> tuple[str, frozenset[str]]:
     """Return the first word of --predict-mode and the set of the others; raise UsageError."""
     first, *rest = mode.split(",")
     if first not in MODES:
@@ -182,14 +180,14 @@ def mode_words(mode: str) -> tuple[str, set[str]]:
             f"--predict-mode: {first!r}{nearest_hint(first, list(MODES))}: give one of "
             f"{', '.join(MODES)}"
         )
-    known = WORDS if first == "detect" else ()
+    known = MODES[first]
     for word in rest:
         if word not in known:
             raise UsageError(
                 f"--predict-mode: {word!r}{nearest_hint(word, list(known))}: after {first} may "
                 f"stand {', '.join(known) or 'nothing'}"
             )
-    return first, set(rest)
+    return first, frozenset(rest)
 
 
 def tell_bad(bad: Sequence[BadSample], image_num: int, on_bad_data: str) -> None:

@@ -20,6 +20,7 @@ from denet.errors import DataError
 from denet.evaluate.detect_params import DetectParams
 from denet.evaluate.detector import DatasetDetections
 from denet.files import atomic_text
+from denet.predict.detect import Found
 from denet.predict.output import csv_line, rounded, write_lines
 from denet.printable import counted, printable
 from denet.report.detections import LEAST_SCORE
@@ -29,10 +30,8 @@ log = logging.getLogger(__name__)
 LONGEST = 240  # bytes of a file name: systems take 255, with what is added while it is written
 CSV_COLUMNS = ("image", "class", "score", "x0", "y0", "x1", "y1")
 
-Images = Iterable[tuple[str, Detections]]  # name, and what was found, in pixels, best first
 
-
-def text_lines(images: Images, class_labels: Sequence[str]) -> Iterator[str]:
+def text_lines(images: Iterable[Found], class_labels: Sequence[str]) -> Iterator[str]:
     """Yield ``NAME: CLASS 97.31% (x0 y0 x1 y1), ...`` for each image, ``nothing found ...`` if so.
 
     What has a score below LEAST_SCORE is left out, as in pictures, and counted in the log.
@@ -50,7 +49,7 @@ def text_lines(images: Images, class_labels: Sequence[str]) -> Iterator[str]:
         log.info("%d with less than %s left out: --format jsonl or csv tells them", left_out, least)
 
 
-def json_lines(images: Images, class_labels: Sequence[str]) -> Iterator[str]:
+def json_lines(images: Iterable[Found], class_labels: Sequence[str]) -> Iterator[str]:
     """Yield one JSON object per image: image, detections [{class, score, box [x0, y0, x1, y1]}]."""
     for name, found in images:
         detections = [
@@ -60,7 +59,7 @@ def json_lines(images: Images, class_labels: Sequence[str]) -> Iterator[str]:
         yield json.dumps({"image": name, "detections": detections})
 
 
-def csv_lines(images: Images, class_labels: Sequence[str]) -> Iterator[str]:
+def csv_lines(images: Iterable[Found], class_labels: Sequence[str]) -> Iterator[str]:
     """Yield the CSV_COLUMNS, then a row for each detection."""
     yield csv_line(CSV_COLUMNS)
     for name, found in images:
@@ -68,7 +67,7 @@ def csv_lines(images: Images, class_labels: Sequence[str]) -> Iterator[str]:
             yield csv_line([name, each, rounded(score), *(f"{side:.1f}" for side in box)])
 
 
-OUTPUTS: dict[str, Callable[[Images, Sequence[str]], Iterator[str]]] = {
+OUTPUTS: dict[str, Callable[[Iterable[Found], Sequence[str]], Iterator[str]]] = {
     "text": text_lines,
     "jsonl": json_lines,
     "csv": csv_lines,
@@ -76,7 +75,7 @@ OUTPUTS: dict[str, Callable[[Images, Sequence[str]], Iterator[str]]] = {
 
 
 def write_detections(
-    images: Images, class_labels: Sequence[str], form: str, path: str | None = None
+    images: Iterable[Found], class_labels: Sequence[str], form: str, path: str | None = None
 ) -> None:
     """Write what was found in each image as text, jsonl or csv, to stdout or into a file."""
     write_lines(OUTPUTS[form](images, class_labels), path)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,18 @@ from denet.detect.detections import Detections
 from denet.errors import UsageError
 from denet.files import atomic_write, make_directory
 from denet.predict.classify import Answer
+from denet.predict.detect import Found
 from denet.predict.image_files import common_directory, picture_stems
+from denet.predict.request import Request
 from denet.report.detections import Objects, draw_detections
 from denet.report.drawing import draw_classes
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+log = logging.getLogger(__name__)
+
+DRAWN = "%s: %d pictures, IMAGE_dets.png"
 
 
 def picture_files(directory: Path, paths: Sequence[str]) -> list[Path]:
@@ -40,30 +47,57 @@ def picture_files(directory: Path, paths: Sequence[str]) -> list[Path]:
     return files
 
 
-def draw_answer(
-    target: str | os.PathLike[str],
-    answer: Answer,
-    font_file: str | None = None,
-    max_image_pixels: int = MAX_IMAGE_PIXELS,
-) -> None:
-    """Draw the image file of an answer beside its classes."""
-    with quiet_pillow():
-        image = decode_image(answer.name, max_image_pixels=max_image_pixels)
-    _save(target, draw_classes(image, answer.classes, answer.label, font_file))
+class DrawnAnswer:
+    """The sink that draws the answer to the one image there must be beside it (--draw)."""
+
+    def __init__(self, request: Request, names: Sequence[str]):
+        if len(names) != 1 or not Path(names[0]).is_file():
+            raise UsageError("--draw: needs one image: give --input one image file")
+        self._request = request
+
+    def add(self, answer: Answer) -> None:
+        """Draw the image, unless it could not be read."""
+        request = self._request
+        if not answer.classes or not request.draw:
+            return
+        with quiet_pillow():
+            image = decode_image(answer.name, max_image_pixels=request.max_image_pixels)
+        _save(request.draw, draw_classes(image, answer.classes, answer.label, request.font))
+
+    def finish(self) -> None:
+        """Nothing is left to do."""
 
 
-def draw_file(
-    target: str | os.PathLike[str],
-    path: str,
-    found: Detections,
-    class_labels: Sequence[str],
-    font_file: str | None = None,
-    max_image_pixels: int = MAX_IMAGE_PIXELS,
-) -> None:
-    """Draw an image file with what is found in it, in its upright pixels."""
-    with quiet_pillow():
-        image = decode_image(path, max_image_pixels=max_image_pixels)
-    _save(target, draw_detections(image, found, class_labels, font_file=font_file))
+class DrawnFiles:
+    """The sink that draws what is found in image files into ``targets``, files by their names.
+
+    ``directory`` is where these are, if it is to be told.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        class_labels: Sequence[str],
+        targets: Mapping[str, str | os.PathLike[str]],
+        directory: Path | None = None,
+    ):
+        self._request, self._labels = request, class_labels
+        self._targets, self._directory = targets, directory
+        self._count = 0
+
+    def add(self, found: Found) -> None:
+        """Draw an image."""
+        request = self._request
+        with quiet_pillow():
+            image = decode_image(found.name, max_image_pixels=request.max_image_pixels)
+        picture = draw_detections(image, found.objects, self._labels, font_file=request.font)
+        _save(self._targets[found.name], picture)
+        self._count += 1
+
+    def finish(self) -> None:
+        """Tell how many there are."""
+        if self._directory:
+            log.info(DRAWN, self._directory, self._count)
 
 
 def draw_dataset(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from heapq import nlargest
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,9 +15,11 @@ from denet.dataset import Dataset
 from denet.dataset.base import MAX_IMAGE_PIXELS
 from denet.dataset.image.decode import decode_image, quiet_pillow
 from denet.dataset.loader import Batch
-from denet.evaluate.confusion import confusion_matrix, write_class_errors, write_confusion
+from denet.evaluate.confusion import confusion_matrix, doubt, write_class_errors, write_confusion
 from denet.evaluate.topk import TopErrors
+from denet.model.model import Model
 from denet.predict.report_files import ReportFiles
+from denet.predict.request import Request
 from denet.printable import counted, printable
 from denet.report.confusion import draw_confusion
 from denet.report.contact_sheet import FONT_SIZE, Line, contact_sheet
@@ -24,6 +27,8 @@ from denet.report.drawing import GREEN, INK, RED, SLATE
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+log = logging.getLogger(__name__)
 
 SHOWN = 32  # mistakes on the contact sheet
 
@@ -120,6 +125,31 @@ class ClassReport:
             with quiet_pillow():
                 return decode_image(file, max_image_pixels=self._max_image_pixels)
         return array_image(self._dataset.images(np.array([index]))[0])
+
+
+class Errors:
+    """Takes the answers to images whose classes are known, and says how many are wrong."""
+
+    def __init__(
+        self,
+        request: Request,
+        model: Model,
+        say: Callable[[str], None],
+        report: ClassReport | None = None,
+    ):
+        self._request, self._labels, self._say = request, model.class_labels, say
+        self._report = report
+        self._review = Review(len(model.class_labels))
+        self.add = self._review.add
+
+    def finish(self) -> None:
+        """Say the errors, warn where they look like a fault of the set-up, write the report."""
+        errors = self._review.errors
+        self._say(errors.miss_rates() if self._request.truth else errors.summary())
+        if sentence := doubt(errors, self._labels):
+            log.warning("%s: %s", self._request.input, sentence)
+        if self._report:
+            log.info("%s: %s", self._request.report, ", ".join(self._report.write(self._review)))
 
 
 def array_image(values: np.ndarray) -> Image:

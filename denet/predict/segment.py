@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +15,14 @@ from denet.dataset.base import MAX_IMAGE_PIXELS
 from denet.dataset.image.decode import decode_image, open_image, quiet_pillow, reason
 from denet.errors import DataError
 from denet.evaluate.classifier import check_fit
-from denet.evaluate.segmentation import NO_CLASS, Segmenter, over_image
+from denet.evaluate.segmentation import NO_CLASS, PositionCounts, Segmenter, over_image
 from denet.files import atomic_write, make_directory
 from denet.memory import room
 from denet.predict.image_files import find_images, picture_stems
+from denet.printable import counted
 from denet.report.class_picture import class_picture
+
+log = logging.getLogger(__name__)
 
 PREDICTED, TRUE = "_predict.png", "_true.png"
 _NAME_BYTES = 400  # of memory for a name among all names
@@ -118,6 +122,24 @@ def segment_images(
             yield found
 
 
+class PositionErrors:
+    """The sink that says how right the classes are where they are known."""
+
+    def __init__(self, class_labels: Sequence[str], say: Callable[[str], None]):
+        self._labels, self._say = class_labels, say
+        self._counts = PositionCounts(len(class_labels))
+
+    def add(self, found: Segmented) -> None:
+        """Compare an image with its truth, if there is one."""
+        if compared := found.compared():
+            self._counts.add(*compared)
+
+    def finish(self) -> None:
+        """Say the numbers, if there are any."""
+        if self._counts.pairs.any():
+            self._say(self._counts.report(self._labels))
+
+
 class PictureFiles:
     """NAME_predict.png, and NAME_true.png where it is known, for images in a directory.
 
@@ -133,14 +155,14 @@ class PictureFiles:
         root: str,
         max_image_pixels: int = MAX_IMAGE_PIXELS,
     ):
-        self._directory = Path(directory)
+        self._given, self._directory, self._written = directory, Path(directory), 0
         self._max_image_pixels = max_image_pixels
         what = f"names of {len(names)} pictures"
         with room(_NAME_BYTES * len(names), what, "give fewer images"):
             self._stems = dict(zip(names, picture_stems(names, root), strict=True))
         make_directory(self._directory)
 
-    def write(self, found: Segmented) -> None:
+    def add(self, found: Segmented) -> None:
         """Write the pictures of an image; a label picture itself is never written over."""
         shape = self._shape(found)
         true = found.label_picture
@@ -149,6 +171,11 @@ class PictureFiles:
         self._save(found.name, PREDICTED, found.over(shape))
         if true is not None:
             self._save(found.name, TRUE, true)
+        self._written += 1
+
+    def finish(self) -> None:
+        """Tell of how many images there are pictures."""
+        log.info("%s: pictures of %s", self._given, counted(self._written, "image"))
 
     def _shape(self, found: Segmented) -> tuple[int, int]:
         if found.label_picture is not None:

@@ -5,11 +5,11 @@ import pytest
 from PIL import Image
 from train.tiny import TinySet
 
-from denet.cli.predict_input import VIEW_NAMES
 from denet.dataset.loader import Normalise
 from denet.errors import DataError
 from denet.model.preprocessing import Preprocessing
 from denet.predict.image_files import CoveringFiles
+from denet.predict.request import VIEW_NAMES
 from denet.predict.views import VIEWS, Pictures, Views, scaled
 
 SIZE, SIDE = (257, 257), (225, 225)  # of ccv

@@ -1,30 +1,56 @@
-"""The images that model-predict classifies: those of a labelled dataset, or loose files."""
+"""The images that a request is about: those of a labelled dataset, or loose files."""
 
 from __future__ import annotations
 
-import argparse
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from denet.cli.options import open_images
+from denet.dataset import ANNOTATED, Dataset, open_dataset, parse_extension
+from denet.dataset.classes.directory import crop_size
+from denet.dataset.image.options import Size
+from denet.dataset.walk import directories_in
 from denet.errors import UsageError
-
-if TYPE_CHECKING:
-    from denet.dataset import Dataset
-    from denet.dataset.image.options import Size
-    from denet.model.model import Model
-    from denet.predict.look import Look
+from denet.model.model import Model
+from denet.predict.classify import unlabelled
+from denet.predict.image_files import CoveringFiles, read_truth
+from denet.predict.look import Look
+from denet.predict.request import DENSE, MULTICROP, Request
+from denet.predict.views import Pictures, scaled
 
 log = logging.getLogger(__name__)
 
 
-DENSE, MULTICROP = "dense", "multicrop"
-VIEW_NAMES = ("centre", "alex10", "caffe10", "ccv10", "ccv30", DENSE)
+def open_labelled(request: Request, extension: str | None = None, **settings: Any) -> Dataset:
+    """Open the dataset that is asked about; ``extension`` stands in the place of its own.
+
+    Raises UsageError or DataError.
+    """
+    return open_dataset(
+        request.input,
+        extension or request.extension or "image",
+        **{
+            "thread_num": request.thread_num,
+            "seed": request.seed,
+            "progress": not request.quiet,
+            "on_bad_data": request.on_bad_data,
+            "max_image_pixels": request.max_image_pixels,
+            **settings,
+        },
+    )
+
+
+def of_model(model: Model) -> dict[str, Any]:
+    """Return the settings that open a dataset of a model's classes and image shape."""
+    return {
+        "class_labels": model.class_labels,
+        "shape": model.input_shape,
+        "class_owner": "the model",
+    }
 
 
 def open_input(
-    options: argparse.Namespace,
+    request: Request,
     model: Model,
     find: Callable[[str], list[str]],
     look: Look | None = None,
@@ -34,52 +60,40 @@ def open_input(
     Loose files are those that ``find`` returns. With a ``look`` the samples are its views of each
     image. Raises UsageError or DataError.
     """
-    from denet.dataset import ANNOTATED, parse_extension
-    from denet.dataset.walk import directories_in
-    from denet.predict.classify import unlabelled
-    from denet.predict.image_files import CoveringFiles, read_truth
-
-    extension: str = options.extension or "image"
+    extension: str = request.extension or "image"
     kind = parse_extension(extension)[0]
     if kind in ANNOTATED and kind != "imagenet":
         raise UsageError(
             f"--extension {kind}: its images have no class of their own: give --predict-mode "
             f"detect,{kind}, or one directory per class and --extension image"
         )
-    why = unlabelled(options.input, extension, model.class_labels)
-    if options.truth and why is None:
+    why = unlabelled(request.input, extension, model.class_labels)
+    if request.truth and why is None:
         raise UsageError(
-            f"--truth: {options.input} tells the true classes: leave one of the two out"
+            f"--truth: {request.input} tells the true classes: leave one of the two out"
         )
     if why is None and look:
-        return open_labelled_views(options, extension, look), None
+        return open_labelled_views(request, extension, look), None
     if why is None:
-        return open_images(
-            options,
-            options.input,
-            model,
-            extension=with_crop(extension, model.input_shape),
-            on_bad_data="skip",  # the others are classified whatever the option says
-        ), None
-    if options.report and not options.truth:
+        cropped = with_crop(extension, model.input_shape)
+        # the others are classified whatever is asked for
+        return open_labelled(request, cropped, **of_model(model), on_bad_data="skip"), None
+    if request.report and not request.truth:
         raise UsageError(f"--report: the true classes are not known: {why}")
-    if not set(model.class_labels).isdisjoint(directories_in(options.input)):
+    if not set(model.class_labels).isdisjoint(directories_in(request.input)):
         log.warning("true classes not known: %s", why)
     shape = larger_shape(extension, model) if look else model.input_shape
-    paths, max_image_pixels = find(options.input), options.max_image_pixels
+    paths, max_image_pixels = find(request.input), request.max_image_pixels
     truth = None
-    if options.truth:
-        truth = read_truth(options.truth, len(paths), len(model.class_labels))
+    if request.truth:
+        truth = read_truth(request.truth, len(paths), len(model.class_labels))
         why = None
     files = CoveringFiles(paths, model.class_labels, shape, max_image_pixels, truth)
-    return views_of(files, look, options, shape, in_files=True) if look else files, why
+    return views_of(files, look, request, shape, in_files=True) if look else files, why
 
 
-def open_labelled_views(options: argparse.Namespace, extension: str, look: Look) -> Dataset:
+def open_labelled_views(request: Request, extension: str, look: Look) -> Dataset:
     """Return the views of each image of a labelled dataset."""
-    from denet.dataset import parse_extension
-    from denet.predict.image_files import CoveringFiles
-
     model = look.model
     kind, form, given = parse_extension(extension)
     settings: dict[str, Any] = {"on_bad_data": "skip", "class_labels": model.class_labels}
@@ -87,31 +101,30 @@ def open_labelled_views(options: argparse.Namespace, extension: str, look: Look)
     channels, height, width = shape
     if kind == "imagenet":
         words = [each for each in extension.split(",") if each.partition("=")[0] != "multicrop"]
-        if options.predict_mode == MULTICROP:  # it cuts them itself
+        if request.mode == MULTICROP:  # it cuts them itself
             extension = with_crop(",".join(words), model.input_shape) + ",multicrop"
             scale = "" if "scale" in given else f",scale={width}x{height}"
-            return open_images(
-                options, options.input, model, extension=extension + scale, on_bad_data="skip"
-            )
+            settings |= of_model(model)
+            return open_labelled(request, extension + scale, **settings)
         words = [each for each in words if each.partition("=")[0] not in ("crop", "scale")]
         extension = ",".join([*words, f"crop={width}x{height}"])
     elif form.converts:
         settings["shape"] = shape
         extension = f"{kind},crop={width}x{height}"
-    images = open_images(options, options.input, extension=extension, **settings)
+    images = open_labelled(request, extension, **settings)
     if kind == "imagenet":  # its training scales otherwise
-        labels, limit = images.labels, options.max_image_pixels
+        labels, limit = images.labels, request.max_image_pixels
         files = CoveringFiles([*images.names], images.class_labels, shape, limit, labels)
         files.bad = images.bad
         images = files
     in_files = kind == "imagenet" or form.converts
-    return views_of(images, look, options, shape, in_files)
+    return views_of(images, look, request, shape, in_files)
 
 
 def views_of(
     images: Dataset,
     look: Look,
-    options: argparse.Namespace,
+    request: Request,
     shape: tuple[int, int, int],
     in_files: bool,
 ) -> Dataset:
@@ -119,15 +132,13 @@ def views_of(
 
     Files are read anew where views are cut from more than what covers that shape.
     """
-    from denet.predict.views import Pictures
-
     channels, height, width = shape
     size, scaling = (width, height), look.views.scaling
-    if look.name == DENSE and given_size(options.extension or "image", look.model):
+    if look.name == DENSE and given_size(request.extension or "image", look.model):
         scaling = "cover"  # one size for all, as it says
     if not in_files or scaling == "cover":
         return look.cut(images, size)
-    pictures = Pictures(images, size, scaling, channels, options.max_image_pixels)
+    pictures = Pictures(images, size, scaling, channels, request.max_image_pixels)
     return look.cut(images, size, pictures)
 
 
@@ -136,8 +147,6 @@ def with_crop(extension: str, shape: tuple[int, int, int]) -> str:
 
     Images of other sizes are then treated as loose files are.
     """
-    from denet.dataset import parse_extension
-
     _, form, given = parse_extension(extension)
     _, height, width = shape
     wanted = "crop" in form.options and "crop" not in given
@@ -150,8 +159,6 @@ def larger_shape(extension: str, model: Model) -> tuple[int, int, int]:
     Where it has none, or the model's own size as in training, which would leave nothing to cut,
     that of the model's mean image, or what 256 is to 224.
     """
-    from denet.predict.views import scaled
-
     channels, height, width = model.input_shape
     image = model.preprocessing.mean_image
     size = given_size(extension, model)
@@ -163,9 +170,6 @@ def larger_shape(extension: str, model: Model) -> tuple[int, int, int]:
 
 def given_size(extension: str, model: Model) -> Size | None:
     """Return scale or crop of --extension, unless it is the model's own size."""
-    from denet.dataset import parse_extension
-    from denet.dataset.classes.directory import crop_size
-
     given = parse_extension(extension)[2]
     sizes = (crop_size(given[name]) for name in ("scale", "crop") if name in given)
     return next((each for each in sizes if each != model.input_shape[:0:-1]), None)

@@ -1,0 +1,184 @@
+"""The way of an answer: request -> images -> predictor -> answers -> sinks.
+
+Each mode of prediction is one function that puts these five together.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from denet.dataset import parse_extension
+from denet.dataset.base import BadSample, Dataset
+from denet.errors import UsageError
+from denet.evaluate.classifier import Classifier
+from denet.evaluate.detector import Detector, detects
+from denet.evaluate.segmentation import Segmenter
+from denet.graph.kernel import Backend
+from denet.model.model import Model
+from denet.predict.classify import Answer, classify_images
+from denet.predict.detect import Found, detect_files
+from denet.predict.detect_output import write_detections
+from denet.predict.detect_set import detect_in_dataset
+from denet.predict.image_files import common_directory, find_images
+from denet.predict.look import Look
+from denet.predict.output import write_answers
+from denet.predict.picture import DrawnAnswer, DrawnFiles, picture_files
+from denet.predict.report import ClassReport, Errors
+from denet.predict.request import EVALUATIONS, MULTICROP, Request
+from denet.predict.results import results, results_prefix
+from denet.predict.segment import PictureFiles, PositionErrors, find_segment_images, segment_images
+from denet.predict.sink import Sink, pour
+from denet.predict.source import open_input
+
+log = logging.getLogger(__name__)
+
+SLOW = 100  # times the work for an image of the network's own size, of which users are told
+
+
+@dataclass(frozen=True)
+class Job:
+    """A request, and who answers it. ``say`` tells numbers about all answers, in lines of text."""
+
+    request: Request
+    model: Model
+    backend: Backend
+    precision: str
+    say: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How many images there were, and which of them could not be read."""
+
+    image_num: int
+    bad: Sequence[BadSample]
+
+
+def predict(job: Job) -> Outcome:
+    """Answer a request. Raises UsageError, DataError or OutOfMemoryError."""
+    mode = job.request.mode
+    if mode != "detect" and detects(job.model):
+        raise UsageError(f"--predict-mode {mode}: the model detects objects: give detect")
+    return _MODES[mode](job)
+
+
+def classify(job: Job) -> Outcome:
+    """Tell the likeliest classes of each image, or the errors where the classes are known."""
+    request, model = job.request, job.model
+    look = Look(model, request.view_set) if request.view_set else None
+    images, why = open_input(request, model, find_images, look)
+    image_num = len(images.image_names) + len(images.bad)
+    report = None
+    if request.report:
+        report = ClassReport(request.report, images, request.font, request.max_image_pixels)
+    classifier = _classifier(job, images, look)
+    errors = Errors(request, model, job.say, report) if why is None else None
+    sinks: list[Sink[Answer]] = [DrawnAnswer(request, images.image_names)] if request.draw else []
+    review = errors.add if errors else None
+    answers = classify_images(classifier, images, request.top, request.thread_num, review)
+    only_errors = errors and not (request.format or request.results)
+    form, top, file = request.format or "text", request.top, request.results
+    pour(
+        answers,
+        sinks,
+        None if only_errors else partial(write_answers, form=form, top=top, path=file),
+    )
+    if errors:
+        errors.finish()
+    return Outcome(image_num, sorted(images.bad))
+
+
+def _classifier(job: Job, images: Dataset, look: Look | None) -> Classifier:
+    """Return what classifies these images, or the views of them."""
+    request, model = job.request, job.model
+    if not look:
+        batch_size = min(request.batch_size, len(images))
+        return Classifier(model, batch_size, job.backend, job.precision)
+    classifier = look.classifier(images, request.batch_size, job.backend, job.precision)
+    work = images.view_num * classifier.model.graph(1).flops() / model.graph(1).flops()
+    if work > SLOW:
+        text = "--views %s: each image takes the work of %.0f of the network's own size"
+        log.warning(text, look.name, work)
+    return classifier
+
+
+def segment(job: Job) -> Outcome:
+    """Write pictures of the classes; tell how right they are where the truth is known."""
+    request, model = job.request, job.model
+    for name in ("format", "draw", "report", "truth"):
+        if getattr(request, name):
+            raise UsageError(f"--{name}: --predict-mode segment writes pictures: leave it out")
+    if parse_extension(request.extension or "image")[0] == "imagenet":
+        raise UsageError(
+            "--extension imagenet: --predict-mode segment takes image files, directories or "
+            "arrays: give --extension image"
+        )
+    images, _ = open_input(request, model, find_segment_images)
+    image_num = len(images) + len(images.bad)
+    batch_size = min(request.batch_size, len(images))
+    segmenter = Segmenter(model, batch_size, job.backend, job.precision)
+    directory, limit = results(request.results), request.max_image_pixels
+    root = request.input if os.path.isdir(request.input) else common_directory(images.names)
+    errors = PositionErrors(model.class_labels, job.say)
+    pictures = PictureFiles(directory, images.names, root, limit)
+    pour(segment_images(segmenter, images, request.thread_num, limit), [errors, pictures])
+    return Outcome(image_num, sorted(images.bad))
+
+
+def detect(job: Job) -> Outcome:
+    """Tell what is found in loose images, or how well what is known of a dataset is found."""
+    request = job.request
+    for name, given in (("truth", request.truth), ("format ccv", request.format == "ccv")):
+        if given:
+            raise UsageError(f"--{name}: it is for the classes of whole images: leave it out")
+    kind = parse_extension(request.extension)[0] if request.extension else ""
+
+    def detector(image_num: int) -> Detector:
+        batch_size = min(request.batch_size, image_num)
+        return Detector(job.model, batch_size, job.backend, job.precision, request.params)
+
+    if kind in EVALUATIONS:
+        words = request.words or {kind}
+        return Outcome(detect_in_dataset(request, job.model, detector, words, job.say), [])
+    if known := request.words & set(EVALUATIONS):
+        name = min(known)
+        raise UsageError(f"--predict-mode: {name}: give the dataset with --extension {name},...")
+    if request.report:
+        raise UsageError("--report: it needs known objects: give --extension voc,...")
+    return detect_in_files(request, detector)
+
+
+def detect_in_files(request: Request, make_detector: Callable[[int], Detector]) -> Outcome:
+    """Tell what is found in each loose image; ``make_detector`` gives one for so many images."""
+    paths = find_images(request.input)
+    detector = make_detector(len(paths))
+    labels = detector.model.class_labels
+    draw, file = "image" in request.words, request.results
+    if request.draw and draw:
+        raise UsageError("--draw: detect,image draws all images: leave one of the two out")
+    if request.draw and len(paths) != 1:
+        raise UsageError("--draw: needs one image: give --input one image file")
+    sinks: list[Sink[Found]] = []
+    if request.draw:
+        sinks = [DrawnFiles(request, labels, {paths[0]: request.draw})]
+    elif draw:  # --results is where the pictures go
+        file, directory = None, results_prefix(request.results).parent
+        files = dict(zip(paths, picture_files(directory, paths), strict=True))
+        sinks = [DrawnFiles(request, labels, files, directory)]
+    bad: list[BadSample] = []
+    found = detect_files(detector, paths, bad, request.thread_num, request.max_image_pixels)
+    form = request.format or "text"
+    pour(found, sinks, partial(write_detections, class_labels=labels, form=form, path=file))
+    return Outcome(len(paths), bad)
+
+
+_MODES: dict[str, Callable[[Job], Outcome]] = {
+    "single": classify,
+    MULTICROP: classify,
+    "segment": segment,
+    "detect": detect,
+}
