@@ -57,10 +57,11 @@ def test_three_ranks_have_unequal_parts(tmp_path):
     assert_equal_trainings(by_ranks(3, "nesterov", tmp_path / "many", batch_size=9), expected)
 
 
-@pytest.mark.parametrize("count", [2])
-def test_ranks_detect_as_one_process(count, photos, tmp_path):
-    expected = arrays(trainer("detector", str(tmp_path / "one"), data=photos))
-    found = by_ranks(count, "detector", tmp_path / "many", data=photos)
+@pytest.mark.parametrize(("count", "batch_size"), [(2, 8), (3, 6), (4, 8)])
+def test_ranks_detect_as_one_process(count, batch_size, photos, tmp_path):
+    changes = {"data": photos, "batch_size": batch_size}
+    expected = arrays(trainer("detector", str(tmp_path / "one"), **changes))
+    found = by_ranks(count, "detector", tmp_path / "many", **changes)
     assert_equal_trainings(found, expected)
 
 
