@@ -41,8 +41,10 @@ def _onednn() -> Backend:
 def _cuda(number: str, named: str | None) -> Backend:
     """Return the backend on a GPU; ``number`` is what a person wrote."""
     if not re.fullmatch("[0-9]{1,9}", number):
+        several = " (model-train-multi takes several)" if "," in number else ""
         raise UsageError(
             f"GPU={number}: give the number of one GPU, such as 0, or unset GPU to run on the CPU"
+            f"{several}"
         )
     if named:
         raise UsageError(

@@ -26,8 +26,11 @@ def test_what_is_not_the_number_of_a_gpu_is_refused(
     value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GPU", value)
-    with pytest.raises(UsageError, match="give the number of one GPU, such as 0, or unset GPU"):
+    with pytest.raises(
+        UsageError, match="give the number of one GPU, such as 0, or unset GPU"
+    ) as told:
         choose_backend()
+    assert ("model-train-multi" in str(told.value)) == ("," in value)
 
 
 def test_a_gpu_and_a_backend_of_the_processor_exclude_each_other(
