@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import secrets
 import selectors
 import shutil
@@ -79,7 +80,7 @@ class _Run:
         environment: dict[str, str],
         words: Sequence[str],
     ):
-        self._mpiexec, self._number = mpiexec, 0  # of the first signal
+        self._mpiexec, self._ranks, self._number = mpiexec, ranks, 0  # of the first signal
         self._runs = False
         self._handlers = {
             number: handler
@@ -131,7 +132,7 @@ class _Run:
             return 128 + self._number
         if self._process.returncode == 0:
             return 0
-        reason = _reason(sieve.noise, self._process.returncode)
+        reason = _reason(sieve, self._process.returncode, self._ranks)
         _write(sys.stderr, f"error: {reason}\n".encode())
         return FAILED
 
@@ -164,12 +165,16 @@ class _Run:
         self._process.send_signal(self._mpiexec.signal(self._number))
 
 
-def _reason(noise: Sequence[bytes], code: int) -> str:
-    """Return why the ranks ended, by what mpiexec said."""
+def _reason(sieve: Sieve, code: int, ranks: int) -> str:
+    """Return why the ranks ended, by what mpiexec said, which now and then is the first to see."""
+    noise = sieve.noise
     text = b"\n".join(noise).decode(errors="replace")
-    if "EXIT STRING: " in text:
-        how = text.split("EXIT STRING: ")[1].splitlines()[0]
-        return f"a rank ended: {how}: {RESUME}"
+    if found := re.search(r"PID (\d+) RUNNING AT (\S+)", text):
+        rank = sieve.ranks.get(int(found[1]))
+        who = "a rank" if rank is None else f"rank {rank} of {ranks}"
+        code_told = re.search(r"EXIT CODE: (\d+)", text)
+        how = "killed" if "(signal 9)" in text else f"ended with code {code_told and code_told[1]}"
+        return f"{who} ({found[2]}): {how}: {RESUME}"
     if noise:
         return (
             f"mpiexec could not start the ranks: {noise[0].decode(errors='replace')}: see that ssh "

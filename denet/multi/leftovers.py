@@ -43,9 +43,10 @@ def _used() -> Iterator[str]:
     """Yield what all processes that we may look into have mapped or open below /dev/shm."""
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            for line in (process / "maps").read_text(errors="replace").splitlines():
-                if f" {SHARED}/" in line:
-                    yield line[line.index(f"{SHARED}/") :]
+            # who makes one opens it, maps it, then closes it
             for handle in (process / "fd").iterdir():
                 with suppress(OSError):
                     yield os.readlink(handle)
+            for line in (process / "maps").read_text(errors="replace").splitlines():
+                if f" {SHARED}/" in line:
+                    yield line[line.index(f"{SHARED}/") :]

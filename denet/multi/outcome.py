@@ -36,6 +36,13 @@ def tell(rank: int, code: int, line: str = "") -> None:
         os.write(2, (line + mark).encode(errors="backslashreplace"))
 
 
+def tell_process(rank: int) -> None:
+    """Let the launcher, if there is one, know which process is this rank: mpiexec knows it not."""
+    if token := os.environ.get(TOKEN):
+        with suppress(OSError):
+            os.write(2, f"\x1e{token} {rank} pid {os.getpid()}\x1e".encode())
+
+
 def on_terminal() -> bool:
     """Whether what rank 0 writes to stderr is seen on a terminal: mpiexec hides it."""
     return os.environ.get(TERMINAL) == "1"
@@ -45,16 +52,18 @@ class Sieve:
     """Takes what mpiexec writes to stdout and stderr; gives what is meant for people.
 
     The exit codes that ranks tell are kept as ``codes``, rank and code in the order of their
-    coming, what mpiexec says of itself as ``noise``. An error that several ranks tell in the same
+    coming, the ranks of processes by their numbers as ``ranks``, what mpiexec says of itself as
+    ``noise``. An error that several ranks tell in the same
     words is shown once.
     """
 
     def __init__(self, token: str):
-        self._mark = re.compile(rb"\x1e%s (\d+) (\d+)\x1e" % token.encode())
+        self._mark = re.compile(rb"\x1e%s (\d+) (pid )?(\d+)\x1e" % token.encode())
         self._held: dict[object, bytes] = {}
         self._begun: set[object] = set()  # streams of a line whose start has been shown
         self._shown: set[bytes] = set()
         self.codes: list[tuple[int, int]] = []
+        self.ranks: dict[int, int] = {}
         self.noise: list[bytes] = []
 
     def feed(self, stream: object, data: bytes) -> bytes:
@@ -78,7 +87,11 @@ class Sieve:
         return self._held.pop(stream, b"")
 
     def _take(self, mark: re.Match[bytes]) -> bytes:
-        self.codes.append((int(mark[1]), int(mark[2])))
+        rank, number = int(mark[1]), int(mark[3])
+        if mark[2]:
+            self.ranks[number] = rank
+        else:
+            self.codes.append((rank, number))
         return b""
 
     def _is_wanted(self, line: bytes) -> bool:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from denet.multi.outcome import FAILED, tell
+from denet.multi.outcome import FAILED, tell, tell_process
 from denet.multi.peer import Message, Peer, ready
 from denet.multi.star import Broadcast, join, name
 from denet.printable import printable
@@ -36,6 +36,7 @@ class Watch:
         self, rank: int, hosts: Sequence[str], broadcast: Broadcast, timeout: float = 60.0
     ):
         self._rank, self._hosts, self._timeout = rank, hosts, timeout
+        tell_process(rank)
         self._peers = join(rank, hosts, broadcast, timeout)
         self._lock = threading.Lock()
         self._has_cause = False  # somebody has said, or says, why the ranks end

@@ -28,6 +28,10 @@ def fail() -> None:
     raise ValueError("the cause")
 
 
+def say(word: str) -> None:
+    os.write(2, f"{word}\n".encode())  # at once: ranks write side by side
+
+
 def wait(world: Any) -> None:
     request = world.Ibarrier()
     while not request.Test():
@@ -39,7 +43,7 @@ def stop_together(world: Any, watch: Watch, path: str, rank: int) -> int:
     got: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: got.append(number))
-    print("ready", file=sys.stderr, flush=True)
+    say("ready")
     while not world.allreduce(len(got)):
         time.sleep(0.01)
     counts = world.gather([number for number in got])
@@ -70,8 +74,8 @@ def main() -> int:
         return stop_together(world, watch, path, rank)
     if word == "deaf":
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda number, frame: print("heard", file=sys.stderr, flush=True))
-        print("ready", file=sys.stderr, flush=True)
+            signal.signal(number, lambda number, frame: say("heard"))
+        say("ready")
         while True:
             time.sleep(0.01)  # signal.pause() misses what comes just before it
     if word == "tell":
