@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from denet.errors import DescriptionError
 from denet.graph.graph import Graph, Tensor
 from denet.graph.op.add import Add
+from denet.graph.op.pad_channels import PadChannels
+from denet.graph.op.pool import Pool
 from denet.kind import FILTERS, LENGTH, Flag, Integer
 from denet.layer.activation import ACTIVATION, activate
 from denet.layer.base import Layer
@@ -13,6 +16,16 @@ from denet.layer.batch_norm import EPSILON, MOMENTUM, normalise
 from denet.layer.border_mode import padding
 from denet.layer.convolution import convolve
 from denet.layer.declare import argument, option, setting, tag
+
+ORIGINAL = "activation after the addition instead of before the convolutions"
+WINDOW_STRIDE = "the stride of a bottleneck is in the convolution behind its first"
+ZEROS = "the shortcut has no weights: zeros are its new channels"
+
+
+def check_stride(layer: Layer) -> None:
+    """Raise DescriptionError where a block is to move the stride of a bottleneck it has not."""
+    if layer.window_stride and not layer.bottleneck:  # type: ignore[attr-defined]
+        raise layer.error("the tag S needs a bottleneck")
 
 
 @dataclass(kw_only=True)
@@ -23,7 +36,8 @@ class Residual(Layer):
     stride in the first convolution; without it, that of He et al. 2016 (arXiv 1603.05027),
     figure 4e. Convolutions have no bias, border half and he-backward weights. Where the shape
     changes, a 1x1 convolution projects the shortcut: of x, normalised (O), or of the first
-    normalisation of x.
+    normalisation of x. With Z the shortcut has no weights (option A of He et al. 2015): each
+    stride-th pixel, and channels of zeros, half of them before the others.
     """
 
     symbol = "RSN"
@@ -33,7 +47,9 @@ class Residual(Layer):
     size: int = argument(Integer(1, 1023, odd=True), "of the window")
     stride: int = argument(LENGTH, "of the first convolution", 1)
     bottleneck: int = argument(Integer(0, 65536), "channels between two 1x1 convolutions", 0)
-    original: bool = tag("O", "activation after the addition instead of before the convolutions")
+    original: bool = tag("O", ORIGINAL)
+    window_stride: bool = tag("S", WINDOW_STRIDE)
+    zeros: bool = tag("Z", ZEROS)
     activation: str = option(ACTIVATION, "the function", "relu")
     bn_relu: bool = setting(Flag(), "normalisation and ReLU in one; feeds the shortcut", False)
     bn_enabled: bool = setting(Flag(), "batch normalisation in the block", True)
@@ -42,6 +58,7 @@ class Residual(Layer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_stride(self)
         if self.bn_relu and self.activation != "relu":
             raise self.error(f"bn_relu needs the activation relu; got {self.activation!r}")
 
@@ -52,9 +69,10 @@ class Residual(Layer):
         """Return (filters, size, stride) of the convolutions in forward order."""
         if not self.bottleneck:
             return [(self.filters, self.size, self.stride), (self.filters, self.size, 1)]
+        first, second = (1, self.stride) if self.window_stride else (self.stride, 1)
         return [
-            (self.bottleneck, 1, self.stride),
-            (self.bottleneck, self.size, 1),
+            (self.bottleneck, 1, first),
+            (self.bottleneck, self.size, second),
             (self.filters, 1, 1),
         ]
 
@@ -66,7 +84,9 @@ class Residual(Layer):
                 y = activate(graph, y, self.activation)
             y = self.convolve(graph, f"conv{number}", y, filters, size, stride)
             y = self.normalise(graph, f"bn{number}", y)
-        if x.shape != y.shape:
+        if x.shape != y.shape and self.zeros:
+            x = self.subsample(graph, x)
+        elif x.shape != y.shape:
             x = self.convolve(graph, "shortcut", x, self.filters, 1, self.stride)
             x = self.normalise(graph, "shortcut_bn", x)
         return activate(graph, graph.apply(Add(), y, x), self.activation)
@@ -80,10 +100,24 @@ class Residual(Layer):
             if number == 1:
                 source = y if self.bn_relu else normal
             y = self.convolve(graph, f"conv{number}", y, filters, size, stride)
-        if x.shape != y.shape:
+        if x.shape != y.shape and self.zeros:
+            x = self.subsample(graph, source)
+        elif x.shape != y.shape:
             x = self.convolve(graph, "shortcut", source, self.filters, 1, self.stride)
         total: Tensor = graph.apply(Add(), y, x)
         return total
+
+    def subsample(self, graph: Graph, x: Tensor) -> Tensor:
+        """Add the shortcut without weights."""
+        more = self.filters - x.shape[3]
+        if more < 0:
+            raise DescriptionError(
+                f"a shortcut of zeros cannot make {x.shape[3]} channels {self.filters}: leave the "
+                "tag Z out"
+            )
+        if self.stride > 1:
+            x = graph.apply(Pool("mean", (1, 1), (self.stride, self.stride)), x)
+        return graph.apply(PadChannels(more // 2, more - more // 2), x) if more else x
 
     def convolve(
         self, graph: Graph, name: str, x: Tensor, filters: int, size: int, stride: int

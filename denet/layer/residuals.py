@@ -10,7 +10,7 @@ from denet.kind import FILTERS, LENGTH, Integer
 from denet.layer.activation import ACTIVATION
 from denet.layer.base import Layer, declarations
 from denet.layer.declare import argument, option, tag
-from denet.layer.residual import Residual
+from denet.layer.residual import ORIGINAL, WINDOW_STRIDE, ZEROS, Residual, check_stride
 
 NUM = Integer(1, 1000)
 
@@ -26,8 +26,14 @@ class Residuals(Layer):
     size: int = argument(Integer(1, 1023, odd=True), "of the window")
     stride: int = argument(LENGTH, "of the first block", 1)
     bottleneck: int = argument(Integer(0, 65536), "channels between two 1x1 convolutions", 0)
-    original: bool = tag("O", "activation after the addition instead of before the convolutions")
+    original: bool = tag("O", ORIGINAL)
+    window_stride: bool = tag("S", WINDOW_STRIDE)
+    zeros: bool = tag("Z", ZEROS)
     activation: str = option(ACTIVATION, "the function", "relu")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_stride(self)
 
     def expand(self) -> list[Layer]:
         values = vars(self) | {"stride": 1}

@@ -40,6 +40,7 @@ from denet.graph.op.gather_rows import GatherRows
 from denet.graph.op.inject_ground_truth import InjectGroundTruth
 from denet.graph.op.local_response import LocalResponse
 from denet.graph.op.pad import Pad
+from denet.graph.op.pad_channels import PadChannels
 from denet.graph.op.pool import Pool
 from denet.graph.op.pool_inverse import PoolInverse
 from denet.graph.op.scatter_columns import ScatterColumns
@@ -411,6 +412,10 @@ OTHERS = [
     _case(Dropout(0.5, 3), (2, 3, 4, 5), name="not training", training=False),
     _case(Pad(1, 2, 3, 0), (2, 3, 4, 3)),
     _case(Pad(0, 0, 0, 0), (2, 3, 4, 3), name="by nothing"),
+    _case(PadChannels(2, 3), (2, 3, 4, 3)),
+    _case(PadChannels(0, 4), (1, 2, 3, 8), name="behind alone"),
+    _case(PadChannels(8, 8), (2, 3, 1, 16), name="by vectors"),
+    _case(PadChannels(1, 1), (1, 1, 1, 2), name="of one pixel"),
     _case(Crop(1, 2, 3, 2), (2, 5, 6, 3)),
     _case(Crop(0, 0, 4, 4), (1, 4, 4, 3), name="of all"),
     _case(Crop(0, 1, 2, 2, "float32"), (2, 3, 3, 2), name="in float32"),

@@ -115,6 +115,29 @@ CASES = [
         | norm("bn3.", 2),
     ),
     Case(
+        "RSN.OSZ[8,3,2,2]",
+        {},
+        (9, 6, 3),
+        (5, 3, 8),
+        {
+            "conv1.weight": (2, 3, 1, 1),
+            "conv2.weight": (2, 2, 3, 3),
+            "conv3.weight": (8, 2, 1, 1),
+        }
+        | norm("bn1.", 2)
+        | norm("bn2.", 2)
+        | norm("bn3.", 8),
+    ),
+    Case(
+        "RSN.Z[6,3,3]",
+        {},
+        (8, 7, 3),
+        (3, 3, 6),
+        {"conv1.weight": (6, 3, 3, 3), "conv2.weight": (6, 6, 3, 3)}
+        | norm("bn1.", 3)
+        | norm("bn2.", 6),
+    ),
+    Case(
         "nRSN[1,3,3]",
         {},
         (8, 6, 3),

@@ -485,6 +485,16 @@ def test_groups_and_starts_of_biases_come_back(tmp_path, caplog):
         assert all(np.array_equal(one[name], other[name]) for name in other)
 
 
+def test_blocks_that_2017_did_not_have_come_back(tmp_path, caplog):
+    model = Model.create("C[4] RSN.OZ[8,3,2] nRSN.OS[2,8,3,2,4] R", (3, 8, 8), ["a"])
+    path = tmp_path / "a.mdl.gz"
+    save_model(model, path)
+    warn_of_loss(model, path)
+    assert "knows no shortcut of zeros (RSN.Z), and cannot open the file" in caplog.messages[0]
+    assert "has the stride of RSN.S in the first convolution" in caplog.messages[1]
+    assert load_model(path).layers == model.layers
+
+
 def test_layers_that_2017_did_not_have_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"a.mdl.gz: the format of 2017 has no DL: use .mdl"):
         save_model(Model.create("nDL[2,4] TR R", (3, 8, 8), ["a"]), tmp_path / "a.mdl.gz")

@@ -35,7 +35,12 @@ from denet.backend.cuda.host_kernel import HostCall, HostKernel
 from denet.backend.cuda.inject_ground_truth import InjectGroundTruthKernel
 from denet.backend.cuda.local_response import LocalResponseKernel
 from denet.backend.cuda.memory import DeviceMemory
-from denet.backend.cuda.move import crop_kernel, first_channels_kernel, pad_kernel
+from denet.backend.cuda.move import (
+    PadChannelsKernel,
+    crop_kernel,
+    first_channels_kernel,
+    pad_kernel,
+)
 from denet.backend.cuda.nvrtc import capability_text
 from denet.backend.cuda.pool import PoolKernel
 from denet.backend.cuda.pool_inverse import PoolInverseKernel
@@ -71,6 +76,7 @@ from denet.graph.op.fitness_cross_entropy import FitnessCrossEntropy
 from denet.graph.op.inject_ground_truth import InjectGroundTruth
 from denet.graph.op.local_response import LocalResponse
 from denet.graph.op.pad import Pad
+from denet.graph.op.pad_channels import PadChannels
 from denet.graph.op.pool import Pool
 from denet.graph.op.pool_inverse import PoolInverse
 from denet.graph.op.softmax_cross_entropy import SoftmaxCrossEntropy
@@ -106,6 +112,7 @@ KERNELS: dict[type[Op], Callable[[Request], Kernel]] = {
     InjectGroundTruth: InjectGroundTruthKernel,
     LocalResponse: LocalResponseKernel,
     Pad: pad_kernel,
+    PadChannels: PadChannelsKernel,
     Pool: PoolKernel,
     PoolInverse: PoolInverseKernel,
     SoftmaxCrossEntropy: SoftmaxCrossEntropyKernel,

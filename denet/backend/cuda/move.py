@@ -1,4 +1,4 @@
-"""Parts of maps, copied: a border put on, a rectangle or the first channels cut out."""
+"""Parts of maps, copied: a border or channels put on, a rectangle or the first channels cut out."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import numpy as np
 
 from denet.backend.cuda.cells import sample_grid, vector_size
 from denet.backend.cuda.request import ELEMENTS, Request
-from denet.graph.kernel import Call, Kernel
+from denet.graph.kernel import Call, Kernel, in_order
 from denet.graph.memory import ELEMENT_TYPES
 from denet.graph.op.crop import Crop
 from denet.graph.op.pad import Pad
+from denet.graph.op.pad_channels import PadChannels
 from denet.graph.tensor_type import TensorType
 
 UNIT = "uint4"  # 16 bytes, whatever they hold
@@ -114,6 +115,33 @@ def pad_kernel(request: Request) -> MoveKernel:
     op = request.node.op
     assert isinstance(op, Pad)
     return MoveKernel(request, -op.top, -op.left)
+
+
+class PadChannelsKernel(MoveKernel):
+    """x moved behind the channels of zeros before it; gx is that part of g moved back."""
+
+    name = "cuda pad channels"
+
+    def __init__(self, request: Request):
+        op = request.node.op
+        assert isinstance(op, PadChannels)
+        x, y = request.type(), request.node.outputs[0].type
+        rest = y.shape[3] - op.before
+        self._zeros = (
+            [Move(request, x, y, source_first=x.shape[3], depth=op.before)] if op.before else []
+        )
+        self._forward = Move(request, x, y, target_first=op.before, depth=rest)
+        self._backward = Move(request, y, x, source_first=op.before)
+
+    def forward(
+        self,
+        inputs: list[Any],
+        outputs: list[Any],
+        saved: list[Any],
+        scratch: np.ndarray | None,
+    ) -> Call:
+        moves = [*self._zeros, self._forward]
+        return in_order([move.bind(inputs[0], outputs[0]) for move in moves])
 
 
 def crop_kernel(request: Request) -> MoveKernel:

@@ -22,6 +22,7 @@ from denet.layer.base import Layer
 from denet.layer.convolution import Convolution
 from denet.layer.deconvolution import Deconvolution
 from denet.layer.denet_sparse import DenetSparse
+from denet.layer.residual import Residual
 from denet.memory import room
 from denet.model.format.content import (
     MAX_CLASSES,
@@ -255,6 +256,10 @@ def lost_in_2017(model: Model) -> list[str]:
         lost.append("knows DC with border half only, and cannot open the file")
     if any(isinstance(each, Convolution) and each.groups > 1 for each in model.layers):
         lost.append("knows no groups of C, and cannot open the file")
+    if any(isinstance(each, Residual) and each.zeros for each in model.layers):
+        lost.append("knows no shortcut of zeros (RSN.Z), and cannot open the file")
+    if any(isinstance(each, Residual) and each.window_stride for each in model.layers):
+        lost.append("has the stride of RSN.S in the first convolution, and computes something else")
     if any(isinstance(each, DenetSparse) and each.prior_levels for each in model.layers):
         lost.append("does not know the prior boxes of DNS, and finds less without them")
     if any(isinstance(each, DenetSparse) and each.distinct_in_prediction for each in model.layers):
