@@ -17,9 +17,10 @@ from denet.cli.options import (
     IMAGE_SIDE,
     LAYER_OPTIONS,
     Option,
+    Words,
     layer_options,
 )
-from denet.cli.pixels import read_normalise
+from denet.cli.pixels import imagenet, read_normalise
 from denet.errors import DataError, UsageError
 from denet.kind import Flag
 
@@ -29,13 +30,25 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FILES = (
-    Option("input", "model file to read", metavar="FILE"),
+    Option(
+        "input",
+        "model file to read, or weights that PyTorch trained: .pth, .pt, .th, .bin or .safetensors",
+        metavar="FILE",
+    ),
     Option(
         "output",
         "model file to write: .mdl, .mdl.gz as in 2017, or .sqlite3 of ccv",
         metavar="FILE",
     ),
     Option("half", "write the weights of .sqlite3 as 16-bit floats", Flag(), False),
+    Option(
+        "model-desc",
+        "network of weights that PyTorch trained, where names and shapes of the arrays do not tell "
+        "it",
+        Words(),
+        count="+",
+        metavar="LAYER",
+    ),
 )
 CHANGES = (
     Option(
@@ -114,7 +127,7 @@ def parser() -> Parser:
 
 def modify(options: argparse.Namespace) -> int:
     """Read the model, change it and write it."""
-    from denet.model.format import load_model, model_suffix, save_model, warn_of_loss
+    from denet.model.format import model_suffix, save_model, warn_of_loss
 
     parser().require(options, "input", "output")
     suffix = model_suffix(options.output)
@@ -124,13 +137,36 @@ def modify(options: argparse.Namespace) -> int:
     if not wanted and not other:
         names = ", ".join(f"--{option.name}" for option in CHANGES)
         raise UsageError(f"nothing to change: give one or more of {names}")
-    model = load_model(options.input)
+    model = opened(options)
     for change in wanted:
         model = change(model)
     save_model(model, options.output, options.half)
     warn_of_loss(model, options.output)
     log.info("%s: %s", options.output, model.text())
     return 0
+
+
+def opened(options: argparse.Namespace) -> Model:
+    """Return the model of --input, or the one that its weights make."""
+    from denet.model.format import holds_weights, load_model, load_weights
+
+    if not holds_weights(options.input):
+        if options.model_desc is not None:
+            raise UsageError(
+                f"--model-desc: {options.input}: a model tells its network itself: change it by "
+                "--layer-remove, --layer-insert and --layer-append"
+            )
+        return load_model(options.input)
+    layers = layer_options(options, activation=options.activation or "relu")
+    model = load_weights(options.input, options.model_desc, layers, options.image_size, imagenet())
+    if not options.normalise:
+        log.info(
+            "%s: pixels are taken to be normalised by %s, as those of ImageNet are; --normalise "
+            "says another",
+            options.input,
+            model.preprocessing.text(),
+        )
+    return model
 
 
 def changes(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[Model], Model]]]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from denet.errors import DataError, OutOfMemoryError, UsageError
-from denet.model.format import ccv, ccv_write, mdl, mdl_gz
+from denet.layer.options import LayerOptions
+from denet.model.format import ccv, ccv_write, mdl, mdl_gz, weights
 from denet.model.format.content import open_file
 from denet.model.model import Model
+from denet.model.preprocessing import Preprocessing
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +29,12 @@ LOSSES: dict[str, tuple[str, Callable[[Model], list[str]]]] = {
     ".mdl.gz": ("the program of 2017", mdl_gz.lost_in_2017),
 }
 STARTS = {b"\x1f\x8b": ".mdl.gz", b"SQLite format 3\0": ".sqlite3"}
+TO_WEIGHTS = "if it holds weights of PyTorch, name it .pth and give it to model-modify --input"
 # first bytes: what the file is, and how to go on
 FOREIGN = {
     b"\x1f\x8b": ("gzip data", "if it is a model of 2017, its name must end in .mdl.gz"),
-    b"\x80": ("a Python pickle", "DeNet runs no code from files"),
-    b"PK\x03\x04": ("a zip archive", "models of PyTorch cannot be read"),
+    b"\x80": ("a Python pickle", TO_WEIGHTS),
+    b"PK\x03\x04": ("a zip archive", TO_WEIGHTS),
     b"SQLite format 3\0": (
         "an SQLite database",
         "if it is a model of ccv, its name must end in .sqlite3",
@@ -50,6 +54,11 @@ def model_suffix(path: str | os.PathLike[str]) -> str:
     for suffix in FORMATS:
         if os.fspath(path).endswith(suffix):
             return suffix
+    if holds_weights(path):
+        raise UsageError(
+            f"not a model: {os.fspath(path)}: weights of other programs are made one by "
+            "model-modify --input FILE --output NAME.mdl"
+        )
     raise UsageError(f"unknown model format: {os.fspath(path)}: end it in {SUFFIXES}")
 
 
@@ -82,7 +91,7 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     (for .mdl.gz by MAX_TEXT_BYTES).
     """
     source = os.fspath(path)
-    try:
+    with _faults_told(source):
         with open_file(source) as file:
             start = file.read(SIGNATURE_BYTES)
         # the state of a training is its model, and more
@@ -90,6 +99,30 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         check_content(start, suffix, source)
         read, _ = FORMATS[suffix]
         return read(source)
+
+
+def holds_weights(path: str | os.PathLike[str]) -> bool:
+    """Say whether the name is that of a file of weights, which ``load_weights`` reads."""
+    return os.fspath(path).endswith(weights.SUFFIXES)
+
+
+def load_weights(
+    path: str | os.PathLike[str],
+    text: str | None = None,
+    options: LayerOptions | None = None,
+    size: Sequence[int] | None = None,
+    preprocessing: Preprocessing | None = None,
+) -> Model:
+    """Return the model of the weights that another program trained, see ``weights.read``."""
+    with _faults_told(os.fspath(path)):
+        return weights.read(path, text, options, size, preprocessing)
+
+
+@contextmanager
+def _faults_told(source: str) -> Iterator[None]:
+    """Raise DataError for a file that cannot be read, OutOfMemoryError for too large a one."""
+    try:
+        yield
     except FileNotFoundError:
         looked = "" if os.path.isabs(source) else f" (in {os.getcwd()})"
         raise DataError(f"model file not found: {source}{looked}{_others(source)}") from None

@@ -9,11 +9,10 @@ readable.
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -33,11 +32,10 @@ from denet.model.format.content import (
 )
 from denet.model.format.json_text import parse_object
 from denet.model.format.record import Record
+from denet.model.format.tensor_file import METADATA, read_header, tensor_shape
 from denet.model.model import Model
 
 FORMAT_VERSION = 1
-MAX_HEADER_BYTES = 64 << 20  # a tensor takes some hundred bytes, a million labels 20 MB
-MAX_AXES = 32  # that NumPy 1 knows
 ATTACHED = "attached/"  # what the names of attached tensors start with
 MEAN_IMAGE_PATH = f"preprocessing.{MEAN_IMAGE}"  # tensor (h, w, c), where the model has one
 
@@ -103,7 +101,7 @@ def _verify(values: dict[str, np.ndarray], written: Path, path: str | os.PathLik
 
     try:
         with written.open("rb") as stream:
-            _read_header(stream, os.fspath(written))
+            read_header(stream, os.fspath(written))
     except DataError as error:
         raise DataError(f"cannot write: {os.fspath(path)}: {error}") from error
     with safe_open(written, framework="np") as file:
@@ -125,13 +123,13 @@ def read_attached(path: str | os.PathLike[str]) -> tuple[Model, Attachment]:
     """
     source = os.fspath(path)
     with open_file(source) as file:
-        header = _read_header(file, source)
+        header = read_header(file, source)
         begin = file.tell()
-        metadata = header.record("__metadata__").text("denet")
+        metadata = header.record(METADATA).text("denet")
         record = Record(parse_object(metadata.encode("utf-8", "surrogatepass"), source), source)
         model = _read_model(record)
-        tensors = {name: header.record(name) for name in header.values if name != "__metadata__"}
-        shapes = {name: _shape(tensor) for name, tensor in tensors.items()}
+        tensors = {name: header.record(name) for name in header.values if name != METADATA}
+        shapes = {name: tensor_shape(tensor, {"F32": 4}) for name, tensor in tensors.items()}
 
         def fetch(name: str) -> np.ndarray:
             start, end = tensors[name].integers("data_offsets", 2)
@@ -169,47 +167,6 @@ def _check_content(metadata: Record, tensors: Mapping[str, np.ndarray]) -> None:
             "its content is not what was saved; take another copy, or if it was changed on purpose "
             "remove 'checksum' from its metadata"
         )
-
-
-def _read_header(file: BinaryIO, source: str) -> Record:
-    """Return the header of a safetensors file, 8 bytes of length, then JSON; stay behind it."""
-    size = os.path.getsize(source)
-    length = int.from_bytes(file.read(8), "little")
-    if length > MAX_HEADER_BYTES:
-        raise DataError(f"damaged model file: {source}: {length} bytes of header are too many")
-    _check_size(size, 8 + length, source)
-    header = Record(parse_object(file.read(length), source), source)
-    needed = file.tell()
-    for name in header.values:
-        if name != "__metadata__":  # the sum: tensors that share bytes would multiply them
-            start, end = header.record(name).integers("data_offsets", 2)
-            needed += max(0, end - start)
-    _check_size(size, needed, source)
-    if size > needed:
-        raise DataError(
-            f"damaged model file: {source}: {size - needed} bytes too many; take another copy"
-        )
-    return header
-
-
-def _check_size(size: int, needed: int, source: str) -> None:
-    if size < needed:
-        raise DataError(
-            f"damaged model file: {source}: cut short, {size} bytes of at least {needed}; "
-            "take another copy"
-        )
-
-
-def _shape(tensor: Record) -> tuple[int, ...]:
-    """Return the shape of a tensor, once its type is F32 and its offsets allow for the shape."""
-    dtype, shape = tensor.text("dtype"), tensor.integers("shape")
-    if dtype != "F32":
-        raise tensor.fault(f"elements are {dtype!r:.20}, not F32")
-    start, end = tensor.integers("data_offsets", 2)
-    within = len(shape) <= MAX_AXES and min(start, end, *shape) >= 0
-    if not within or end - start != 4 * math.prod(shape):
-        raise tensor.fault(f"offsets {start} to {end} for the shape {list(shape)}")
-    return shape
 
 
 def _read_model(metadata: Record) -> Model:
