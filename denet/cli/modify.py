@@ -127,9 +127,14 @@ def parser() -> Parser:
 
 def modify(options: argparse.Namespace) -> int:
     """Read the model, change it and write it."""
-    from denet.model.format import model_suffix, save_model, warn_of_loss
+    from denet.model.format import holds_weights, model_suffix, save_model, warn_of_loss
 
     parser().require(options, "input", "output")
+    if options.model_desc is not None and not holds_weights(options.input):
+        raise UsageError(
+            f"--model-desc: {options.input}: a model tells its network itself: change it by "
+            "--layer-remove, --layer-insert and --layer-append"
+        )
     suffix = model_suffix(options.output)
     other = options.half or suffix == ".sqlite3"  # which may hold 16 bits and is to hold 32
     other = other or not options.input.endswith(suffix)
@@ -151,11 +156,6 @@ def opened(options: argparse.Namespace) -> Model:
     from denet.model.format import holds_weights, load_model, load_weights
 
     if not holds_weights(options.input):
-        if options.model_desc is not None:
-            raise UsageError(
-                f"--model-desc: {options.input}: a model tells its network itself: change it by "
-                "--layer-remove, --layer-insert and --layer-append"
-            )
         return load_model(options.input)
     layers = layer_options(options, activation=options.activation or "relu")
     model = load_weights(options.input, options.model_desc, layers, options.image_size, imagenet())

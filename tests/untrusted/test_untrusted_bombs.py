@@ -16,10 +16,12 @@ import numpy as np
 import pytest
 from annotated_files import object_xml, voc_xml, write_voc
 from conftest import ROOT
+from model.files_of_torch import write_zip
 from PIL import Image
 
 from denet.memory import THREAD_BYTES
 from denet.model.format import save_model
+from denet.model.format.weights.pickled import MAX_STEPS
 from denet.model.model import Model
 
 MEMORY = 2_000_000  # KiB of address space
@@ -129,6 +131,43 @@ def test_a_model(tmp_path: Path, name: str) -> None:
     write, codes = MODELS[name]
     write(tmp_path / name)
     check(run(tmp_path, "model-info", "--model", name), codes, name)
+
+
+def write_many_dicts(path: Path) -> None:
+    """A pickle of as many dicts as it may take steps."""
+    write_zip(path, b"\x80\x02" + b"}" * (MAX_STEPS - 1) + b".", {})
+
+
+def write_sparse_vgg(path: Path) -> None:
+    """A file whose header tells the truth of 26 GB that no disk holds."""
+    shapes = {
+        "features.0.weight": [64, 3, 3, 3],
+        "features.0.bias": [64],
+        "classifier.0.weight": [65536, 64 * 40 * 40],
+        "classifier.0.bias": [65536],
+        "classifier.2.weight": [2, 65536],
+        "classifier.2.bias": [2],
+    }
+    header, end = {}, 0
+    for name, shape in shapes.items():
+        start, end = end, end + 4 * int(np.prod(shape, dtype=np.int64))
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text)
+    os.truncate(path, 8 + len(text) + end)
+
+
+WEIGHTS = {
+    "dicts.pth": (write_many_dicts, {3}),
+    "sparse.safetensors": (write_sparse_vgg, {5}),
+}
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_weights(tmp_path: Path, name: str) -> None:
+    write, codes = WEIGHTS[name]
+    write(tmp_path / name)
+    check(run(tmp_path, "model-modify", "--input", name, "--output", "a.mdl"), codes, name)
 
 
 def write_zip_bomb(path: Path) -> None:

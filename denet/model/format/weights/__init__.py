@@ -122,13 +122,11 @@ def recognised(shapes: Mapping[str, tuple[int, ...]], text: str | None, source: 
     try:
         if known := recognise(shapes):
             return known
-        why = f"nothing is called like {next(iter(shapes), '')!r:.80} in one that is known"
+        why = f"an unknown network, with arrays like {next(iter(shapes), '')!r:.80}"
     except UnknownNetworkError as error:
         why = str(error)
     if text is None:
-        raise fault(
-            source, f"{why}: say its network with --model-desc, if it can be said ({KNOWN})"
-        )
+        raise fault(source, f"{why}: {KNOWN}; a sequence of layers can be said by --model-desc")
     log.info("%s: its arrays are taken in the order of the file", source)
     return in_order(shapes)
 
@@ -181,7 +179,7 @@ def check_fit(
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         raise fault(
             source,
-            f"{counted(len(faults), 'array')} of {len(names.keys() | left)} do not fit the "
+            f"{len(faults)} of {len(names) + len(left)} arrays do not fit the "
             f"network: {faults[0]}{more}: say it with --model-desc",
         )
 
@@ -198,20 +196,19 @@ def stored_arrays(source: str) -> Iterator[dict[str, Stored]]:
     with open_file(source) as file:
         start = file.read(9)
         file.seek(0)
-        if start.startswith(b"PK\x03\x04") or start.startswith(b"\x80"):
-            arrays = pickled_arrays(file, source, read_zip if start[:1] == b"P" else read_old)
-        elif start[8:] == b"{":
+        if start[4:] == bytes(4) + b"{":  # a length of the header, which may begin like the others
             arrays = safetensors_arrays(file, source)
+        elif start.startswith(b"PK\x03\x04"):
+            arrays = pickled_arrays(*read_zip(file, source), file, source)
+        elif start.startswith(b"\x80"):
+            arrays = pickled_arrays(*read_old(file, source), file, source)
         else:
             raise fault(source, "neither a file of torch.save nor safetensors; take another copy")
         yield renamed(arrays, source)
 
 
-def pickled_arrays(
-    file: BinaryIO, source: str, reader: Callable[[BinaryIO, str], tuple[Any, Place]]
-) -> dict[str, Stored]:
-    """Return the arrays of a file of torch.save, which may be a checkpoint that holds more."""
-    value, place = reader(file, source)
+def pickled_arrays(value: Any, place: Place, file: BinaryIO, source: str) -> dict[str, Stored]:
+    """Return the arrays of what a file of torch.save holds: a checkpoint may hold more."""
     if type(value) is dict:
         value = next((value[key] for key in STATES if type(value.get(key)) is dict), value)
     items = value.items() if type(value) is dict else ()
