@@ -12,6 +12,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from model.files_of_torch import told, write_zip
+from model.test_weights_networks import resnet
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -106,6 +108,26 @@ def test_blood_cells_runs_and_leaves_what_it_names(tmp_path):
         names.write_text("\n".join(names.read_text().split()[:count]))
     assert len(run(tmp_path, "blood-cells.sh", "BCCD", "found here")) == 4
     assert len(list((tmp_path / "found here" / "found").glob("*_dets.png"))) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not BCCD.is_file(), reason=f"no {BCCD}: photos of blood cells")
+def test_cells_from_weights_runs_and_leaves_what_it_names(tmp_path):
+    """An epoch on a few of the photos, from a file of random weights."""
+    copied(tmp_path)
+    shutil.unpack_archive(BCCD, tmp_path, **FILTER)
+    for split, count in (("trainval", 8), ("test", 2)):
+        names = tmp_path / "BCCD" / "ImageSets" / "Main" / f"{split}.txt"
+        names.write_text("\n".join(names.read_text().split()[:count]))
+    rng = np.random.default_rng(0)
+    arrays = {
+        name: np.abs(rng.normal(0, 0.05, shape)) + 0.5 * name.endswith("running_var")
+        for name, shape in resnet((3, 4, 6, 3), False).items()
+    }
+    write_zip(tmp_path / "resnet34.pth", *told(arrays))
+    words = "resnet34.pth", "BCCD", "found here"
+    assert len(run(tmp_path, "cells-from-weights.sh", *words)) == 4
+    assert len(list((tmp_path / "found here" / "found").glob("*_dets.png"))) == 2
 
 
 def copied(directory: Path) -> Path:
