@@ -45,7 +45,7 @@ from denet.printable import counted, printable
 
 log = logging.getLogger(__name__)
 
-SUFFIXES = (".safetensors", ".pth", ".pt", ".th", ".bin")
+SUFFIXES = (".safetensors", ".pth", ".pth.tar", ".pt", ".th", ".bin")
 KNOWN = "known are ResNet, VGG, AlexNet and DenseNet of torchvision and timm, ResNet for CIFAR"
 # where checkpoints keep the weights, the first one wins
 STATES = ("state_dict", "model_state_dict", "model_state", "model", "net", "state_dict_ema")
@@ -180,7 +180,7 @@ def check_fit(
         raise fault(
             source,
             f"{len(faults)} of {len(names) + len(left)} arrays do not fit the "
-            f"network: {faults[0]}{more}: say it with --model-desc",
+            f"network: {faults[0]}{more}: say it with --model-desc, or another --image-size",
         )
 
 

@@ -125,9 +125,10 @@ class Archive:
             extra = directory[begin + lengths[0] : begin + lengths[0] + lengths[1]]
             size, packed, offset = self._large(extra, [size, packed, offset])
             if method or flags & ENCRYPTED or packed != size:
-                raise self.fault(
-                    f"{printable(name)!r:.{SHOWN_LENGTH}} is compressed or encrypted, which "
-                    "torch.save never does"
+                raise DataError(
+                    f"cannot read weights: {self._source}: {printable(name)!r:.{SHOWN_LENGTH}} is "
+                    "compressed or encrypted, which torch.save never does (torch.jit.save does): "
+                    "save model.state_dict() by it"
                 )
             yield name, offset, size, checksum
 
