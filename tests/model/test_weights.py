@@ -309,6 +309,30 @@ def test_a_header_whose_length_begins_like_a_pickle(tmp_path: Path) -> None:
     assert list(read_all(tmp_path / "a.bin")) == ["a"] and length < 399
 
 
+def test_an_archive_with_numbers_of_8_bytes(tmp_path: Path) -> None:
+    """As torch.save writes those beyond 4 GB: APPNOTE.TXT 4.3.14, 4.3.15, 4.5.3."""
+    path, arrays = tmp_path / "a.pth", small_resnet(False, 3, head="linear")
+    write_zip(path, *told(arrays))
+    content, large = path.read_bytes(), b"\xff" * 4
+    size, offset = struct.unpack("<II", content[-10:-2])
+    directory, entries = content[offset : offset + size], b""
+    while directory:
+        packed, unpacked, name = struct.unpack_from("<IIH", directory, 20)
+        (begin,) = struct.unpack_from("<I", directory, 42)
+        extra = struct.pack("<HHQQQ", 1, 24, unpacked, packed, begin)
+        lengths = struct.pack("<HH", name, len(extra))
+        entries += directory[:20] + large * 2 + lengths + directory[32:42] + large
+        entries += directory[46 : 46 + name] + extra
+        directory = directory[46 + name :]
+    end = struct.pack("<4sQHHIIQQQQ", b"PK\x06\x06", 44, 45, 45, 0, 0, 1, 1, len(entries), offset)
+    place = struct.pack("<4sIQI", b"PK\x06\x07", 0, offset + len(entries), 1)
+    last = b"PK\x05\x06" + bytes(4) + large * 3 + bytes(2)
+    path.write_bytes(content[:offset] + entries + end + place + last)
+    found = read_all(path)
+    assert found.keys() == arrays.keys()
+    assert all(np.array_equal(found[name], each) for name, each in arrays.items())
+
+
 def test_weights_are_no_model(tmp_path: Path) -> None:
     write_new(tmp_path / "a.pth", small_resnet(False, 7, "downsample"))
     with pytest.raises(UsageError, match=r"a.pth: weights of other programs are made one by"):
