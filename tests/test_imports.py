@@ -46,7 +46,7 @@ HOMES = {
     "mpi4py": ("multi",),
     "safetensors": ("model/format/mdl.py",),
     "tensorboardX": ("report/tensorboard.py",),
-    "yaml": ("cli/config.py",),
+    "yaml": ("cli/config.py", "dataset/boxes/yolo.py"),
 }
 
 

@@ -36,8 +36,9 @@ def parser() -> Parser:
                 Option(
                     "data",
                     "images to look at: directory of class directories, or one with train and test "
-                    "in it, or NAME of arrays, or directory of images with boxes in the layout of "
-                    "Pascal VOC or MSCOCO; tells classes, objects, sizes, problems and command "
+                    "in it, or NAME of arrays, or directory of images with boxes as YOLO, COCO, "
+                    "Pascal VOC, CVAT, LabelMe or a .csv have them; tells classes, objects, "
+                    "sizes, problems and command "
                     "lines to start with",
                     metavar="DIR",
                 ),
@@ -101,10 +102,10 @@ def data_report(options: argparse.Namespace) -> str:
         "progress": not options.quiet,
     }
     if kind := detection_kind(options.data, options.extension):
-        extension = options.extension or kind
-        return detection_report(
-            survey_detection(options.data, extension, **settings), computes_bf16()
-        )
+        words = (options.extension or kind).split(",")[1:]
+        extension = ",".join([kind, *words])
+        found = survey_detection(options.data, extension, seed=options.seed, **settings)
+        return detection_report(found, computes_bf16())
     return survey_report(survey(options.data, options.extension, **settings))
 
 

@@ -94,8 +94,10 @@ THREAD_NUM = Option(
 )
 EXTENSION = Option(
     "extension",
-    "file ending of the images, image for any (jpg,crop=64 also resizes); npy for arrays; voc, "
-    "mscoco or imagenet for images with boxes (voc,2007-trainval,crop=512)",
+    "file ending of the images, image for any (jpg,crop=64 also resizes); npy for arrays; auto for "
+    "images with boxes however they lie (auto,split=0.8,crop=512: split trains on that share and "
+    "tests on the others), or their layout, as yolo, roboflow, cvat, labelme, csv, voc, mscoco or "
+    "imagenet (voc,2007-trainval)",
     default="png",
 )
 ON_BAD_DATA = Option(

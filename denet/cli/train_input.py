@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ def model_and_training_set(
 
     if state:
         check_layers(state.model.layers, options)
+        settle_extension(options, state.model.layers)
         subtract_mean(state.model, options.extension, settled=True)
         return state.model, open_training_set(options, state.model)
     if not options.model:
@@ -51,6 +53,7 @@ def model_and_training_set(
     source = load_model(options.model)
     if options.model_desc is None:
         check_layers(source.layers, options)
+        settle_extension(options, source.layers)
     subtract_mean(source, options.extension)
     agrees = options.normalise == "none" and source.preprocessing == Preprocessing()
     if options.normalise != "auto" and not agrees:
@@ -75,7 +78,9 @@ def new_model(options: argparse.Namespace, source: Model | None = None) -> tuple
 
     layers = layer_options(options)
     # what is wrong with the texts is told before data is read
-    check_layers(build_layers(parse_desc(options.model_desc), layers), options)
+    built = build_layers(parse_desc(options.model_desc), layers)
+    check_layers(built, options)
+    settle_extension(options, built)
     other = options.normalise != "auto" and not source
     if other and asks_for_mean(options.extension):
         raise UsageError(
@@ -125,6 +130,15 @@ def check_layers(layers: Sequence[Layer], options: argparse.Namespace) -> None:
     layer_numbers(layers, options.skip_layer_updates)
     for option in PER_LAYER:
         layer_factors(layers, getattr(options, option.replace("-", "_")), option)
+
+
+def settle_extension(options: argparse.Namespace, layers: Sequence[Layer]) -> None:
+    """Let a detector find out by itself how its images lie, unless --extension tells."""
+    from denet.dataset.boxes.layouts import AUTO
+    from denet.layer.denet_detect import DenetDetect
+
+    if "extension" not in options.typed and isinstance(layers[-1], DenetDetect):
+        options.extension = AUTO
 
 
 def trained_model(options: argparse.Namespace, model: Model) -> tuple[Model, Dataset]:
@@ -228,12 +242,18 @@ def open_set(
     """
     from denet.dataset.base import BadDataError
 
+    same = bool(options.test and options.train) and _same(options.test, options.train)
     try:
-        return open_images(options, path, model, **settings)
+        return open_images(options, path, model, divided=same, **settings)
     except BadDataError as error:
         listed = write_bad_data(options, error.bad)
         more = f"; all of them are listed in {listed}" if listed else ""
         raise DataError(f"{error}{more}") from error
+
+
+def _same(one: str, other: str) -> bool:
+    """Say whether two paths lead to one place, which need not be there."""
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def keep_bad_data(options: argparse.Namespace, sets: Sequence[Dataset]) -> None:

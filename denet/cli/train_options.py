@@ -49,12 +49,11 @@ DATA = (
     Option(
         "train",
         "training set: directory of class directories, NAME of arrays NAME_data.npy and "
-        "NAME_labels.npy, or folder of images with boxes in the layout of --extension voc, mscoco "
-        "or imagenet",
+        "NAME_labels.npy, or folder of images with boxes in a layout that --extension knows",
         metavar="PATH",
     ),
     Option("test", "test set", metavar="PATH"),
-    replace(EXTENSION, default="ppm"),
+    replace(EXTENSION, default="ppm", help=f"{EXTENSION.help}; of a detector auto"),
     Option("test-extension", "extension of the test set, where it is another", metavar="EXTENSION"),
     Option(
         "val-split",

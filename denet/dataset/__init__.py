@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from denet.dataset.base import BadDataError, BadSample, Dataset, Opening
+from denet.dataset.boxes.layouts import AUTO, LAYOUTS
 from denet.dataset.class_names import names_text
 from denet.dataset.image.options import OPTION_NAMES
 from denet.errors import DataError, UsageError, nearest_hint
@@ -46,13 +47,13 @@ class Format:
 
 _DIRECTORY = Format("denet.dataset.classes.directory", "open_directory", ("crop",), converts=True)
 _ARRAY = Format("denet.dataset.classes.array", "open_array")
-_ANNOTATED = Format("denet.dataset.boxes.annotated", "open_annotated", OPTION_NAMES, splits=True)
+_ANNOTATED = Format("denet.dataset.boxes.open", "open_annotated", OPTION_NAMES, splits=True)
 
 # images with boxes, by the layout of their annotations
 ANNOTATED = {
+    AUTO: replace(_ANNOTATED, opener="open_auto"),
     "imagenet": replace(_ANNOTATED, options=(*OPTION_NAMES, "null"), splits=False),
-    "mscoco": _ANNOTATED,
-    "voc": _ANNOTATED,
+    **dict.fromkeys(LAYOUTS, _ANNOTATED),
 }
 # An image suffix that Pillow reads ("png", "jpg", ...) is a kind too: a directory of that format.
 FORMATS: dict[str, Format] = {
@@ -84,6 +85,8 @@ def open_dataset(
     Raises UsageError for the extension and DataError for the data.
     """
     kind, format_, options = parse_extension(extension)
+    if kind == AUTO and shape:
+        options.setdefault("crop", f"{shape[2]}x{shape[1]}")
     opener = getattr(importlib.import_module(format_.module), format_.opener)
     dataset: Dataset = opener(
         os.fspath(path),

@@ -36,6 +36,7 @@ class Opening:
     training     the set is trained on: what limits its epochs does not make it smaller
     val_split    share of the samples that is held out of training, drawn by ``seed``
     held_out     take that share, else what it leaves
+    divided      one set is opened both to train on and to test on
     """
 
     class_labels: Sequence[str] | None = None
@@ -49,6 +50,7 @@ class Opening:
     training: bool = False
     val_split: float = 0.0
     held_out: bool = False
+    divided: bool = False
 
     def choose(self, count: int, where: str) -> np.ndarray:
         """Return the sorted indices of the samples to take of so many.

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 from collections import Counter
-from contextlib import suppress
-from types import ModuleType
 
-from denet.dataset.annotation_file import read_lines
+from denet.dataset.boxes.layouts import LAYOUTS, reader, recognise
 from denet.dataset.class_names import names_text
 from denet.dataset.walk import directories_in
 from denet.errors import DataError
@@ -17,16 +14,10 @@ from denet.errors import DataError
 # folders of images with boxes; no class is called so
 _PARTS = ("images", "jpegimages", "labels", "annotations", "annots", "imagesets")
 # --extension -> where its images and their boxes or classes are
-_LAYOUTS = {
-    "voc": "JPEGImages/ID.jpg and Annotations/ID.xml (or images/ and annots/ or labels/, or one "
-    "folder; with train/, val/, test/ around them or in both)",
-    "mscoco": "NAME/*.jpg and annotations/instances_NAME.json",
-    "image": "CLASS/*.jpg",
-}
+_CLASSES = "CLASS/*.jpg"
 _PACKED = ("cifar", "svhn")  # many images in a file
 _SHOWN_FOLDERS = 5
 _FEW_FOLDERS = 5  # of which one may be what somebody has downloaded; more are classes
-_YOLO_BOX = re.compile(r"\d+( [0-9.e+-]+){4,}")  # class cx cy w h, or the corners of an outline
 
 
 def check_classes(path: str) -> None:
@@ -61,23 +52,17 @@ def nothing_at(path: str, lacking: str) -> DataError:
 
 def fitting(path: str) -> str:
     """Return how to read what there is at ``path``: annotated or packed images, or ""."""
-    if _is_yolo(path):
-        return (
-            "its labels/*.txt are boxes as YOLO has them (class cx cy w h), which cannot be read "
-            "yet: convert them to Pascal VOC or MSCOCO"
-        )
     for kind in _PACKED:
         if known := importlib.import_module(f"denet.dataset.classes.{kind}").splits_at(path):
             return f"give --extension {kind},NAME with NAME one of {', '.join(known)}"
-    for kind, layout in _annotated_layouts().items():
+    if seen := recognise(path):
         line = f"model-info --data {path} prints a whole line"
-        if names := layout.split_names(path):
+        if names := reader(seen.kind).split_names(path):
             known = ", ".join(names[:10])
-            return f"give --extension {kind},NAME with NAME one of {known}; {line}"
-        if layout.is_at(path):
-            return (
-                f"give this directory with --extension {kind} to take all annotated images; {line}"
-            )
+            return f"give --extension {seen.kind},NAME with NAME one of {known}; {line}"
+        return (
+            f"give this directory with --extension {seen.kind} to take all annotated images; {line}"
+        )
     if inner := wrapped(path):
         return f"give {inner}, which holds images with boxes"
     if sets := sets_in(path):
@@ -92,8 +77,7 @@ def wrapped(path: str) -> str:
     """Return the only one of a few directories in ``path`` with annotated images, "" if none is."""
     names = directories_in(path)
     places = [os.path.join(path, name) for name in names if len(names) <= _FEW_FOLDERS]
-    layouts = _annotated_layouts().values()
-    found = [place for place in places if any(layout.is_at(place) for layout in layouts)]
+    found = [place for place in places if recognise(place)]
     return found[0] if len(found) == 1 else ""
 
 
@@ -102,12 +86,12 @@ def sets_in(path: str) -> list[str]:
 
     Their photos and annotations lie in folders: images of classes may have boxes beside them.
     """
-    names, layouts = directories_in(path), _annotated_layouts().values()
+    names = directories_in(path)
 
     def is_set(name: str) -> bool:
         place = os.path.join(path, name)
         parts = any(each.lower() in _PARTS for each in directories_in(place))
-        return parts and any(layout.is_at(place) for layout in layouts)
+        return parts and recognise(place) is not None
 
     if not any(map(is_set, names[:_SHOWN_FOLDERS])):
         return []  # a thousand classes of a thousand images are not gone through for it
@@ -115,35 +99,9 @@ def sets_in(path: str) -> list[str]:
     return sets if len(sets) > 1 else []
 
 
-def _annotated_layouts() -> dict[str, ModuleType]:
-    return {
-        kind: importlib.import_module(f"denet.dataset.boxes.{kind}") for kind in ("voc", "mscoco")
-    }
-
-
-def _is_yolo(path: str) -> bool:
-    """Say whether there are boxes in labels/*.txt, or in folders there, beside images/."""
-    folders = {name.lower(): os.path.join(path, name) for name in directories_in(path)}
-    if not {"images", "labels"} <= folders.keys():
-        return False
-    labels = folders["labels"]
-    places = (labels, *(os.path.join(labels, name) for name in directories_in(labels)))
-    return any(map(_holds_yolo_boxes, places))
-
-
-def _holds_yolo_boxes(place: str) -> bool:
-    """Say whether the first of the texts in a directory that are not empty is a list of boxes."""
-    for name in sorted(os.listdir(place)):
-        if name.lower().endswith(".txt"):
-            with suppress(DataError):
-                if lines := read_lines(os.path.join(place, name)):
-                    return bool(_YOLO_BOX.fullmatch(lines[0]))
-    return False
-
-
 def _all_layouts() -> str:
-    known = ", ".join(f"{kind} {layout}" for kind, layout in _LAYOUTS.items())
-    return f"give the directory that holds it, of what --extension reads: {known}"
+    known = ", ".join(f"{kind} {layout}" for kind, layout in LAYOUTS.items())
+    return f"give the directory that holds it, of what --extension reads: {known}, image {_CLASSES}"
 
 
 def _holds_classes(path: str) -> bool:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-from denet.dataset import parse_extension
+from denet.dataset import ANNOTATED, parse_extension
 from denet.dataset.base import BadSample, Dataset
+from denet.dataset.boxes.layouts import AUTO
 from denet.errors import UsageError
 from denet.evaluate.classifier import Classifier
 from denet.evaluate.detector import Detector, detects
@@ -135,20 +136,25 @@ def detect(job: Job) -> Outcome:
     for name, given in (("truth", request.truth), ("format ccv", request.format == "ccv")):
         if given:
             raise UsageError(f"--{name}: it is for the classes of whole images: leave it out")
+    asked = request.words & set(EVALUATIONS)
+    if asked and not request.extension:
+        request = replace(request, extension=AUTO)
     kind = parse_extension(request.extension)[0] if request.extension else ""
 
     def detector(image_num: int) -> Detector:
         batch_size = min(request.batch_size, image_num)
         return Detector(job.model, batch_size, job.backend, job.precision, request.params)
 
-    if kind in EVALUATIONS:
-        words = request.words or {kind}
+    if kind in ANNOTATED:
+        words = request.words or {kind if kind in EVALUATIONS else "voc"}
         return Outcome(detect_in_dataset(request, job.model, detector, words, job.say), [])
-    if known := request.words & set(EVALUATIONS):
-        name = min(known)
-        raise UsageError(f"--predict-mode: {name}: give the dataset with --extension {name},...")
+    if asked:
+        raise UsageError(
+            f"--predict-mode: {min(asked)}: images of --extension {kind} have no boxes: give auto, "
+            "or leave --extension out"
+        )
     if request.report:
-        raise UsageError("--report: it needs known objects: give --extension voc,...")
+        raise UsageError("--report: it needs known objects: give --extension auto")
     return detect_in_files(request, detector)
 
 

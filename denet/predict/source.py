@@ -65,7 +65,7 @@ def open_input(
     if kind in ANNOTATED and kind != "imagenet":
         raise UsageError(
             f"--extension {kind}: its images have no class of their own: give --predict-mode "
-            f"detect,{kind}, or one directory per class and --extension image"
+            "detect,voc, or one directory per class and --extension image"
         )
     why = unlabelled(request.input, extension, model.class_labels)
     if request.truth and why is None:

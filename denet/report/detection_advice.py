@@ -128,7 +128,7 @@ def _extension(survey: DetectionSurvey, choice: DetectorChoice, names: Sequence[
     """Return the --extension under which prediction sees images whole."""
     width, height = size = choice.size
     crop = str(width) if width == height else size_text(size)
-    splits = [name for name in names if name != "all"]
+    splits = survey.words or [name for name in names if name != "all"]
     shapes = {(width, height) for width, height in survey.sizes().tolist()}
     covered = all(scaled_size(shape, size, "small") == size for shape in shapes)
     whole = [] if covered else ["scale_mode=large"]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
 
+from denet.dataset.boxes.splits import SHARE, role
 from denet.dataset.class_names import names_text
 from denet.dataset.image.decode import size_text
-from denet.dataset.survey.boxes import DetectionSplit, DetectionSurvey, NamedBox, role
+from denet.dataset.survey.boxes import DetectionSplit, DetectionSurvey, NamedBox
 from denet.detect.box import BOX_CAPACITY, area
 from denet.printable import counted, printable
 from denet.report.detection_advice import hints, predict_command, train_command
@@ -41,10 +41,11 @@ def detection_report(survey: DetectionSurvey, bf16: bool = False) -> str:
     problems = [line for check in _CHECKS for line in check(survey)]
     problems += _small(choice)
     images, objects = len(survey.sizes()), len(survey.objects()[0])
+    why = f" ({printable(survey.why)})" if survey.why else ""
     parts = [
         f"{printable(survey.path)}: {counted(images, 'image')}, {counted(objects, 'object')} in "
-        f"{counted(len(survey.class_labels), 'class')}, --extension {survey.kind}, looked at in "
-        f"{survey.seconds:.1f} s",
+        f"{counted(len(survey.class_labels), 'class')}, --extension {survey.kind}{why}, looked at "
+        f"in {survey.seconds:.1f} s",
         "\n".join(_split_table(survey)),
         "\n".join(_size_table(survey, choice)),
         "\n".join(_image_lines(survey)),
@@ -231,13 +232,9 @@ def _small_classes(survey: DetectionSurvey) -> Iterator[str]:
 def _no_test(survey: DetectionSurvey) -> Iterator[str]:
     if survey.test:
         return
-    how = "an annotations/instances_test.json of their own"
-    if survey.kind == "voc":
-        sets = os.path.join(survey.path, "ImageSets", "Main")
-        how = f"{printable(sets)}/test.txt, a name a line without suffix, the others to train.txt"
     yield (
-        "no test images with objects: for a test that stays the same, move about one image in "
-        f"five to {how}"
+        "no test images with objects: for a test that stays the same, --extension "
+        f"{survey.kind},split={SHARE:g} trains on that share of them and tests on the others"
     )
 
 

@@ -197,7 +197,7 @@ def check_targets(model: Model, dataset: Dataset) -> None:
     if needs_boxes and not dataset.boxed:
         raise DataError(
             "dataset: it has no boxes in its images, which a network that ends in DND needs: give "
-            "--extension voc, mscoco or imagenet"
+            "--extension auto, or that of their layout"
         )
     if not needs_boxes and not dataset.classified:
         raise DataError(

@@ -57,8 +57,8 @@ LAYOUTS = {
     as_photos: "annots and images cannot be classes: .*annots \\(2 .xml\\), images \\(2 .jpg\\).*"
     "give this directory with --extension voc to take all annotated images; model-info --data .* "
     "prints a whole line$",
-    as_yolo: "Images and Labels cannot be classes: .*boxes as YOLO has them .class cx cy w h., "
-    "which cannot be read yet: convert them to Pascal VOC or MSCOCO",
+    as_yolo: "Images and Labels cannot be classes: .*give this directory with --extension yolo to "
+    "take all annotated images",
     as_voc: "Annotations and ImageSets and JPEGImages cannot .*give --extension voc,NAME with NAME "
     "one of train; model-info --data .* prints a whole line$",
     as_voc_of_a_year: "no .ppm images in 1 class directories: .*give --extension voc,NAME",
@@ -158,7 +158,7 @@ def test_splits_that_are_folders_within(tmp_path, photos, annotations):
     for split, names in (("Train", "ab"), ("val", "bc"), ("other", "d")):
         for name in names:
             put(tmp_path, f"{name}.jpg", photos.format(split), annotations.format(split), split)
-    assert voc.is_at(str(tmp_path))
+    assert voc.seen(str(tmp_path))
     assert voc.split_names(str(tmp_path)) == ["Train", "val"]
     found = open_dataset(tmp_path, "voc,val,crop=8", progress=False)
     assert found.names == [str(tmp_path / photos.format("val") / f"{name}.jpg") for name in "bc"]
@@ -167,7 +167,7 @@ def test_splits_that_are_folders_within(tmp_path, photos, annotations):
 
 def test_splits_in_one_of_both_folders_are_none(tmp_path):
     put(tmp_path, "a.jpg", "images/train", "annots")
-    assert not voc.is_at(str(tmp_path))
+    assert not voc.seen(str(tmp_path))
     with pytest.raises(DataError, match="give the directory that holds it, .* around them or in b"):
         survey(str(tmp_path), progress=False)
 
@@ -243,7 +243,7 @@ def test_an_xml_among_classes_is_no_annotation(tmp_path):
         save_image(tmp_path / name)
     for name in ("notes.xml", "train/notes.xml", "train/cat/notes.xml"):
         (tmp_path / name).write_text("<notes/>")
-    assert not voc.is_at(str(tmp_path)) and not voc.split_names(str(tmp_path))
+    assert not voc.seen(str(tmp_path)) and not voc.split_names(str(tmp_path))
 
 
 @pytest.mark.parametrize("kind", ["voc", "mscoco,train"])
@@ -278,12 +278,12 @@ def test_boxes_of_yolo_are_known(tmp_path, place):
     (tmp_path / f"labels{place}").mkdir(parents=True)
     (tmp_path / f"labels{place}/0.txt").write_text("")
     (tmp_path / f"labels{place}/1.txt").write_text("3 0.5 0.5 0.1 1e-2\n")
-    with pytest.raises(DataError, match="boxes as YOLO has them .*cannot be read yet"):
+    with pytest.raises(DataError, match="--extension yolo"):
         open_dataset(tmp_path, "voc,crop=8", progress=False)
     (tmp_path / f"labels{place}/1.txt").write_text("a cat on 5 sofas\n")
     with pytest.raises(DataError) as caught:
         open_dataset(tmp_path, "voc,crop=8", progress=False)
-    assert "YOLO" not in str(caught.value)
+    assert "--extension yolo" not in str(caught.value)
 
 
 def test_the_photo_of_the_annotations_own_name_counts(tmp_path, caplog):

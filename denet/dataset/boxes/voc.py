@@ -72,10 +72,15 @@ class _Item(NamedTuple):
     annotation: str
 
 
-def is_at(path: str) -> bool:
-    """Say whether there are annotations of this layout at ``path``, or in a folder of a year."""
+def seen(path: str) -> str:
+    """Return what tells of this layout at ``path``, or in a folder of a year."""
     folders = (Path(path), *Path(path).glob("VOC[0-9][0-9][0-9][0-9]"))
-    return any(_is_annotated(str(folder)) for folder in folders) or bool(_split_folders(path))
+    if found := next((str(folder) for folder in folders if _is_annotated(str(folder))), ""):
+        photos, annotations = _part(found, _PHOTOS)[0], _part(found, _ANNOTATIONS)[0]
+        places = (os.path.relpath(place, path) for place in (annotations, photos))
+        return "ID.xml in {} for images in {}".format(*places)
+    folders_of_splits = ", ".join(_split_folders(path))
+    return folders_of_splits and f"ID.xml for images in {folders_of_splits}"
 
 
 def split_names(path: str) -> list[str]:

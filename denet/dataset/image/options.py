@@ -42,6 +42,7 @@ class ImageOptions:
                        normalisation is measured on: 500 images, for a mean image all
     check_onscreen     a box is a target if this part of its area is in the crop
     check_center       or if its centre is
+    split              share of the images to train on, the others are tested on; None for all
     bbox_only          leave out images without boxes
     null               add a class called null (imagenet)
     images_per_subset  images of a subset, the unit of subset_num
@@ -64,6 +65,7 @@ class ImageOptions:
     color_components: str = IMAGENET
     check_onscreen: float = 0.5
     check_center: bool = False
+    split: float | None = None
     bbox_only: bool = False
     null: bool = False
     images_per_subset: int = 10000
@@ -126,6 +128,7 @@ _KINDS: dict[str, Kind] = {
     "color_components": Choice((IMAGENET, DATA)),
     "check_onscreen": _SHARE,
     "check_center": Flag(),
+    "split": Real(0, 1, above=True, below=True),
     "bbox_only": Flag(),
     "images_per_subset": _COUNT,
     "subset_num": _COUNT,

@@ -14,8 +14,10 @@ import numpy as np
 
 from denet.dataset import parse_extension
 from denet.dataset.base import MAX_IMAGE_PIXELS, BadSample, thread_count
-from denet.dataset.boxes import mscoco, voc
+from denet.dataset.boxes import voc
 from denet.dataset.boxes.annotated import Annotated
+from denet.dataset.boxes.layouts import AUTO, LAYOUTS, reader, recognise
+from denet.dataset.boxes.splits import ROLES, TEST, TRAIN, choose, role, share_rows
 from denet.dataset.classes.directory import suffix
 from denet.dataset.image.boxes import Boxes, mend
 from denet.dataset.image.decode import Finding, image_suffixes, read_header
@@ -23,16 +25,6 @@ from denet.dataset.image.options import parse_image_options
 from denet.dataset.survey.classes import inspect_all
 from denet.detect.box import BOX_CAPACITY, area
 from denet.errors import DataError
-
-_LAYOUTS = {"voc": voc, "mscoco": mscoco}
-# letters of the name of a split -> what it is for
-_ROLES = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "minival", "dev"), "val"),
-    "trainval": "trainval",
-    **dict.fromkeys(("test", "testing", "testdev"), "test"),
-}
-_ORDER = list(dict.fromkeys(_ROLES.values()))
 
 
 class NamedBox(NamedTuple):
@@ -161,6 +153,8 @@ class DetectionSurvey:
     flat         images of one colour
     unlisted     image files beside those of the splits; ``unused`` splits were not looked at
     crop         (width, height) that --extension asked for
+    words        of --extension that all splits share
+    why          what tells of this kind
     """
 
     path: str
@@ -175,6 +169,8 @@ class DetectionSurvey:
     unlisted: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
     crop: tuple[int, int] | None = None
+    words: tuple[str, ...] = ()
+    why: str = ""
     seconds: float = 0.0
 
     def named(self, names: Sequence[str]) -> list[DetectionSplit]:
@@ -225,11 +221,12 @@ class DetectionSurvey:
 
 
 def detection_kind(path: str, extension: str | None = None) -> str | None:
-    """Return voc or mscoco if the extension, or the folders at ``path``, are of that layout."""
-    if extension:
-        kind = parse_extension(extension)[0]
-        return kind if kind in _LAYOUTS else None
-    return next((kind for kind, layout in _LAYOUTS.items() if layout.is_at(path)), None)
+    """Return the layout of images with boxes that the extension names, or that lies at ``path``."""
+    kind = parse_extension(extension)[0] if extension else AUTO
+    if kind != AUTO:
+        return kind if kind in LAYOUTS else None
+    seen = recognise(path)
+    return seen.kind if seen else None
 
 
 def survey_detection(
@@ -239,8 +236,11 @@ def survey_detection(
     thread_num: int | None = 0,
     max_image_pixels: int = MAX_IMAGE_PIXELS,
     progress: bool = True,
+    seed: int = 0,
 ) -> DetectionSurvey:
     """Look at every image of the splits that ``extension`` names, else of all usual ones.
+
+    ``seed`` is for its split=SHARE.
 
     Raises DataError where there is nothing to train on.
     """
@@ -248,11 +248,21 @@ def survey_detection(
     kind, _, options = parse_extension(extension)
     given = options.pop("splits")
     crop = parse_image_options(options).crop if "crop" in options else None
-    layout = _LAYOUTS[kind]
+    layout = reader(kind)
     known = layout.split_names(path)
-    names = list(given) or _usual(known)
-    read = {name: layout.read(path, [name]) for name in names}
-    read = read or {"all": layout.read(path, [])}
+    share = parse_image_options({"split": options["split"]}).split if "split" in options else None
+    names = [name for name in given if name not in (TRAIN, TEST) or name in known]
+    if share:
+        names = names or choose(known, True)
+        whole = layout.read(path, names)
+        read = {
+            part: whole.take(share_rows(whole.names, path, share, seed, part))
+            for part in (TRAIN, TEST)
+        }
+    else:
+        names = list(given) or _usual(known)
+        read = {name: layout.read(path, [name]) for name in names}
+        read = read or {"all": layout.read(path, [])}
     findings = _look(list(read.values()), thread_count(thread_num), max_image_pixels, progress)
     labels = list(dict.fromkeys(name for each in read.values() for name in each.class_names))
     splits: list[DetectionSplit] = []
@@ -277,13 +287,10 @@ def survey_detection(
         [] if given else _unlisted(read.values(), voc.photo_folder(path)),
         unused,
         crop,
+        (*names, f"split={share:g}") if share else (),
+        layout.seen(path),
         time.perf_counter() - started,
     )
-
-
-def role(name: str) -> str:
-    """Return what a split such as val, 2007-trainval or train2017 is for, "" if that is unknown."""
-    return _ROLES.get(re.sub(r"[^a-z]", "", name.lower()), "")
 
 
 def _usual(names: list[str]) -> list[str]:
@@ -291,7 +298,7 @@ def _usual(names: list[str]) -> list[str]:
     usual = [name for name in names if role(name)]
     if not any(role(name).startswith("train") for name in usual):
         return names
-    return sorted(usual, key=lambda name: (re.sub(r"\D", "", name), _ORDER.index(role(name))))
+    return sorted(usual, key=lambda name: (re.sub(r"\D", "", name), ROLES.index(role(name))))
 
 
 def _look(
@@ -320,15 +327,17 @@ def _split(
     bad = [BadSample(found.names[row], text) for row, text in sorted(faults.items())]
     found = found.take(np.setdiff1d(np.arange(len(found.names)), list(faults)))
     sizes = [_stored_size(file, findings[file], max_image_pixels) for file in found.names]
+    stored = np.array(sizes, np.int64).reshape(-1, 2)
+    boxes = found.boxes_px(stored)
     position = {label: number for number, label in enumerate(labels)}
     ids = np.array([position[each] for each in found.class_names], np.int32)
     return DetectionSplit(
         name,
         labels,
         found.names,
-        np.array(sizes, np.int64).reshape(-1, 2),
+        stored,
         found.told_sizes,
-        replace(found.boxes, box_class=ids[found.boxes.box_class]),
+        replace(boxes, box_class=ids[boxes.box_class]),
         [findings[file].digest for file in found.names],
         np.array([file not in seen for file in found.names], np.bool_),
         bad,
@@ -348,7 +357,7 @@ def _choose(splits: list[DetectionSplit]) -> tuple[list[str], list[str]]:
     To test on test, else on val; to train on all others, on trainval where it holds them. What
     there is of one role alone is trained on.
     """
-    held: dict[str, list[str]] = {role: [] for role in (*_ORDER, "")}
+    held: dict[str, list[str]] = {role: [] for role in (*ROLES, "")}
     for split in splits:
         if len(split.objects):
             held[role(split.name)].append(split.name)

@@ -11,7 +11,7 @@ import pytest
 from annotated_files import object_xml, save_image, voc_xml, write_coco, write_split, write_voc
 
 from denet.dataset import BadDataError, open_dataset
-from denet.dataset.boxes.voc import CLASSES, is_at, read_annotation, split_names
+from denet.dataset.boxes.voc import CLASSES, read_annotation, seen, split_names
 from denet.dataset.class_names import ForeignClassError
 from denet.errors import DataError, UsageError
 
@@ -148,7 +148,7 @@ def test_own_split_named_like_one_of_a_year(tmp_path):
 def test_upper_case_suffix_of_annotations(tmp_path):
     write_voc(tmp_path, {"A": voc_xml(object_xml())})
     (tmp_path / "Annotations/A.xml").rename(tmp_path / "Annotations/A.XML")
-    assert is_at(str(tmp_path))
+    assert seen(str(tmp_path))
     assert boxes(opened(tmp_path)) == [[0, 0, 5, 5]]
 
 

@@ -1,0 +1,106 @@
+"""Tables of boxes as people have them."""
+
+import numpy as np
+import pytest
+from annotated_files import save_image
+
+from denet.dataset import BadDataError, open_dataset
+from denet.dataset.boxes import csv
+from denet.errors import DataError, UsageError
+
+
+def put(root, text, photos=("a.jpg", "b.jpg"), name="boxes.csv"):
+    for photo in photos:
+        save_image(root / photo)
+    (root / name).write_text(text)
+
+
+def opened(path, extension="csv", **settings):
+    return open_dataset(path, f"{extension},crop=8", progress=False, **settings)
+
+
+# a box from (2, 1) to (8, 6) of a cat in a.jpg, none or another in b.jpg
+TABLES = {
+    "corners": "filename,width,height,class,xmin,ymin,xmax,ymax\n"
+    "a.jpg,20,10,cat,2,1,8,6\nb.jpg,20,10,dog,1,1,3,3\n",
+    "sides": "image,label,x,y,w,h\na.jpg,cat,2,1,6,5\nb.jpg,,,,,\n",
+    "list": 'image_id,width,height,bbox,label\na,20,10,"[2.0, 1.0, 6.0, 5.0]",cat\n',
+    "bare": "a.jpg,2,1,8,6,cat\nb.jpg,,,,,\n",
+    "semicolons": "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId\n"
+    "a.jpg;20;10;2;1;8;6;cat\n",
+    "shares": "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax\n"
+    "a,x,cat,1,0.1,0.4,0.1,0.6\n",
+    "shouting": '"IMAGE_PATH","X_MIN","Y_MIN","X_MAX","Y_MAX","Category"\n'
+    '"a.jpg","2","1","8","6","cat"\n',
+}
+
+
+@pytest.mark.parametrize("form", TABLES)
+@pytest.mark.parametrize("folder", ["", "images/"])
+def test_columns_are_known_by_their_names(tmp_path, form, folder):
+    put(tmp_path, TABLES[form], (f"{folder}a.jpg", f"{folder}b.jpg"))
+    found = opened(tmp_path)
+    assert found.names[0] == str(tmp_path / f"{folder}a.jpg")
+    assert found.class_labels[0] == "cat" and found.box_class[0] == 0
+    np.testing.assert_allclose(found.boxes_px[0], [2, 1, 8, 6], atol=1e-5)
+    assert found.boxes.counts.tolist()[1:] in ([], [0], [1])
+    assert opened(tmp_path / "boxes.csv").image_ids == found.image_ids
+
+
+def test_a_column_of_splits(tmp_path):
+    put(tmp_path, "split,file,class,x1,y1,x2,y2\nTRAIN,a.jpg,cat,1,1,5,5\nTEST,b.jpg,cat,1,1,5,5\n")
+    assert csv.split_names(str(tmp_path)) == ["TEST", "TRAIN"]
+    assert opened(tmp_path, "csv,TEST").image_ids == ["b"]
+    with pytest.raises(UsageError, match="such as csv,TEST"):
+        opened(tmp_path)
+
+
+def test_files_that_are_splits(tmp_path):
+    head = "filename,class,xmin,ymin,xmax,ymax\n"
+    put(tmp_path, f"{head}a.jpg,cat,1,1,5,5\n", ("train/a.jpg",), "train_labels.csv")
+    put(tmp_path, f"{head}b.jpg,cat,1,1,5,5\n", ("test/b.jpg",), "test_labels.csv")
+    (tmp_path / "prices.csv").write_text("day,price\n1,2\n")
+    assert csv.split_names(str(tmp_path)) == ["test_labels", "train_labels"]
+    assert opened(tmp_path, "csv,test_labels").names == [str(tmp_path / "test/b.jpg")]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("a.jpg,cat,nan,1,5,5", "line 3: x0 is 'nan', not a number"),
+        ("a.jpg,cat,1e999,1,5,5", "line 3: x0 is '1e999'"),
+        ("a.jpg,cat,1e30,1,5,5", "line 3: x0 is '1e30'"),
+        ("a.jpg,cat,,1,5,5", "line 3: x0 is ''"),
+        ("a.jpg,cat,1,1,5", "line 3: y1 is ''"),
+        ("a.jpg,,1,1,5,5", "line 3: the class is missing"),
+    ],
+)
+def test_a_line_that_is_wrong(tmp_path, line, message):
+    put(tmp_path, f"file,class,x1,y1,x2,y2\nb.jpg,cat,1,1,5,5\n{line}\n")
+    with pytest.raises(BadDataError, match=message):
+        opened(tmp_path)
+    assert opened(tmp_path, on_bad_data="skip").image_ids == ["b"]
+
+
+@pytest.mark.parametrize("name", ["../secret.jpg", "/etc/passwd", "..", "", "x" * 9999])
+def test_an_image_that_is_not_there(tmp_path, name):
+    save_image(tmp_path / "secret.jpg")
+    root = tmp_path / "set"
+    put(root, f"file,class,x1,y1,x2,y2\na.jpg,cat,1,1,5,5\n{name},cat,1,1,5,5\n", ("a.jpg",))
+    with pytest.raises(BadDataError, match="there|leads out of its folder"):
+        opened(root)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,class,x1,y1,x2,y2\n", "no lines of images"),
+        ("file,class\na.jpg,cat\n", "no a .csv of boxes|no .* in"),
+        ("file,class,x1,y1,x2,y2\n" + "x" * (1 << 18), "a line of more than"),
+        ('file,class,x1,y1,x2,y2\n"a.jpg,cat,1' + "\n" * 200_000, "cannot read the table|line"),
+    ],
+)
+def test_a_table_that_is_wrong(tmp_path, text, message):
+    put(tmp_path, text)
+    with pytest.raises(DataError, match=message):
+        opened(tmp_path)
