@@ -127,7 +127,10 @@ def _tables(path: str) -> dict[str, _Table]:
     """Return the files of boxes at ``path`` and how each is to be read."""
     files = [path]
     if os.path.isdir(path):
-        files = [os.path.join(path, name) for name in sorted(os.listdir(path))]
+        try:
+            files = [os.path.join(path, name) for name in sorted(os.listdir(path))]
+        except OSError:
+            return {}
     tables: dict[str, _Table] = {}
     for file in files:
         if file.lower().endswith(".csv") and os.path.isfile(file):

@@ -73,7 +73,7 @@ def share_rows(names: Sequence[str], path: str, share: float, seed: int, part: s
         raise DataError(f"{len(names)} images cannot be divided: {os.path.abspath(path)}")
     places = (os.path.relpath(name, path).replace(os.sep, "/") for name in names)
     digests = (
-        hashlib.blake2b(f"{seed} {place}".encode("utf-8", "surrogateescape"), digest_size=8)
+        hashlib.blake2b(f"{seed} {place}".encode("utf-8", "backslashreplace"), digest_size=8)
         for place in places
     )
     drawn = np.array([int.from_bytes(each.digest(), "big") / 2**64 for each in digests])

@@ -29,6 +29,7 @@ from denet.dataset.annotation_file import (
     text_of,
 )
 from denet.dataset.boxes.annotated import Annotated
+from denet.dataset.boxes.layouts import named_folders
 from denet.dataset.class_names import ForeignClassError, class_ids
 from denet.dataset.image.boxes import Boxes
 from denet.dataset.image.decode import image_suffixes
@@ -184,7 +185,7 @@ def _split_folders(path: str) -> dict[str, str]:
     """
     if _sets(path):
         return {}
-    places = [path, *(os.path.join(path, name) for name in _named(path, _PHOTOS))]
+    places = [path, *(os.path.join(path, name) for name in named_folders(path, _PHOTOS))]
     names = sorted({name for place in places for name in directories_in(place)})
     folders = {
         name: name for name in names if name.lower() in _SPLIT_FOLDERS and _is_annotated(path, name)
@@ -213,18 +214,12 @@ def _part(folder: str, usual: tuple[str, ...], split: str = "") -> tuple[str, di
     """
     suffixes = {".xml"} if usual is _ANNOTATIONS else set(image_suffixes())
     own = os.path.join(folder, split) if split else folder
-    inner = [os.path.join(own, name) for name in _named(own, usual)]
-    outer = [os.path.join(folder, name, split) for name in _named(folder, usual) if split]
+    inner = [os.path.join(own, name) for name in named_folders(own, usual)]
+    outer = [os.path.join(folder, name, split) for name in named_folders(folder, usual) if split]
     for place in (*inner, *outer, own):
         if files := _stems(place, suffixes):
             return place, files
     return (inner or [os.path.join(own, usual[0])])[0], {}
-
-
-def _named(folder: str, names: Sequence[str]) -> list[str]:
-    """Return the directories of these names in a folder, in any case of letters, in this order."""
-    there = directories_in(folder)
-    return [found for name in names for found in there if found.lower() == name.lower()]
 
 
 def _sets_folder(folder: str) -> str:

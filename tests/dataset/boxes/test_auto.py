@@ -224,7 +224,8 @@ def test_neither_part_is_empty(tmp_path):
             parts = [share_rows(files, "set", 0.99, seed, part) for part in ("train", "test")]
             assert all(len(part) for part in parts) and sum(map(len, parts)) == count
     with pytest.raises(DataError, match="1 images cannot be divided"):
-        share_rows(["a"], "", 0.5, 0, "train")
+        share_rows(["a"], "set", 0.5, 0, "train")
+    assert len(share_rows(["set/\ud800", "set/\udc80"], "set", 0.5, 0, "test")) == 1
 
 
 @pytest.mark.parametrize("share", ["0", "1", "2", "nan", "x", ""])
