@@ -114,7 +114,6 @@ ERRORS = [
     (f"{PREDICT} --input set", "give detect"),
     (f"{PREDICT} --input set --predict-mode detct", "did you mean 'detect'"),
     (f"{PREDICT} --input set --predict-mode detect,vco", "did you mean 'voc'"),
-    (f"{PREDICT} --input set --predict-mode detect,voc", "--extension voc,..."),
     (f"{PREDICT} {VOC} --predict-mode detect --params x=1", "unknown name 'x'"),
     (f"{PREDICT} --input set/JPEGImages --predict-mode detect --draw x.png", "needs one image"),
     (
