@@ -19,6 +19,7 @@ from denet.cli.train_input import (
     model_and_training_set,
     open_held_out,
     open_test_set,
+    settle_extension,
 )
 from denet.cli.train_options import DATA, LEARNING, NETWORK, OUTPUT
 from denet.errors import UsageError, nearest_hint
@@ -303,6 +304,7 @@ def test(options: argparse.Namespace) -> int:
 
     backend, precision = engine(options)
     model = load_model(options.model)
+    settle_extension(options, model.layers)
     subtract_mean(model, options.test_extension or options.extension)
     test_set = open_test_set(options, model)
     tester = Tester(model, test_set, train_settings(options), backend, precision)

@@ -198,13 +198,15 @@ def _classes(told: Mapping[str, Any], file: str) -> dict[int, str]:
         return {each: f"class {each}" for each in range(min(number, MAX_CLASSES))}
     listed = dict(enumerate(names)) if isinstance(names, list) else names
     found: dict[int, str] = {}
+    taken: set[str] = set()
     for number, name in listed.items() if isinstance(listed, dict) else ():
         proper = isinstance(name, str) and name and _CLASS.fullmatch(str(number))
         if not proper or int(number) >= MAX_CLASSES:
             raise DataError(f"{file}: names: give each class from 0 on a name of its own")
-        if name in found.values() or int(number) in found:
+        if name in taken or int(number) in found:
             raise DataError(f"{file}: names: {name[:80]!r} comes twice: rename one")
         found[int(number)] = name
+        taken.add(name)
     if not found:
         raise DataError(f"{file}: names holds no classes: list them")
     return dict(sorted(found.items()))
