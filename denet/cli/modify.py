@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from denet.cli.command import Parser, run
+from denet.cli.onnx_file import ONNX, SUFFIX, check_options, write_onnx
 from denet.cli.options import (
     CLASS_NUM,
     COUNT_OR_ZERO,
@@ -37,7 +38,7 @@ FILES = (
     ),
     Option(
         "output",
-        "model file to write: .mdl, .mdl.gz as in 2017, or .sqlite3 of ccv",
+        "model file to write: .mdl, .mdl.gz as in 2017, .sqlite3 of ccv, or .onnx for ONNX Runtime",
         metavar="FILE",
     ),
     Option("half", "write the weights of .sqlite3 as 16-bit floats", Flag(), False),
@@ -121,7 +122,7 @@ def parser() -> Parser:
         "model-modify",
         "Change a model file. Changes are made in the order in which they are listed here.",
         "model-modify --input run/a_best.mdl --output b.mdl --class-num 3 --image-size 64 64",
-        {"files": FILES, "changes": CHANGES, "new layers": NEW_LAYERS},
+        {"files": FILES, "changes": CHANGES, "new layers": NEW_LAYERS, "onnx": ONNX},
     )
 
 
@@ -130,12 +131,13 @@ def modify(options: argparse.Namespace) -> int:
     from denet.model.format import holds_weights, model_suffix, save_model, warn_of_loss
 
     parser().require(options, "input", "output")
+    check_options(options)
     if options.model_desc is not None and not holds_weights(options.input):
         raise UsageError(
             f"--model-desc: {options.input}: a model tells its network itself: change it by "
             "--layer-remove, --layer-insert and --layer-append"
         )
-    suffix = model_suffix(options.output)
+    suffix = SUFFIX if options.output.endswith(SUFFIX) else model_suffix(options.output)
     other = options.half or suffix == ".sqlite3"  # which may hold 16 bits and is to hold 32
     other = other or not options.input.endswith(suffix)
     wanted = [change for key, change in changes(options) if getattr(options, key)]
@@ -145,8 +147,11 @@ def modify(options: argparse.Namespace) -> int:
     model = opened(options)
     for change in wanted:
         model = change(model)
-    save_model(model, options.output, options.half)
-    warn_of_loss(model, options.output)
+    if suffix == SUFFIX:
+        write_onnx(model, options)
+    else:
+        save_model(model, options.output, options.half)
+        warn_of_loss(model, options.output)
     log.info("%s: %s", options.output, model.text())
     return 0
 

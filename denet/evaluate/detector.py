@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -81,6 +81,14 @@ def suppressed(found: Detections, params: DetectParams) -> Detections:
 def detects(model: Model) -> bool:
     """Say whether a model detects objects."""
     return Detector.needs in model.graph(1).outputs
+
+
+class Finder(Protocol):
+    """What finds objects in batches: a Detector, or a file of another format that was one."""
+
+    def batches(
+        self, batches: Iterable[Batch], names: Sequence[str], suppress: bool = True
+    ) -> Iterator[tuple[Batch, Detections]]: ...
 
 
 class Detector(Predictor):
@@ -168,7 +176,7 @@ def detect_dataset(
 
 
 def detect_batches(
-    detector: Detector, dataset: DetectionDataset, batches: Iterable[Batch]
+    detector: Finder, dataset: DetectionDataset, batches: Iterable[Batch]
 ) -> DatasetDetections:
     """Return what is found in these batches but in images that turn out to be damaged.
 

@@ -40,12 +40,16 @@ def for_training(graph: Graph, precision: str, statistics: bool = False) -> Grap
     return _cast_inputs(_share_statistics(graph) if statistics else graph, precision)
 
 
-def for_prediction(graph: Graph, precision: str) -> Graph:
-    """Return what a prediction plan runs: all that the outputs need, batch norm folded."""
+def for_prediction(graph: Graph, precision: str, fold: bool = True) -> Graph:
+    """Return what a prediction plan runs: all that the outputs need.
+
+    With ``fold`` convolutions take over the batch norm behind them.
+    """
     graph = _drop_training_only(replace(graph, costs=[], ratios={}, updates=[]))
     graph = _prune(graph, list(graph.outputs.values()))
     graph = _fuse_relu(_fuse_border(graph), (BatchNorm, Add))
-    graph = _fuse_relu(_fuse_residual(_fold_batch_norm(graph)), (Conv,))
+    graph = _fold_batch_norm(graph) if fold else graph
+    graph = _fuse_relu(_fuse_residual(graph), (Conv,))
     return _cast_inputs(graph, precision)
 
 
