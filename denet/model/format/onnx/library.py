@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -49,6 +50,8 @@ class Session:
                 proto.graph.output.append(onnx.ValueInfoProto(name=name))
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors
+        # idle threads sleep
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(
             proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
@@ -98,10 +101,13 @@ def quantise(
 
 @contextmanager
 def _quiet() -> Iterator[Any]:
-    """Hold back what the quantiser tells the root of all loggers."""
-    before = logging.root.manager.disable
+    """Hold back what the quantiser tells the root of all loggers, which gets a handler by that."""
+    before, handlers = logging.root.manager.disable, [*logging.root.handlers]
     logging.disable(logging.WARNING)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of ranges of what is not quantised
+            yield
     finally:
         logging.disable(before)
+        logging.root.handlers[:] = handlers

@@ -71,7 +71,7 @@ def deconv(w: Writer, node: Node, x: Value, weight: Value, *bias: Value) -> Valu
 def batch_norm(w: Writer, node: Node, x: Value, *parameters: Value) -> Value:
     """Return the normalisation by running statistics, where no convolution has taken it over."""
     op: Any = node.op
-    return _relu(w, op, w.op("BatchNormalization", x, *parameters, epsilon=op.eps))
+    return _relu(w, op, w.op("BatchNormalization", x, *parameters, epsilon=float(op.eps)))
 
 
 def local_response(w: Writer, node: Node, x: Value) -> Value:
@@ -79,7 +79,8 @@ def local_response(w: Writer, node: Node, x: Value) -> Value:
     op: Any = node.op
     _, h, width, c = node.inputs[0].shape
     parts = w.reshape(x, -1, c // op.groups, h, width) if op.groups > 1 else x
-    y = w.op("LRN", parts, size=op.size, alpha=op.alpha * op.size, beta=op.beta, bias=op.kappa)
+    alpha, beta, kappa = map(float, (op.alpha * op.size, op.beta, op.kappa))
+    y = w.op("LRN", parts, size=op.size, alpha=alpha, beta=beta, bias=kappa)
     return w.reshape(y, -1, c, h, width) if op.groups > 1 else y
 
 
