@@ -183,7 +183,7 @@ def said(detector: Detector, pixels: np.ndarray) -> Detections:
 
 
 def same(found: Detections, expected: Detections) -> None:
-    """Assert that the same boxes of the same classes come in the same order, but for equal scores."""
+    """Assert the same boxes of the same classes in the same order, but for equal scores."""
     np.testing.assert_array_equal(found.image, expected.image)
     np.testing.assert_allclose(found.score, expected.score, atol=1e-5)
 
