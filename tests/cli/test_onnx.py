@@ -138,16 +138,17 @@ def test_the_example_says_what_model_predict_says_of_objects(
     np.testing.assert_allclose(told, known, atol=0.1)
 
 
-def coloured(directory: Path) -> Model:
+def coloured(directory: Path, name: str = "set", suffix: str = "png") -> Model:
     """Draw a set of red, green and blue pictures; return a model that knows them by its weights."""
     rng = np.random.default_rng(0)
     names = ("blue", "green", "red")
-    for index, name in enumerate(names):
-        (directory / "set" / name).mkdir(parents=True)
+    for index, colour in enumerate(names):
+        folder = directory / name / colour
+        folder.mkdir(parents=True)
         for number in range(6):
             pixels = rng.integers(0, 200, (12, 16, 3), np.uint8)
             pixels[..., 2 - index] += 55
-            Image.fromarray(pixels).save(directory / "set" / name / f"{number}.png")
+            Image.fromarray(pixels).save(folder / f"{number}.{suffix}")
     model = Model.create("C[3,1] A P.A R", (3, 12, 16), names)
     model.parameters[0]["weight"][:] = np.eye(3)[:, ::-1, None, None]
     model.parameters[-2]["weight"][:] = 40 * np.eye(3)[..., None, None]
@@ -182,3 +183,22 @@ def test_8_bits_of_a_detector(tmp_path: Path, command: Command) -> None:
     assert done.returncode == 0, done.stderr
     before, after = done.stdout.splitlines()
     assert before.startswith("float32: mean AP ") and after.startswith("int8: mean AP ")
+
+
+def test_the_page_runs_as_it_stands(tmp_path: Path) -> None:
+    """All commands of docs/onnx.md but pip, on small networks."""
+    page = (ROOT / "docs" / "onnx.md").read_text(encoding="utf-8")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "some").mkdir()
+    save_image(tmp_path / "some" / "photo.jpg")
+    save_model(drawn(DETECTOR, (3, 12, 16), 3), tmp_path / "run" / "cells_best.mdl")
+    save_model(coloured(tmp_path, "CIFAR10/test", "jpg"), tmp_path / "run" / "cifar_best.mdl")
+    lines = [line.split() for line in page.splitlines() if line.startswith("    ")]
+    programs = [words[0] for words in lines]
+    assert programs == ["pip", *["model-modify"] * 2, "python", *["model-modify"] * 2]
+    for name, *words in lines[1:]:
+        file = ROOT / words.pop(0) if name == "python" else ROOT / "bin" / name
+        done = subprocess.run(
+            [sys.executable, file, *words], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == 0, (words, done.stderr)

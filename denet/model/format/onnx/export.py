@@ -195,7 +195,7 @@ def _model(
         producer_version=denet.__version__,
     )
     told = {
-        "class_labels": json.dumps(model.class_labels, ensure_ascii=False),
+        "class_labels": json.dumps(model.class_labels),
         "input_shape": json.dumps(image_shape(model, form)),
         "layout": form.layout,
         "pixels": f"{form.pixels} from 0 to {255 if form.pixels == 'uint8' else 1}, RGB",
