@@ -8,12 +8,13 @@ import pytest
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 DRAWING = ("make_shapes.py", "make_objects.py")
+PROGRAMS = (*DRAWING, "onnx_predict.py")
 SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.sh"))
 
 
-@pytest.mark.parametrize("name", [*DRAWING, *SCRIPTS])
+@pytest.mark.parametrize("name", [*PROGRAMS, *SCRIPTS])
 def test_help(name: str, tmp_path: Path) -> None:
-    program = sys.executable if name in DRAWING else "bash"
+    program = sys.executable if name in PROGRAMS else "bash"
     words = [program, str(EXAMPLES / name), "--help"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0 and not done.stderr

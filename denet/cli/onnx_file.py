@@ -82,13 +82,14 @@ def write_onnx(model: Model, options: argparse.Namespace) -> None:
     """Write a model as an .onnx file, run by ONNX Runtime and compared before it has its name."""
     from denet.backend.select import choose_backend
     from denet.evaluate.onnx_check import BATCHES, check
-    from denet.files import atomic_write
-    from denet.model.format.content import check_writable
+    from denet.files import atomic_write, check_writable
+    from denet.model.format import content
     from denet.model.format.onnx.export import export
     from denet.model.format.onnx.library import version
 
     model, form = chosen(model, options)
-    check_writable(model, options.output)
+    check_writable(options.output)
+    content.check_writable(model, options.output)
     exported = export(model, form, options.output)
     accuracy = None
     if options.int8:

@@ -72,6 +72,7 @@ def test_nothing_is_left_of_a_file_that_gives_other_numbers(
         ("--output x.onnx --params prThreshold=0.1", "--params: the model detects no objects"),
         ("--output x.onnx --params useSoftNMS=1", "--params: the model detects no objects"),
         ("--output x.onnx --onnx-input int8", "float32,nchw"),
+        ("--output x.onnx --layer-remove 1", "neither class probabilities nor boxes"),
     ],
 )
 def test_options_that_do_not_fit(words: str, told: str, tmp_path: Path, command: Command) -> None:

@@ -6,10 +6,10 @@ from graph.cases import CASES
 from model.onnx_files import one_op, theirs
 from tolerance import assert_close
 
-from denet.graph.graph import TensorType
 from denet.graph.op.base import Run
 from denet.graph.op.corner_search import CornerSearch
 from denet.graph.op.registry import op_types
+from denet.graph.tensor_type import TensorType
 from denet.model.format.onnx.registry import EMITTERS
 
 # ops that no float32 prediction has: costs, what they compare with, what ranks share, rounding

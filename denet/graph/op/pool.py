@@ -59,7 +59,7 @@ class Pool(Op):
 
     def forward(self, run: Run, *inputs: Any) -> tuple[Arrays, Arrays]:
         x = inputs[0]
-        padding, counts = self._geometry(x.shape)
+        padding, counts = self.geometry(x.shape)
         shape = np.array(x.shape, np.int32)
         if self.mode == "max":
             y, index = self._maximum(pad(x, padding, -np.inf))
@@ -85,7 +85,7 @@ class Pool(Op):
         self, run: Run, inputs: Arrays, outputs: Arrays, saved: Arrays, gradients: Arrays
     ) -> Arrays:
         g, shape = gradients[0], tuple(saved[-1])
-        padding, counts = self._geometry(shape)
+        padding, counts = self.geometry(shape)
         gx = pad(np.zeros(shape, g.dtype), padding)
         if self.mode == "mean":
             g = g / counts.astype(g.dtype)
@@ -93,7 +93,7 @@ class Pool(Op):
             cell += g if self.mode == "mean" else g * (saved[0] == number)
         return (unpad(gx, padding),)
 
-    def _geometry(self, shape: tuple[int, ...]) -> tuple[Padding, np.ndarray]:
+    def geometry(self, shape: tuple[int, ...]) -> tuple[Padding, np.ndarray]:
         """Return the padding that holds every window, and the cells (h', w', 1) that count."""
         padding, counts = [], []
         _, height, width, _ = self.infer(TensorType(shape))[0].shape

@@ -59,7 +59,10 @@ def model_suffix(path: str | os.PathLike[str]) -> str:
             f"not a model: {os.fspath(path)}: weights of other programs are made one by "
             "model-modify --input FILE --output NAME.mdl"
         )
-    raise UsageError(f"unknown model format: {os.fspath(path)}: end it in {SUFFIXES}")
+    raise UsageError(
+        f"unknown model format: {os.fspath(path)}: end it in {SUFFIXES} (.onnx is only written, by "
+        "model-modify)"
+    )
 
 
 def save_model(model: Model, path: str | os.PathLike[str], half: bool = False) -> None:

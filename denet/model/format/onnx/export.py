@@ -65,14 +65,20 @@ class Exported:
 def export(model: Model, form: Form, source: str) -> Exported:
     """Return the ONNX graph of a model, checked by ONNX's own rules.
 
-    Raises DataError for one whose weights are more than such a file holds; ``source`` names it.
+    Raises UsageError for one without an answer, and DataError for one whose weights are more than
+    such a file holds; ``source`` names it.
     """
     if 4 * model.parameter_count() > MOST_BYTES:
         raise DataError(
             f"cannot write: {source}: an ONNX file holds at most 2 GB, the model has "
             f"{model.parameter_count():,} weights: use fewer filters, or pool the map before F or R"
         )
-    graph = for_prediction(model.graph(1), "f32", form.fold)
+    graph = model.graph(1)
+    if not graph.outputs:
+        raise UsageError(
+            "model: it gives neither class probabilities nor boxes: end its network with R or DND"
+        )
+    graph = for_prediction(graph, "f32", form.fold)
     w = Writer()
     exact: list[str] = []
     values = _pixels(w, model, form, graph)
@@ -160,10 +166,6 @@ def _outputs(
             _info(w.name(value, name), lengths)
             for name, value, lengths in zip(ANSWERS, found, shapes, strict=True)
         ]
-    if "class_probability" not in own:
-        raise UsageError(
-            "model: it gives neither class probabilities nor boxes: end its network with R or DND"
-        )
     probability = w.name(own["class_probability"], "probabilities")
     infos = [_info(probability, ["n", len(model.class_labels)])]
     if "class_map" in own:

@@ -90,7 +90,7 @@ def pool(w: Writer, node: Node, x: Value) -> Value:
     Windows that stick out beyond the map get a border; ONNX's own ``ceil_mode`` counts otherwise.
     """
     op: Any = node.op
-    ((top, bottom), (left, right)), counts = op._geometry(node.inputs[0].shape)
+    ((top, bottom), (left, right)), counts = op.geometry(node.inputs[0].shape)
     pads = (top, left, bottom, right)
     largest = op.mode == "max"
     if op.size == node.inputs[0].shape[1:3] and not any(pads):
