@@ -128,6 +128,12 @@ def pad(w: Writer, node: Node, x: Value) -> Value:
     return w.op("Pad", x, w.ints(0, 0, op.top, op.left, 0, 0, op.bottom, op.right))
 
 
+def pad_channels(w: Writer, node: Node, x: Value) -> Value:
+    """Return x between channels of zeros."""
+    op: Any = node.op
+    return w.op("Pad", x, w.ints(0, op.before, 0, 0, 0, op.after, 0, 0))
+
+
 def crop(w: Writer, node: Node, x: Value) -> Value:
     """Return a fixed rectangle."""
     op: Any = node.op

@@ -21,6 +21,7 @@ from denet.graph.op.detection_probability import DetectionProbability
 from denet.graph.op.first_channels import FirstChannels
 from denet.graph.op.local_response import LocalResponse
 from denet.graph.op.pad import Pad
+from denet.graph.op.pad_channels import PadChannels
 from denet.graph.op.pool import Pool
 from denet.graph.op.pool_inverse import PoolInverse
 from denet.graph.op.sparse_sample import SparseSample
@@ -46,6 +47,7 @@ EMITTERS: dict[type[Op], Emitter] = {
     FirstChannels: map_ops.first_channels,
     LocalResponse: map_ops.local_response,
     Pad: map_ops.pad,
+    PadChannels: map_ops.pad_channels,
     Pool: map_ops.pool,
     PoolInverse: map_ops.pool_inverse,
     SparseSample: detect_ops.sparse_sample,
