@@ -43,6 +43,7 @@ MAY_IMPORT = {
 }
 # outside library: the only folders or files that import it
 HOMES = {
+    "av": ("predict/video.py",),
     "ctypes": ("backend/onednn", "backend/cuda"),
     "cupy": ("backend/cuda",),
     "hotcoco": ("evaluate/coco.py",),

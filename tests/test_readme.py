@@ -73,9 +73,10 @@ def test_objects_are_found_as_it_stands(tmp_path):
         write_voc(tmp_path / "BCCD", {split: photo}, split, (160, 120))
     save_image(tmp_path / "some" / "photo.jpg")
     objects = commands("Objects in images")
-    assert [words[0] for words in objects] == ["model-train", "model-predict", "model-predict"]
+    assert [words[0] for words in objects] == ["model-train", *["model-predict"] * 3]
     run(objects, tmp_path)
     assert (tmp_path / "photo.png").is_file()
+    assert (tmp_path / "more/Annotations/photo.xml").is_file()
 
 
 def run(commands: list[list[str]], directory: Path) -> None:

@@ -13,6 +13,8 @@ from denet.cli.options import (
     COUNT,
     ENGINE,
     EXTENSION,
+    FRACTION,
+    IMAGE_SIDE,
     MAX_IMAGE_PIXELS,
     ON_BAD_DATA,
     THREAD_NUM,
@@ -22,8 +24,8 @@ from denet.cli.options import (
 from denet.cli.pixels import subtract_mean, warn_of_training_options
 from denet.errors import DataError, UsageError, nearest_hint
 from denet.files import check_writable
-from denet.kind import Choice
-from denet.predict.request import MODES, VIEW_NAMES, Request
+from denet.kind import Choice, Real
+from denet.predict.request import LAYOUTS, MODES, VIEW_NAMES, Request
 
 if TYPE_CHECKING:
     from denet.dataset import BadSample
@@ -34,11 +36,14 @@ INPUT = (
     Option("model", "model file", metavar="FILE"),
     Option(
         "input",
-        "image file, directory of images, list.txt of image files or - for such a list from stdin "
-        "(one path per line), or a labelled dataset: NAME of arrays, list.txt of CLASS PATH lines, "
-        "or directory of class directories named as the classes of the model",
+        "images: files, directories, patterns ('photos/**/*.jpg'), list.txt of files, videos "
+        "(pip install av), several of these, or - for stdin, which is such a list (one path per "
+        "line) or one image; or one labelled dataset: NAME of arrays, list.txt of CLASS PATH "
+        "lines, or directory of class directories named as the classes of the model",
         metavar="PATH",
+        count="+",
     ),
+    Option("frame-step", "of a video, take every N-th frame", COUNT, 1, metavar="N"),
     replace(
         EXTENSION,
         default=None,
@@ -79,6 +84,29 @@ INPUT = (
         count="*",
     ),
     Option(
+        "tiles",
+        "of detect, also look at parts of each image: squares of N pixels, each scaled into the "
+        "network input, so that small objects are seen as large as those of training; what is "
+        "found in all of them and the whole is compared over the whole image",
+        IMAGE_SIDE,
+        metavar="N",
+    ),
+    Option(
+        "overlap",
+        "part of a tile that its neighbour shows too: more than the objects that tiles are for",
+        Real(0, 0.9),
+        0.2,
+        metavar="PART",
+    ),
+    Option(
+        "min-score",
+        "of detect, leave out what has a lower score: if not given, 0.25 in text, pictures and "
+        "labels, and elsewhere none but by prThreshold of --params, 0.01: precision is measured "
+        "down to the lowest score",
+        FRACTION,
+        metavar="SCORE",
+    ),
+    Option(
         "truth",
         "list whose line i holds the class of image i of the input, as a number from 1: the per "
         "cent of images are told whose class is not the likeliest (1), and not among five (5), as "
@@ -92,12 +120,13 @@ INPUT = (
 OUTPUT = (
     Option(
         "format",
-        "form of the answers, text where it is not given (of detect, it leaves out what has a "
-        "score below 30%); ccv is that of its cnnclassify, ID CONFIDENCE ID CONFIDENCE ... with "
-        "class ids from 1, an empty line for an image that cannot be read, and the time of a "
-        "single one; for a labelled dataset only the errors are told unless --format or --results "
-        "is given",
-        Choice(("text", "jsonl", "csv", "ccv")),
+        "form of the answers, text where it is not given; voc, coco and yolo, of detect in loose "
+        "images, make a dataset of them in a new directory, --results, whose boxes are what is "
+        "found, to correct in a labelling tool; ccv is that of its cnnclassify, ID CONFIDENCE ID "
+        "CONFIDENCE ... with class ids from 1, an empty line for an image that cannot be read, and "
+        "the time of a single one; for a labelled dataset only the errors are told unless "
+        "--format or --results is given",
+        Choice(("text", "jsonl", "csv", "ccv", *LAYOUTS)),
     ),
     Option("top", "classes told for each image", COUNT, 5, metavar="N"),
     Option(
@@ -152,11 +181,15 @@ def read_request(options: argparse.Namespace) -> Request:
     from denet.evaluate.detect_params import parse_params
 
     parser().require(options, "model", "input")
+    if "" in options.input:
+        raise UsageError("--input: an empty path: leave it out")
     if options.draw and not options.draw.lower().endswith(".png"):
         raise UsageError(f"--draw: {options.draw}: end the name in .png")
     mode, words = mode_words(options.predict_mode)
     if options.views and mode != "single":
         raise UsageError(f"--views: together with --predict-mode {mode}: leave one of them out")
+    if options.tiles and mode != "detect":
+        raise UsageError(f"--tiles: it is for --predict-mode detect, not {mode}: leave it out")
     if options.font and not (options.draw or options.report or "image" in words):
         raise UsageError(
             "--font: nothing is drawn: give --draw or --report too, or --predict-mode detect,image"
@@ -168,6 +201,7 @@ def read_request(options: argparse.Namespace) -> Request:
     given: dict[str, Any] = {
         each.name: getattr(options, each.name, None) for each in fields(Request)
     }
+    given["input"] = tuple(options.input)
     given |= {"mode": mode, "words": words, "params": parse_params(options.params)}
     return Request(**given)
 

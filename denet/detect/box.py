@@ -19,16 +19,22 @@ def area(boxes: np.ndarray) -> np.ndarray:
     return width * np.maximum(boxes[..., 3] - boxes[..., 1], 0)
 
 
+def intersection(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return (..., a, b): the area that each box (..., a, 4) shares with each (..., b, 4)."""
+    a, b = first[..., :, None, :], second[..., None, :, :]
+    width = np.minimum(a[..., 2], b[..., 2]) - np.maximum(a[..., 0], b[..., 0])
+    height = np.minimum(a[..., 3], b[..., 3]) - np.maximum(a[..., 1], b[..., 1])
+    shared: np.ndarray = np.maximum(width, 0) * np.maximum(height, 0)
+    return shared
+
+
 def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return (..., a, b): intersection over union of each box (..., a, 4) with each (..., b, 4).
 
     0 where both have no area.
     """
-    a, b = first[..., :, None, :], second[..., None, :, :]
-    width = np.minimum(a[..., 2], b[..., 2]) - np.maximum(a[..., 0], b[..., 0])
-    height = np.minimum(a[..., 3], b[..., 3]) - np.maximum(a[..., 1], b[..., 1])
-    shared: np.ndarray = np.maximum(width, 0) * np.maximum(height, 0)
-    union = area(a) + area(b) - shared
+    shared = intersection(first, second)
+    union = area(first)[..., :, None] + area(second)[..., None, :] - shared
     return shared / np.maximum(union, np.finfo(union.dtype).tiny)
 
 

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +32,16 @@ LONGEST = 240  # bytes of a file name: systems take 255, with what is added whil
 CSV_COLUMNS = ("image", "class", "score", "x0", "y0", "x1", "y1")
 
 
-def text_lines(images: Iterable[Found], class_labels: Sequence[str]) -> Iterator[str]:
+def text_lines(
+    images: Iterable[Found], class_labels: Sequence[str], least_score: float = LEAST_SCORE
+) -> Iterator[str]:
     """Yield ``NAME: CLASS 97.31% (x0 y0 x1 y1), ...`` for each image, ``nothing found ...`` if so.
 
-    What has a score below LEAST_SCORE is left out, as in pictures, and counted in the log.
+    What has a lower score than ``least_score`` is left out, as in pictures, and counted in the log.
     """
-    least, left_out = f"a score of {100 * LEAST_SCORE:g}%", 0
-    for name, found in images:
-        shown = found.take(found.score >= LEAST_SCORE)
+    least, left_out = f"a score of {100 * least_score:g}%", 0
+    for name, found in _pairs(images):
+        shown = found.take(found.score >= least_score)
         left_out += len(found) - len(shown)
         words = [
             f"{each} {100 * score:.2f}% ({' '.join(f'{side:.1f}' for side in box)})"
@@ -51,7 +54,7 @@ def text_lines(images: Iterable[Found], class_labels: Sequence[str]) -> Iterator
 
 def json_lines(images: Iterable[Found], class_labels: Sequence[str]) -> Iterator[str]:
     """Yield one JSON object per image: image, detections [{class, score, box [x0, y0, x1, y1]}]."""
-    for name, found in images:
+    for name, found in _pairs(images):
         detections = [
             {"class": each, "score": rounded(score), "box": [round(side, 1) for side in box]}
             for each, score, box in _objects(found, class_labels)
@@ -62,7 +65,7 @@ def json_lines(images: Iterable[Found], class_labels: Sequence[str]) -> Iterator
 def csv_lines(images: Iterable[Found], class_labels: Sequence[str]) -> Iterator[str]:
     """Yield the CSV_COLUMNS, then a row for each detection."""
     yield csv_line(CSV_COLUMNS)
-    for name, found in images:
+    for name, found in _pairs(images):
         for each, score, box in _objects(found, class_labels):
             yield csv_line([name, each, rounded(score), *(f"{side:.1f}" for side in box)])
 
@@ -75,10 +78,18 @@ OUTPUTS: dict[str, Callable[[Iterable[Found], Sequence[str]], Iterator[str]]] = 
 
 
 def write_detections(
-    images: Iterable[Found], class_labels: Sequence[str], form: str, path: str | None = None
+    images: Iterable[Found],
+    class_labels: Sequence[str],
+    form: str,
+    path: str | None = None,
+    least_score: float = LEAST_SCORE,
 ) -> None:
-    """Write what was found in each image as text, jsonl or csv, to stdout or into a file."""
-    write_lines(OUTPUTS[form](images, class_labels), path)
+    """Write what was found in each image as text, jsonl or csv, to stdout or into a file.
+
+    ``least_score`` is that of text.
+    """
+    lines = partial(text_lines, least_score=least_score) if form == "text" else OUTPUTS[form]
+    write_lines(lines(images, class_labels), path)
 
 
 def write_detections_json(
@@ -228,6 +239,10 @@ def write_coco(
             }
             file.write(f"{',' if number else ''}\n{json.dumps(row)}")
         file.write("\n]\n")
+
+
+def _pairs(images: Iterable[Found]) -> Iterator[tuple[str, Detections]]:
+    return ((each.name, each.objects) for each in images)
 
 
 def _objects(

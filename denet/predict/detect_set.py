@@ -32,7 +32,7 @@ from denet.predict.detect_output import (
 )
 from denet.predict.detect_report import DetectionReport
 from denet.predict.picture import DRAWN, draw_dataset, picture_files
-from denet.predict.request import Request
+from denet.predict.request import LAYOUTS, Request
 from denet.predict.results import results_prefix
 from denet.predict.source import of_model, open_labelled
 from denet.printable import counted
@@ -81,6 +81,9 @@ def detect_in_dataset(
         raise UsageError("--report: it holds the curves of voc: give --predict-mode detect,voc")
     if request.draw:
         raise UsageError("--draw: it is for one image file: give --predict-mode detect,image")
+    for name, given in (("tiles", request.tiles), ("format", request.format in LAYOUTS)):
+        if given:
+            raise UsageError(f"--{name}: it is for loose images: leave --extension out")
     dataset = open_labelled(request, **of_model(model))
     assert isinstance(dataset, DetectionDataset)
     if "voc" in words:
@@ -91,6 +94,9 @@ def detect_in_dataset(
     sinks = [make(place) for word, make in _SINKS if word in words or not word]
     detector = make_detector(len(dataset))
     samples = detect_dataset(detector, dataset, request.thread_num)
+    if request.min_score:
+        good = samples.found.take(samples.found.score >= request.min_score)
+        samples = DatasetDetections(good, samples.view)
     images = in_images(samples, dataset, detector.params)
     found = Everything(samples, images, detector.params)
     for sink in sinks:
@@ -102,14 +108,17 @@ class Lines:
     """The answers as lines, if a form of these is asked for."""
 
     def __init__(self, place: Place):
-        self._form, self._dataset = place.request.format, place.dataset
+        self._form, self._least = place.request.format, place.request.shown_score
+        self._dataset = place.dataset
 
     def take(self, found: Everything) -> None:
         if self._form:
             names = self._dataset.image_names
-            answers = map(Found, names, found.images.by_image(len(names)))
+            columns = range(len(names)), map(tuple, self._dataset.sizes.tolist())
+            answers = map(Found, names, found.images.by_image(len(names)), *columns)
             usable = compress(answers, self._dataset.usable_images)
-            write_detections(usable, self._dataset.class_labels, self._form)
+            labels = self._dataset.class_labels
+            write_detections(usable, labels, self._form, least_score=self._least)
 
 
 class SamplesFile:
@@ -183,14 +192,14 @@ class Pictures:
 
     def take(self, found: Everything) -> None:
         request, directory = self._place.request, self._place.prefix.parent
-        given = self._place.dataset, found.images, request.font, request.max_image_pixels
-        log.info(DRAWN, directory, draw_dataset(self._files, *given))
+        count = draw_dataset(self._files, self._place.dataset, found.images, request)
+        log.info(DRAWN, directory, count)
 
 
 def _knows_objects(place: Place) -> bool:
     """Say whether the dataset knows any objects; warn where it does not."""
     if not len(place.dataset.boxes):
-        log.warning("%s: it has no known objects to compare with", place.request.input)
+        log.warning("%s: it has no known objects to compare with", place.request.place)
     return len(place.dataset.boxes) > 0
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from denet.dataset.base import MAX_IMAGE_PIXELS
 from denet.dataset.boxes.image_loader import DetectionDataset
-from denet.dataset.image.decode import decode_image, decode_stored, open_image, quiet_pillow
+from denet.dataset.image.decode import decode_stored, open_image, quiet_pillow
 from denet.detect.detections import Detections
 from denet.errors import UsageError
 from denet.files import atomic_write, make_directory
 from denet.predict.classify import Answer
 from denet.predict.detect import Found
 from denet.predict.image_files import common_directory, picture_stems
+from denet.predict.loose import Loose
 from denet.predict.request import Request
 from denet.report.detections import Objects, draw_detections
 from denet.report.drawing import draw_classes
@@ -48,28 +48,24 @@ def picture_files(directory: Path, paths: Sequence[str]) -> list[Path]:
 
 
 class DrawnAnswer:
-    """The sink that draws the answer to the one image there must be beside it (--draw)."""
+    """The sink that draws the answer beside the one image that there must be (--draw)."""
 
-    def __init__(self, request: Request, names: Sequence[str]):
-        if len(names) != 1 or not Path(names[0]).is_file():
-            raise UsageError("--draw: needs one image: give --input one image file")
-        self._request = request
+    def __init__(self, request: Request, loose: Loose | None):
+        self._request, self._loose = request, check_one(loose)
 
     def add(self, answer: Answer) -> None:
         """Draw the image, unless it could not be read."""
-        request = self._request
-        if not answer.classes or not request.draw:
-            return
-        with quiet_pillow():
-            image = decode_image(answer.name, max_image_pixels=request.max_image_pixels)
-        _save(request.draw, draw_classes(image, answer.classes, answer.label, request.font))
+        if answer.classes and self._request.draw:
+            image, font = self._loose.image(0), self._request.font
+            picture = draw_classes(image, answer.classes, answer.label, font)
+            _save(self._request.draw, picture)
 
     def finish(self) -> None:
         """Nothing is left to do."""
 
 
 class DrawnFiles:
-    """The sink that draws what is found in image files into ``targets``, files by their names.
+    """The sink that draws what is found in loose images, each into its own of ``targets``.
 
     ``directory`` is where these are, if it is to be told.
     """
@@ -77,21 +73,21 @@ class DrawnFiles:
     def __init__(
         self,
         request: Request,
+        loose: Loose,
         class_labels: Sequence[str],
-        targets: Mapping[str, str | os.PathLike[str]],
+        targets: Sequence[str | os.PathLike[str]],
         directory: Path | None = None,
     ):
-        self._request, self._labels = request, class_labels
+        self._request, self._loose, self._labels = request, loose, class_labels
         self._targets, self._directory = targets, directory
         self._count = 0
 
     def add(self, found: Found) -> None:
         """Draw an image."""
-        request = self._request
-        with quiet_pillow():
-            image = decode_image(found.name, max_image_pixels=request.max_image_pixels)
-        picture = draw_detections(image, found.objects, self._labels, font_file=request.font)
-        _save(self._targets[found.name], picture)
+        image, font = self._loose.image(found.index), self._request.font
+        settings = None, self._request.shown_score, font
+        picture = draw_detections(image, found.objects, self._labels, *settings)
+        _save(self._targets[found.index], picture)
         self._count += 1
 
     def finish(self) -> None:
@@ -100,29 +96,30 @@ class DrawnFiles:
             log.info(DRAWN, self._directory, self._count)
 
 
+def check_one(loose: Loose | None) -> Loose:
+    """Return the loose images if there is one, as --draw needs it; raise UsageError."""
+    if loose is None or len(loose) != 1:
+        raise UsageError("--draw: needs one image: give --input one image file")
+    return loose
+
+
 def draw_dataset(
-    files: Sequence[Path],
-    dataset: DetectionDataset,
-    found: Detections,
-    font_file: str | None = None,
-    max_image_pixels: int = MAX_IMAGE_PIXELS,
+    files: Sequence[Path], dataset: DetectionDataset, found: Detections, request: Request
 ) -> int:
     """Draw each image, but damaged ones, with what is found and known in it, in stored pixels.
 
     Return how many are drawn.
     """
-    names = dataset.image_names
+    names, labels = dataset.image_names, dataset.class_labels
     usable = dataset.usable_images
     for number, own in enumerate(found.by_image(len(names))):
         if not usable[number]:
             continue
         with quiet_pillow():
-            image = open_image(names[number], max_image_pixels)
+            image = open_image(names[number], request.max_image_pixels)
             image, _ = decode_stored(image, *image.size)
-        picture = draw_detections(
-            image, own, dataset.class_labels, _known(dataset, number), font_file=font_file
-        )
-        _save(files[number], picture)
+        settings = _known(dataset, number), request.shown_score, request.font
+        _save(files[number], draw_detections(image, own, labels, *settings))
     return int(usable.sum())
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -21,19 +21,22 @@ from denet.evaluate.segmentation import Segmenter
 from denet.graph.kernel import Backend
 from denet.model.model import Model
 from denet.predict.classify import Answer, classify_images
-from denet.predict.detect import Found, detect_files
+from denet.predict.detect import Found, detect_images
 from denet.predict.detect_output import write_detections
 from denet.predict.detect_set import detect_in_dataset
 from denet.predict.image_files import common_directory, find_images
+from denet.predict.label_files import LabelFiles
 from denet.predict.look import Look
+from denet.predict.loose import Loose
 from denet.predict.output import write_answers
-from denet.predict.picture import DrawnAnswer, DrawnFiles, picture_files
+from denet.predict.picture import DrawnAnswer, DrawnFiles, check_one, picture_files
 from denet.predict.report import ClassReport, Errors
-from denet.predict.request import EVALUATIONS, MULTICROP, Request
+from denet.predict.request import EVALUATIONS, LAYOUTS, MULTICROP, Request
 from denet.predict.results import results, results_prefix
 from denet.predict.segment import PictureFiles, PositionErrors, find_segment_images, segment_images
 from denet.predict.sink import Sink, pour
-from denet.predict.source import open_input
+from denet.predict.source import loose_images, open_input, open_loose
+from denet.predict.tiles import Tiles
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +72,8 @@ def predict(job: Job) -> Outcome:
 
 def classify(job: Job) -> Outcome:
     """Tell the likeliest classes of each image, or the errors where the classes are known."""
+    if job.request.format in LAYOUTS:
+        raise UsageError(f"--format {job.request.format}: it is for --predict-mode detect")
     request, model = job.request, job.model
     look = Look(model, request.view_set) if request.view_set else None
     images, why = open_input(request, model, find_images, look)
@@ -78,7 +83,9 @@ def classify(job: Job) -> Outcome:
         report = ClassReport(request.report, images, request.font, request.max_image_pixels)
     classifier = _classifier(job, images, look)
     errors = Errors(request, model, job.say, report) if why is None else None
-    sinks: list[Sink[Answer]] = [DrawnAnswer(request, images.image_names)] if request.draw else []
+    sinks: list[Sink[Answer]] = []
+    if request.draw:
+        sinks = [DrawnAnswer(request, loose_images(request, images))]
     review = errors.add if errors else None
     answers = classify_images(classifier, images, request.top, request.thread_num, review)
     only_errors = errors and not (request.format or request.results)
@@ -123,9 +130,10 @@ def segment(job: Job) -> Outcome:
     batch_size = min(request.batch_size, len(images))
     segmenter = Segmenter(model, batch_size, job.backend, job.precision)
     directory, limit = results(request.results), request.max_image_pixels
-    root = request.input if os.path.isdir(request.input) else common_directory(images.names)
+    only = request.input[0] if len(request.input) == 1 else ""
+    root = only if os.path.isdir(only) else common_directory(images.names)
     errors = PositionErrors(model.class_labels, job.say)
-    pictures = PictureFiles(directory, images.names, root, limit)
+    pictures = PictureFiles(directory, images.names, root, loose_images(request, images))
     pour(segment_images(segmenter, images, request.thread_num, limit), [errors, pictures])
     return Outcome(image_num, sorted(images.bad))
 
@@ -159,27 +167,39 @@ def detect(job: Job) -> Outcome:
 
 
 def detect_in_files(request: Request, make_detector: Callable[[int], Detector]) -> Outcome:
-    """Tell what is found in each loose image; ``make_detector`` gives one for so many images."""
-    paths = find_images(request.input)
-    detector = make_detector(len(paths))
+    """Tell what is found in each loose image; ``make_detector`` gives one for so many samples."""
+    loose = open_loose(request)
+    tiles = Tiles(request.tiles, request.overlap) if request.tiles else None
+    detector = make_detector(request.batch_size if tiles else len(loose))
     labels = detector.model.class_labels
-    draw, file = "image" in request.words, request.results
-    if request.draw and draw:
-        raise UsageError("--draw: detect,image draws all images: leave one of the two out")
-    if request.draw and len(paths) != 1:
-        raise UsageError("--draw: needs one image: give --input one image file")
+    sinks, lines = _sinks(request, loose, labels)
+    bad: list[BadSample] = []
+    found = detect_images(detector, loose, bad, request.thread_num, tiles)
+    pour((each.of_score(request.min_score or 0) for each in found), sinks, lines)
+    return Outcome(len(loose), bad)
+
+
+def _sinks(
+    request: Request, loose: Loose, labels: Sequence[str]
+) -> tuple[list[Sink[Found]], Callable[[Iterable[Found]], None] | None]:
+    """Return what draws or makes labels of what is found in loose images, and what writes lines."""
+    form, file, least = request.format or "text", request.results, request.shown_score
+    draw_all = "image" in request.words
+    if draw_all and (request.draw or form in LAYOUTS):
+        name = "draw" if request.draw else f"format {form}"
+        raise UsageError(f"--{name}: detect,image draws all images: leave one of the two out")
     sinks: list[Sink[Found]] = []
     if request.draw:
-        sinks = [DrawnFiles(request, labels, {paths[0]: request.draw})]
-    elif draw:  # --results is where the pictures go
-        file, directory = None, results_prefix(request.results).parent
-        files = dict(zip(paths, picture_files(directory, paths), strict=True))
-        sinks = [DrawnFiles(request, labels, files, directory)]
-    bad: list[BadSample] = []
-    found = detect_files(detector, paths, bad, request.thread_num, request.max_image_pixels)
-    form = request.format or "text"
-    pour(found, sinks, partial(write_detections, class_labels=labels, form=form, path=file))
-    return Outcome(len(paths), bad)
+        sinks.append(DrawnFiles(request, check_one(loose), labels, [request.draw]))
+    if form in LAYOUTS:
+        return [*sinks, LabelFiles(form, results(file), loose, labels, least)], None
+    if draw_all:  # --results is where the pictures go
+        directory = results_prefix(file).parent
+        files = picture_files(directory, loose.names)
+        sinks.append(DrawnFiles(request, loose, labels, files, directory))
+        file = None
+    write = partial(write_detections, class_labels=labels, form=form, path=file, least_score=least)
+    return sinks, write
 
 
 _MODES: dict[str, Callable[[Job], Outcome]] = {

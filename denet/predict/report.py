@@ -147,7 +147,7 @@ class Errors:
         errors = self._review.errors
         self._say(errors.miss_rates() if self._request.truth else errors.summary())
         if sentence := doubt(errors, self._labels):
-            log.warning("%s: %s", self._request.input, sentence)
+            log.warning("%s: %s", self._request.place, sentence)
         if self._report:
             log.info("%s: %s", self._request.report, ", ".join(self._report.write(self._review)))
 

@@ -19,6 +19,8 @@ MODES: dict[str, tuple[str, ...]] = {
     "detect": ("image", *EVALUATIONS),
 }
 
+LAYOUTS = ("voc", "coco", "yolo")  # of datasets that --format makes of what is found
+
 
 @dataclass(frozen=True)
 class Request:
@@ -28,12 +30,16 @@ class Request:
     words  that follow it: of detect how what is found is evaluated, and image to draw it
     """
 
-    input: str
+    input: tuple[str, ...]
     extension: str | None
     mode: str
     words: frozenset[str]
     views: str | None
     params: DetectParams | None
+    tiles: int | None
+    overlap: float
+    frame_step: int
+    min_score: float | None
     truth: str | None
     batch_size: int
     thread_num: int | None
@@ -49,9 +55,21 @@ class Request:
     font: str | None
 
     @property
+    def place(self) -> str:
+        """The input in words."""
+        return " ".join(self.input)
+
+    @property
     def view_set(self) -> str | None:
         """The name of the views that are averaged, None for the image as it is."""
         return "alex10" if self.mode == MULTICROP else self.views
+
+    @property
+    def shown_score(self) -> float:
+        """The least score of what people are told and shown, and of labels."""
+        from denet.report.detections import LEAST_SCORE
+
+        return LEAST_SCORE if self.min_score is None else self.min_score
 
     @property
     def fills_stdout(self) -> bool:

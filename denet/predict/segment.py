@@ -12,13 +12,14 @@ import numpy as np
 
 from denet.dataset import BadSample, Dataset
 from denet.dataset.base import MAX_IMAGE_PIXELS
-from denet.dataset.image.decode import decode_image, open_image, quiet_pillow, reason
+from denet.dataset.image.decode import open_image, reason
 from denet.errors import DataError
 from denet.evaluate.classifier import check_fit
 from denet.evaluate.segmentation import NO_CLASS, PositionCounts, Segmenter, over_image
 from denet.files import atomic_write, make_directory
 from denet.memory import room
 from denet.predict.image_files import find_images, picture_stems
+from denet.predict.loose import Loose
 from denet.printable import counted
 from denet.report.class_picture import class_picture
 
@@ -143,8 +144,9 @@ class PositionErrors:
 class PictureFiles:
     """NAME_predict.png, and NAME_true.png where it is known, for images in a directory.
 
-    They have the size of the label picture, else of the image. Images of several directories go
-    to directories as theirs are below ``root``; names that differ in their suffix only keep it.
+    They have the size of the label picture, else of the image among ``loose``, else of the network
+    input. Images of several directories go to directories as theirs are below ``root``; names that
+    differ in their suffix only keep it.
     Raises DataError where the directory cannot be made.
     """
 
@@ -153,10 +155,10 @@ class PictureFiles:
         directory: str | os.PathLike[str],
         names: Sequence[str],
         root: str,
-        max_image_pixels: int = MAX_IMAGE_PIXELS,
+        loose: Loose | None = None,
     ):
         self._given, self._directory, self._written = directory, Path(directory), 0
-        self._max_image_pixels = max_image_pixels
+        self._loose, self._places = loose, {name: index for index, name in enumerate(names)}
         what = f"names of {len(names)} pictures"
         with room(_NAME_BYTES * len(names), what, "give fewer images"):
             self._stems = dict(zip(names, picture_stems(names, root), strict=True))
@@ -180,11 +182,10 @@ class PictureFiles:
     def _shape(self, found: Segmented) -> tuple[int, int]:
         if found.label_picture is not None:
             return found.label_picture.shape
-        if not os.path.isfile(found.name):
+        if not self._loose:  # arrays, which have the size of the network input
             return found.input_shape
-        with quiet_pillow():
-            image = decode_image(found.name, max_image_pixels=self._max_image_pixels)
-        return image.height, image.width
+        width, height = self._loose.size(self._places[found.name])
+        return height, width
 
     def _save(self, name: str, ending: str, class_ids: np.ndarray) -> None:
         target = self._directory / f"{self._stems[name]}{ending}"

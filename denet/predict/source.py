@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -12,9 +13,10 @@ from denet.dataset.image.options import Size
 from denet.dataset.walk import directories_in
 from denet.errors import UsageError
 from denet.model.model import Model
-from denet.predict.classify import unlabelled
-from denet.predict.image_files import CoveringFiles, read_truth
+from denet.predict.classify import LABELLED, unlabelled
+from denet.predict.image_files import CoveringFiles, find_images, find_loose, read_truth
 from denet.predict.look import Look
+from denet.predict.loose import Files, Loose
 from denet.predict.request import DENSE, MULTICROP, Request
 from denet.predict.views import Pictures, scaled
 
@@ -26,8 +28,12 @@ def open_labelled(request: Request, extension: str | None = None, **settings: An
 
     Raises UsageError or DataError.
     """
+    if len(request.input) > 1:
+        raise UsageError(
+            f"--input: {len(request.input)} paths: a labelled dataset is one: give it alone"
+        )
     return open_dataset(
-        request.input,
+        request.input[0],
         extension or request.extension or "image",
         **{
             "thread_num": request.thread_num,
@@ -49,6 +55,26 @@ def of_model(model: Model) -> dict[str, Any]:
     }
 
 
+def open_loose(request: Request, find: Callable[[str], list[str]] = find_images) -> Loose:
+    """Return the loose images that are asked about, files being what ``find`` returns."""
+    return find_loose(request.input, request.max_image_pixels, request.frame_step, find)
+
+
+def loose_images(request: Request, images: Dataset) -> Loose | None:
+    """Return what the images of a dataset are before they are scaled; None for arrays."""
+    own: Loose | None = getattr(images, "loose", None)
+    if own is None and os.path.isfile(images.image_names[0]):
+        own = Files(images.image_names, request.max_image_pixels)
+    return own
+
+
+def _unlabelled(request: Request, extension: str, model: Model) -> str | None:
+    """Return why the true classes are not known; None where they are. See ``unlabelled``."""
+    if len(request.input) == 1 or parse_extension(extension)[0] in LABELLED:
+        return unlabelled(request.input[0], extension, model.class_labels)
+    return f"{len(request.input)} paths: give one directory that holds one per class, or one list"
+
+
 def open_input(
     request: Request,
     model: Model,
@@ -67,10 +93,10 @@ def open_input(
             f"--extension {kind}: its images have no class of their own: give --predict-mode "
             "detect,voc, or one directory per class and --extension image"
         )
-    why = unlabelled(request.input, extension, model.class_labels)
+    why = _unlabelled(request, extension, model)
     if request.truth and why is None:
         raise UsageError(
-            f"--truth: {request.input} tells the true classes: leave one of the two out"
+            f"--truth: {request.place} tells the true classes: leave one of the two out"
         )
     if why is None and look:
         return open_labelled_views(request, extension, look), None
@@ -80,15 +106,15 @@ def open_input(
         return open_labelled(request, cropped, **of_model(model), on_bad_data="skip"), None
     if request.report and not request.truth:
         raise UsageError(f"--report: the true classes are not known: {why}")
-    if not set(model.class_labels).isdisjoint(directories_in(request.input)):
+    directories = {name for path in request.input for name in directories_in(path)}
+    if not directories.isdisjoint(model.class_labels):
         log.warning("true classes not known: %s", why)
     shape = larger_shape(extension, model) if look else model.input_shape
-    paths, max_image_pixels = find(request.input), request.max_image_pixels
-    truth = None
+    loose, truth = open_loose(request, find), None
     if request.truth:
-        truth = read_truth(request.truth, len(paths), len(model.class_labels))
+        truth = read_truth(request.truth, len(loose), len(model.class_labels))
         why = None
-    files = CoveringFiles(paths, model.class_labels, shape, max_image_pixels, truth)
+    files = CoveringFiles(loose, model.class_labels, shape, truth)
     return views_of(files, look, request, shape, in_files=True) if look else files, why
 
 
@@ -113,8 +139,8 @@ def open_labelled_views(request: Request, extension: str, look: Look) -> Dataset
         extension = f"{kind},crop={width}x{height}"
     images = open_labelled(request, extension, **settings)
     if kind == "imagenet":  # its training scales otherwise
-        labels, limit = images.labels, request.max_image_pixels
-        files = CoveringFiles([*images.names], images.class_labels, shape, limit, labels)
+        loose = Files(images.names, request.max_image_pixels)
+        files = CoveringFiles(loose, images.class_labels, shape, images.labels)
         files.bad = images.bad
         images = files
     in_files = kind == "imagenet" or form.converts
@@ -138,7 +164,9 @@ def views_of(
         scaling = "cover"  # one size for all, as it says
     if not in_files or scaling == "cover":
         return look.cut(images, size)
-    pictures = Pictures(images, size, scaling, channels, request.max_image_pixels)
+    limit = request.max_image_pixels
+    loose = images.loose if isinstance(images, CoveringFiles) else Files(images.names, limit)
+    pictures = Pictures(images, loose, size, scaling, channels, limit)
     return look.cut(images, size, pictures)
 
 

@@ -12,10 +12,11 @@ import numpy as np
 
 from denet.dataset.base import MAX_IMAGE_PIXELS, BadSample, Dataset, Samples, repeated
 from denet.dataset.image.augment import scaled_size
-from denet.dataset.image.decode import decode_image, quiet_pillow, reason, size_text
+from denet.dataset.image.decode import quiet_pillow, reason, size_text
 from denet.dataset.image.options import Size
 from denet.errors import DataError
 from denet.model.model import MAX_LENGTH
+from denet.predict.loose import Loose
 
 _GAP = 2.0  # a large picture is first averaged over blocks, to twice its new size or more
 
@@ -95,17 +96,21 @@ def scaled(width: int, height: int) -> Size:
 
 
 class Pictures:
-    """What image files show at a ``size``, scaled as a ViewSet says; black where one is damaged."""
+    """What loose images show at a ``size``, scaled as a ViewSet says; black where one is damaged.
+
+    ``images`` are the same as a dataset, which is told of damaged ones.
+    """
 
     def __init__(
         self,
         images: Dataset,
+        loose: Loose,
         size: Size,
         scaling: str,
         channels: int,
         max_image_pixels: int = MAX_IMAGE_PIXELS,
     ):
-        self._images, self._size, self._scaling = images, size, scaling
+        self._images, self._loose, self._size, self._scaling = images, loose, size, scaling
         self._channels, self._max_image_pixels = channels, max_image_pixels
         self._lock = threading.Lock()
 
@@ -114,7 +119,7 @@ class Pictures:
         name, width, height = self._images.names[index], *self._size
         try:
             with quiet_pillow():
-                return self._read(name)
+                return self._read(index)
         except Exception as error:  # a damaged file can make a decoder raise anything
             damaged = BadSample(name, reason(error))
             with self._lock:
@@ -122,11 +127,11 @@ class Pictures:
                     self._images.bad.append(damaged)
             return np.zeros((height, width, self._channels), np.uint8)
 
-    def _read(self, name: str) -> np.ndarray:
+    def _read(self, index: int) -> np.ndarray:
         from PIL import Image
 
         crop, limit = self._size if self._scaling == "cover" else None, self._max_image_pixels
-        image = decode_image(name, crop=crop, max_image_pixels=limit)
+        image = self._loose.covering(index, crop) if crop else self._loose.image(index)
         image = image.convert("L" if self._channels == 1 else "RGB")
         mode = "warp" if self._scaling == "warp" else "small"
         wanted = crop or scaled_size(image.size, self._size, mode)
@@ -163,6 +168,7 @@ class Views(Dataset):
         super().__init__(images.class_labels, labels, names, shape)
         self.bad = images.bad  # of which there may be more later
         self.any_size = fit is not None
+        self.loose: Loose | None = getattr(images, "loose", None)
         self._images, self._views, self._size = images, views, size
         self._picture, self._fit = picture, fit
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SMALLEST, LARGEST = 900, 1200  # px: an image is shown with a longer side between these
 SMOOTH = 200  # px: images with a longer side below are enlarged without smoothing
-LEAST_SCORE = 0.3  # of the detections that people are told and shown
+LEAST_SCORE = 0.25  # of the detections that people are told and shown
 MANY = 40  # boxes from which lines are thin and only the scores that fit the box are written
 COLOURS = (
     *("#e6194b", "#1f77e0", "#ffb000", "#12a150", "#b14fe0", "#00b5c8"),

@@ -307,6 +307,95 @@ def test_pictures_of_images_of_one_name(place: Path, command: Command) -> None:
     assert (place / "other/b_dets.png").read_bytes() == kept
 
 
+@pytest.mark.parametrize(
+    ("layout", "extension"), [("voc", "voc"), ("coco", "mscoco,all"), ("yolo", None)]
+)
+def test_labels_to_correct(
+    layout: str, extension: str | None, place: Path, command: Command
+) -> None:
+    """What is found in bare images is the truth of a new dataset, which is then found without fail.
+
+    Of the two classes that the detector sees everywhere --min-score leaves one.
+    """
+    words = (
+        f"{PREDICT} --predict-mode detect --input voc/JPEGImages --format {layout} --results new"
+    )
+    done = command(*words.split(), "--min-score", "0.5")
+    assert done.returncode == 0 and not done.stdout, done.stderr
+    assert (
+        "new: 3 images with 3 boxes of a score of 0.5 or more, read by --extension" in done.stderr
+    )
+    again = command(*words.split())
+    assert again.returncode == 2 and "--results: new: it holds files" in again.stderr
+    if extension:
+        words = f"{PREDICT} --predict-mode detect,voc --input new --results back/ --min-score 0.5"
+        done = command(*words.split(), "--extension", f"{extension},crop=32,scale_mode=warp")
+        assert "zebra 100.00% / 100.00% (3 objects)\nant - / - (0 objects)" in done.stdout, (
+            done.stderr
+        )
+    else:
+        text = (place / "new/labels/1.txt").read_text()
+        assert text == "0 0.500000 0.500000 1.000000 1.000000\n"
+
+
+def test_least_scores(place: Path, command: Command) -> None:
+    """Not given, people are told what has 0.25 and programs all; given, it holds for both."""
+    save_detector(place / "sure.mdl", {"zebra": 0.6, "ant": 0.2})
+    words = f"{PREDICT} --input voc/JPEGImages/1.jpg --predict-mode detect".split()
+    told = {
+        (form, least): command(*words, "--format", form, *least).stdout.count("ant")
+        for form in ("text", "csv")
+        for least in ((), ("--min-score", "0.1"), ("--min-score", "0.3"))
+    }
+    assert [*told.values()] == [0, 1, 0, 1, 1, 0]
+    # precision is that of all that is found: of both ants, 1 of 3 images has one
+    words = f"{PREDICT} {VOC} --predict-mode detect,voc --results out/"
+    assert "ant 50.00% / 50.00% (1 objects)" in command(*words.split()).stdout
+    cut = command(*words.split(), "--min-score", "0.3").stdout
+    assert "ant 0.00% / 0.00% (1 objects)" in cut and "zebra 84" in cut
+
+
+def test_images_from_anywhere(place: Path, command: Command) -> None:
+    """Several paths, patterns, and a photo on standard input."""
+    words = f"{PREDICT} --predict-mode detect --format csv --input".split()
+    done = command(*words, "voc/JPEGImages/[12].jpg", "coco/train", "voc/JPEGImages/1.jpg")
+    names = [line.split(",")[0] for line in done.stdout.splitlines()[1:]]
+    assert names[::2] == [
+        *("voc/JPEGImages/1.jpg", "voc/JPEGImages/2.jpg"),
+        *("coco/train/1.png", "coco/train/2.png", "coco/train/3.png", "voc/JPEGImages/1.jpg"),
+    ], done.stderr
+    done = command(*words, "voc/JPEGImages/*.png")
+    assert done.returncode == 3 and "no images match" in done.stderr
+    done = command(*words, "voc", "coco", "--extension", "voc,train,crop=32")
+    assert done.returncode == 2 and "--input: 2 paths: a labelled dataset is one" in done.stderr
+
+
+def test_tiles(place: Path, command: Command) -> None:
+    """All parts are whole objects to this detector: those of the whole image are told."""
+    words = f"{PREDICT} --predict-mode detect --input voc/JPEGImages --format csv"
+    done = command(*words.split(), "--tiles", "16", "--overlap", "0.5")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == command(*words.split()).stdout
+    done = command(*f"{PREDICT} {VOC} --predict-mode detect --tiles 16".split())
+    assert done.returncode == 2 and "--tiles: it is for loose images" in done.stderr
+    done = command(*f"{PREDICT} --input voc/JPEGImages --tiles 16".split())
+    assert done.returncode == 2 and "--tiles: it is for --predict-mode detect" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--predict-mode single --format voc", "the model detects objects: give detect"),
+        ("--predict-mode detect,image --format voc", "--format voc: detect,image draws all"),
+        (f"--predict-mode detect --format coco {VOC}", "--format: it is for loose images"),
+    ],
+)
+def test_labels_where_there_can_be_none(words, told, place: Path, command: Command) -> None:
+    words = f"{PREDICT} --input voc/JPEGImages {words}"
+    done = command(*words.split())
+    assert done.returncode == 2 and told in done.stderr
+
+
 FILES = [
     (VOC, "detect,voc", {"comp4_det_test_zebra.txt", "comp4_det_test_ant.txt"}),
     (VOC, "detect", {"comp4_det_test_zebra.txt", "comp4_det_test_ant.txt"}),

@@ -2,6 +2,7 @@
 
 import io
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +18,8 @@ from denet.predict.classify import (
     classify_images,
     unlabelled,
 )
-from denet.predict.image_files import CoveringFiles, find_images
+from denet.predict.image_files import CoveringFiles, find_images, find_loose
+from denet.predict.loose import Files
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def answers_for(files, batch_size=3, model=None, thread_num=1):
 
 
 def files_of(paths, **settings):
-    return CoveringFiles(paths, ["a", "b"], (3, 6, 6), **settings)
+    return CoveringFiles(Files(paths, **settings), ["a", "b"], (3, 6, 6))
 
 
 def classifier(batch_size=3, model=None):
@@ -92,7 +94,7 @@ def test_any_mode_and_size(mode, channels, tmp_path):
     path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
     Image.new(mode, (9, 13)).save(path)
     model = Model.create("C[4,3] A P.A R", (channels, 6, 6), ["a", "b"], seed=0)
-    files = CoveringFiles([str(path)], ["a", "b"], (channels, 6, 6))
+    files = CoveringFiles(Files([str(path)]), ["a", "b"], (channels, 6, 6))
     assert len(answers_for(files, 1, model)) == 1, files.bad
 
 
@@ -145,7 +147,7 @@ def test_true_classes_are_known_by_the_directories(directories, class_labels, wo
 
 def test_image_files_have_one_or_three_channels(images):
     with pytest.raises(UsageError, match="images of 2 channels"):
-        CoveringFiles(images, ["a", "b"], (2, 6, 6))
+        CoveringFiles(Files(images), ["a", "b"], (2, 6, 6))
 
 
 # image width and height, network width and height, the part that remains (left, top, right, bottom)
@@ -186,7 +188,7 @@ def test_find_images(images, tmp_path):
 def test_a_list_on_standard_input(monkeypatch):
     def found(content):
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
-        return find_images("-")
+        return list(find_loose(["-"]).names)
 
     # one path per line, whatever characters a path may hold
     text = "\ufeffphotos/1.png\r\n\n  b\u2028c.png\n/d e.jpg"
@@ -197,7 +199,34 @@ def test_a_list_on_standard_input(monkeypatch):
         found(b"a\n" * 2_000_001)
     monkeypatch.setattr("sys.stdin", None)
     with pytest.raises(DataError, match="standard input is closed"):
-        find_images("-")
+        find_loose(["-"])
+
+
+def test_an_image_on_standard_input(images, monkeypatch):
+    content = Path(images[0]).read_bytes()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    piped = find_loose(["-", images[1]])
+    assert list(piped.names) == ["stdin", images[1]]
+    assert piped.image(0).tobytes() == Files(images).image(0).tobytes()
+    assert piped.image(1).tobytes() == Files(images).image(1).tobytes()
+    with pytest.raises(DataError, match="no images are listed on standard input"):
+        find_loose(["-"])  # nothing is left of it
+
+
+def test_patterns(images, tmp_path):
+    (tmp_path / "sub").mkdir()
+    os.rename(images[0], tmp_path / "sub" / "0.PNG")
+    (tmp_path / "notes.txt").write_text("no list")
+    inner = str(tmp_path / "sub" / "0.PNG")
+    assert find_images(tmp_path / "[12].png") == images[1:3]
+    assert find_images(tmp_path / "*") == [*images[1:], inner]
+    assert find_images(f"{tmp_path}/**/*.PNG") == [inner]
+    assert sorted(find_images(f"{tmp_path}/**")) == sorted([*images[1:], inner])
+    with pytest.raises(DataError, match=r"no images match .*\*\.jpg"):
+        find_images(tmp_path / "*.jpg")
+    # a file of such a name is that file
+    os.rename(images[1], tmp_path / "a[1].png")
+    assert find_images(tmp_path / "a[1].png") == [str(tmp_path / "a[1].png")]
 
 
 def test_a_list_that_is_too_long(tmp_path):

@@ -27,7 +27,8 @@ from denet.evaluate.detector import (
 from denet.graph.op.corner_search import CornerSearch
 from denet.layer.options import LayerOptions
 from denet.model.model import Model
-from denet.predict.detect import detect_files
+from denet.predict.detect import detect_images
+from denet.predict.loose import Files
 
 BOX = [[[0.1, 0.2, 0.3, 0.4], [0.5, 0.5, 1.0, 1.0]]]
 
@@ -42,6 +43,11 @@ def outputs(probability, fitness=None, count=2):
     if fitness is not None:
         found["detection_fitness"] = np.array([fitness], np.float32)
     return found
+
+
+def by_name(answers):
+    """Return what was found in each image by its name."""
+    return {each.name: each.objects for each in answers}
 
 
 def rows(found):
@@ -237,7 +243,7 @@ def photos(tmp_path):
 )
 def test_files(photos, text, score):
     bad = []
-    found = dict(detect_files(detector(text), photos, bad))
+    found = by_name(detect_images(detector(text), Files(photos), bad))
     assert [name for name, _ in bad] == [photos[3]] and bad[0].reason
     assert list(found) == photos[:3]
     for path, size in zip(photos, [(48, 32), (40, 60), (10, 100)], strict=False):
@@ -255,7 +261,7 @@ def test_without_corners_nothing_is_found(text, backend, photos):
     for params in ({}, {"use_soft_nms": True}, {"nms_threshold": 0}):
         told = DetectParams(pr_threshold=0, **params)
         none = Detector(model(text, 5.0), 2, choose_backend(backend), params=told)
-        found = dict(detect_files(none, photos, []))
+        found = by_name(detect_images(none, Files(photos), []))
         assert [len(each) for each in found.values()] == [0, 0, 0]
 
 
@@ -311,4 +317,4 @@ def test_answers_that_are_no_numbers(photos):
     values = broken.values()
     next(value for name, value in values.items() if name.endswith("detect.bias"))[:] = np.nan
     with pytest.raises(DataError, match=r"not a number: .*a\.jpg.*earlier epoch"):
-        list(detect_files(Detector(broken, 2, choose_backend("numpy")), photos, []))
+        list(detect_images(Detector(broken, 2, choose_backend("numpy")), Files(photos), []))

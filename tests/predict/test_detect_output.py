@@ -14,6 +14,7 @@ from denet.dataset.image.options import ImageOptions
 from denet.errors import DataError
 from denet.evaluate.detect_params import DetectParams
 from denet.evaluate.detector import DatasetDetections
+from denet.predict.detect import Found
 from denet.predict.detect_output import (
     csv_lines,
     text_lines,
@@ -27,7 +28,7 @@ from denet.report.detections import LEAST_SCORE, draw_detections
 LABELS = ["cat", "traffic light"]
 FOUND = detections(
     [
-        (1, 1, 0.25, (0, 0, 1, 1)),
+        (1, 1, 0.125, (0, 0, 1, 1)),
         (0, 0, 0.5, (10.25, 20.5, 30.75, 40)),
         (0, 1, 0.9, (0, 0, 640, 480)),
         (0, 0, 1 / 3, (5, 5, 6, 6)),
@@ -37,7 +38,8 @@ SIZES = np.array([[640, 480], [1, 1], [7, 7]], np.int32)
 
 
 def images():
-    return zip(["a.jpg", "b,c.jpg", "d.jpg"], FOUND.by_image(3), strict=True)
+    names = ["a.jpg", "b,c.jpg", "d.jpg"]
+    return map(Found, names, FOUND.by_image(3), range(3), map(tuple, SIZES.tolist()))
 
 
 @pytest.mark.parametrize(
@@ -47,8 +49,8 @@ def images():
             "text",
             "a.jpg: traffic light 90.00% (0.0 0.0 640.0 480.0), cat 50.00% (10.2 20.5 30.8 40.0), "
             "cat 33.33% (5.0 5.0 6.0 6.0)\n"
-            "b,c.jpg: nothing found with a score of 30% or more\n"
-            "d.jpg: nothing found with a score of 30% or more\n",
+            "b,c.jpg: nothing found with a score of 25% or more\n"
+            "d.jpg: nothing found with a score of 25% or more\n",
         ),
         (
             "csv",
@@ -56,14 +58,14 @@ def images():
             "a.jpg,traffic light,0.9,0.0,0.0,640.0,480.0\n"
             "a.jpg,cat,0.5,10.2,20.5,30.8,40.0\n"
             "a.jpg,cat,0.333333,5.0,5.0,6.0,6.0\n"
-            '"b,c.jpg",traffic light,0.25,0.0,0.0,1.0,1.0\n',
+            '"b,c.jpg",traffic light,0.125,0.0,0.0,1.0,1.0\n',
         ),
         (
             "jsonl",
             '{"image": "a.jpg", "detections": [{"class": "traffic light", "score": 0.9, "box": '
             '[0.0, 0.0, 640.0, 480.0]}, {"class": "cat", "score": 0.5, "box": [10.2, 20.5, 30.8, '
             '40.0]}, {"class": "cat", "score": 0.333333, "box": [5.0, 5.0, 6.0, 6.0]}]}\n'
-            '{"image": "b,c.jpg", "detections": [{"class": "traffic light", "score": 0.25, "box": '
+            '{"image": "b,c.jpg", "detections": [{"class": "traffic light", "score": 0.125, "box": '
             "[0.0, 0.0, 1.0, 1.0]}]}\n"
             '{"image": "d.jpg", "detections": []}\n',
         ),
@@ -76,18 +78,18 @@ def test_for_people_and_programs(form, expected, tmp_path, capsys):
     assert (tmp_path / "results").read_text() == expected
 
 
-@pytest.mark.parametrize(("score", "shown"), [(LEAST_SCORE, True), (0.299, False)])
+@pytest.mark.parametrize(("score", "shown"), [(LEAST_SCORE, True), (0.249, False)])
 def test_people_are_told_and_shown_the_same(score, shown, caplog):
     """Programs are told all, and the log counts what people are not told."""
     image = Image.new("RGB", (64, 48), (128, 128, 128))
     found = detections([(0, 1, score, (1, 1, 9, 9))])
     with caplog.at_level(logging.INFO):
-        (told,) = text_lines([("a.jpg", found)], LABELS)
-    assert ("light 30.00%" in told) == ("nothing found" not in told) == shown
+        (told,) = text_lines([Found("a.jpg", found, 0, (64, 48))], LABELS)
+    assert ("light 25.00%" in told) == ("nothing found" not in told) == shown
     nothing = draw_detections(image, detections([]), LABELS)
     assert (draw_detections(image, found, LABELS).tobytes() != nothing.tobytes()) == shown
-    assert ("1 with less than a score of 30% left out" in caplog.text) != shown
-    assert len(list(csv_lines([("a.jpg", found)], LABELS))) == 2
+    assert ("1 with less than a score of 25% left out" in caplog.text) != shown
+    assert len(list(csv_lines([Found("a.jpg", found, 0, (64, 48))], LABELS))) == 2
 
 
 def test_voc_counts_pixels_from_1(tmp_path):
@@ -99,7 +101,7 @@ def test_voc_counts_pixels_from_1(tmp_path):
     )
     assert (tmp_path / names[1]).read_text() == (
         "000007 0.900000 1.000000 1.000000 640.000000 480.000000\n"
-        "000009 0.250000 1.000000 1.000000 1.000000 1.000000\n"
+        "000009 0.125000 1.000000 1.000000 1.000000 1.000000\n"
     )
 
 
@@ -143,7 +145,7 @@ def test_coco_counts_pixels_from_0(tmp_path):
         {"image_id": 139, "category_id": 10, "bbox": [0, 0, 640, 480], "score": 0.9},
         {"image_id": 139, "category_id": 17, "bbox": [10.2, 20.5, 20.6, 19.5], "score": 0.5},
         {"image_id": 139, "category_id": 17, "bbox": [5, 5, 1, 1], "score": 0.333333},
-        {"image_id": 285, "category_id": 10, "bbox": [0, 0, 1, 1], "score": 0.25},
+        {"image_id": 285, "category_id": 10, "bbox": [0, 0, 1, 1], "score": 0.125},
     ]
     write_coco(path, FOUND.take(slice(0, 1)), ["a", "b"])
     assert json.loads(path.read_text())[0]["category_id"] == 2

@@ -19,6 +19,7 @@ from denet.model.sliding import slide
 from denet.predict.classify import classify_images
 from denet.predict.image_files import CoveringFiles
 from denet.predict.look import Look
+from denet.predict.loose import Files
 from denet.predict.views import VIEWS, Pictures
 
 FASTEST = choose_backend()  # oneDNN where it runs
@@ -90,9 +91,9 @@ def paths(tmp_path: Path) -> list[str]:
 
 def answers(paths: list[str], name: str, backend=None, precision="f32", thread_num=1, files=None):
     model = load_model(Path(paths[0]).with_name("a.sqlite3"))
-    files = files or CoveringFiles(paths, model.class_labels, (3, *SIZE[::-1]))
+    files = files or CoveringFiles(Files(paths), model.class_labels, (3, *SIZE[::-1]))
     look = Look(model, name)
-    images = look.cut(files, SIZE, Pictures(files, SIZE, "whole", 3))
+    images = look.cut(files, SIZE, Pictures(files, files.loose, SIZE, "whole", 3))
     classifier = look.classifier(images, 7, backend or NumpyBackend(), precision)
     found = []
     classes = list(classify_images(classifier, images, 2, thread_num, lambda p, _: found.extend(p)))
@@ -122,7 +123,7 @@ def test_what_cannot_be_read_is_left_out(name: str, paths: list[str]) -> None:
         if number not in (1, 3)
     ]
     labels = load_model(Path(paths[0]).with_name("a.sqlite3")).class_labels
-    files = CoveringFiles(paths, labels, (3, *SIZE[::-1]))
+    files = CoveringFiles(Files(paths), labels, (3, *SIZE[::-1]))
     np.testing.assert_allclose(answers(paths, name, files=files), expected, rtol=2e-5)
     (one, why), (other, long) = sorted(files.bad)
     assert (one, why, other) == (paths[1], "not an image", paths[3])

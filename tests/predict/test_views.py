@@ -9,6 +9,7 @@ from denet.dataset.loader import Normalise
 from denet.errors import DataError
 from denet.model.preprocessing import Preprocessing
 from denet.predict.image_files import CoveringFiles
+from denet.predict.loose import Files
 from denet.predict.request import VIEW_NAMES
 from denet.predict.views import VIEWS, Pictures, Views, scaled
 
@@ -72,9 +73,10 @@ def photo(tmp_path):
 
 
 def test_pictures_of_files(photo):
-    files = CoveringFiles([str(photo)], ["x"], (3, 20, 20))
+    files = CoveringFiles(Files([str(photo)]), ["x"], (3, 20, 20))
     cover, warp, whole = (
-        Pictures(files, (20, 20), scaling, 3)(0) for scaling in ("cover", "warp", "whole")
+        Pictures(files, files.loose, (20, 20), scaling, 3)(0)
+        for scaling in ("cover", "warp", "whole")
     )
     assert cover.shape == warp.shape == (20, 20, 3) and whole.shape == (20, 30, 3)
     np.testing.assert_allclose(whole[5, 1:-1, 0], np.arange(1, 29) * 8 + 2, atol=1)
@@ -83,8 +85,8 @@ def test_pictures_of_files(photo):
 
 
 def test_crops_of_a_file(photo):
-    files = CoveringFiles([str(photo)], ["x"], (3, 20, 20))
-    picture = Pictures(files, (20, 20), "whole", 3)
+    files = CoveringFiles(Files([str(photo)]), ["x"], (3, 20, 20))
+    picture = Pictures(files, files.loose, (20, 20), "whole", 3)
     views = Views(files, (3, 20, 20), VIEWS["ccv30"], (20, 20), picture)
     found = views.read(np.arange(6))
     whole = picture(0)
@@ -95,8 +97,8 @@ def test_crops_of_a_file(photo):
 
 
 def test_views_of_any_size(photo):
-    files = CoveringFiles([str(photo)] * 2, ["x"], (3, 20, 20))
-    picture = Pictures(files, (20, 20), "whole", 3)
+    files = CoveringFiles(Files([str(photo)] * 2), ["x"], (3, 20, 20))
+    picture = Pictures(files, files.loose, (20, 20), "whole", 3)
     views = Views(
         files, (3, 20, 20), VIEWS["ccv10"], (20, 20), picture, lambda size: (size[0] - 3, size[1])
     )
@@ -116,8 +118,8 @@ def test_each_view_is_less_its_own_window_of_the_mean_image(name):
 
 def test_a_picture_that_would_be_huge_is_damaged(tmp_path):
     Image.fromarray(np.zeros((1, 5000, 3), np.uint8)).save(tmp_path / "thin.png")
-    files = CoveringFiles([str(tmp_path / "thin.png")], ["x"], (3, 200, 200))
-    picture = Pictures(files, (200, 200), "whole", 3, max_image_pixels=10_000_000)
+    files = CoveringFiles(Files([str(tmp_path / "thin.png")]), ["x"], (3, 200, 200))
+    picture = Pictures(files, files.loose, (200, 200), "whole", 3, max_image_pixels=10_000_000)
     assert not picture(0).any() and picture(0).shape == (200, 200, 3)
     ((_, why),) = files.bad
     assert "1000000x200 pixels when it is scaled" in why

@@ -206,7 +206,7 @@ def inspect_image(path: str, max_image_pixels: int = MAX_IMAGE_PIXELS) -> Findin
     try:
         data = _file_bytes(path, max_image_pixels)
         digest = hashlib.blake2b(data, digest_size=16).hexdigest()
-        image = _open_bytes(data, path, max_image_pixels)
+        image = open_bytes(data, path, max_image_pixels)
         mode, turned = image.mode, _orientation(image) > 1
         size = image.size
         upright = decode_pixels(image, upright=True)
@@ -232,14 +232,33 @@ def open_image(path: str, max_image_pixels: int = MAX_IMAGE_PIXELS) -> PillowIma
 
     Raises whatever Pillow raises, OSError if there is no such file.
     """
-    return _open_bytes(_file_bytes(path, max_image_pixels), path, max_image_pixels)
+    return open_bytes(_file_bytes(path, max_image_pixels), path, max_image_pixels)
 
 
-def _open_bytes(data: bytes, path: str, max_image_pixels: int) -> PillowImage:
+def upright_header(
+    path: str, max_image_pixels: int = MAX_IMAGE_PIXELS
+) -> tuple[tuple[int, int], bool]:
+    """Return the size of an image file as ``decode_image`` gives it, and whether it is turned.
+
+    Nothing is decoded. Raises what ``open_image`` does.
+    """
+    image = open_image(path, max_image_pixels)
+    tags = getattr(image, "tag_v2", None)
+    orientation = _orientation(image) if tags is None else tags.get(274, 1)
+    return image.size[::-1] if orientation in _LYING else image.size, orientation > 1
+
+
+def open_bytes(data: bytes, path: str, max_image_pixels: int) -> PillowImage:
+    """Return what ``open_image`` does, of the bytes of a file of this name."""
     image = _open_image(io.BytesIO(data), path, max_image_pixels)
     if "progressive" in image.info and (scans := data.count(_SCAN)) > _MAX_SCANS:
         raise _FaultyImage("unreadable", f"{scans} scans, at most {_MAX_SCANS} are decoded")
     return image
+
+
+def most_bytes(max_image_pixels: int) -> int:
+    """Return how many bytes the file of an image of so many pixels may have."""
+    return _FILE_BYTES + _PIXEL_BYTES * max_image_pixels
 
 
 def _check_file(path: str, max_image_pixels: int) -> None:
@@ -248,7 +267,7 @@ def _check_file(path: str, max_image_pixels: int) -> None:
         raise _FaultyImage("unreadable", "not a file")
     if not status.st_size:
         raise _FaultyImage("unreadable", "an empty file")
-    if status.st_size > _FILE_BYTES + _PIXEL_BYTES * max_image_pixels:
+    if status.st_size > most_bytes(max_image_pixels):
         raise _too_large(max_image_pixels)
 
 
