@@ -108,7 +108,7 @@ def _upright(frame: Any) -> PillowImage:
         270: Image.Transpose.ROTATE_270,
     }
     image: PillowImage = frame.to_image()
-    turn = turns.get(round(frame.rotation) % 360)
+    turn = turns.get(round(getattr(frame, "rotation", 0)) % 360)  # which older versions lack
     return image if turn is None else image.transpose(turn)
 
 
