@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from denet.dataset.boxes import Boxes
+from denet.dataset.image.boxes import Boxes
 from denet.detect.box import iou
 from denet.detect.detections import Detections
 from denet.evaluate.topk import TopErrors
