@@ -142,9 +142,7 @@ OUTPUT = (
     Option(
         "report",
         "directory for the errors on a labelled dataset: per class, as a confusion matrix (tables "
-        "and picture), and the most confident mistakes as a picture; of detect,voc for precision "
-        "and recall, the score of the best F1 of each class, and a confusion matrix that also "
-        "tells what is missed and false alarms",
+        "and picture), and the most confident mistakes as a picture",
         metavar="DIR",
     ),
     Option("draw", "draw the answer beside the image, for one image", metavar="FILE.png"),

@@ -42,18 +42,10 @@ def confusion_matrix(errors: TopErrors) -> np.ndarray:
     return matrix
 
 
-def write_confusion(
-    file: TextIO,
-    matrix: np.ndarray,
-    class_labels: Sequence[str],
-    answers: Sequence[str] | None = None,
-) -> None:
-    """Write the matrix as CSV with the class names before rows and columns.
-
-    ``answers`` are the names of columns where these are not those of the rows.
-    """
+def write_confusion(file: TextIO, matrix: np.ndarray, class_labels: Sequence[str]) -> None:
+    """Write the matrix as CSV with the class names before rows and columns."""
     rows = ([name, *row] for name, row in zip(class_labels, matrix.tolist(), strict=True))
-    _write_csv(file, ["true class", *(answers or class_labels)], rows)
+    _write_csv(file, ["true class", *class_labels], rows)
 
 
 def write_class_errors(file: TextIO, errors: TopErrors, class_labels: Sequence[str]) -> None:

@@ -58,19 +58,6 @@ class ClassCurve:
             return float("nan")
         return float(self.envelope[self.right].sum()) / self.object_num
 
-    @property
-    def best_f1(self) -> tuple[float, float]:
-        """The largest F1 that a least score gives, and this score; nan without either.
-
-        F1 is the harmonic mean of precision and recall: 2 right / (detections + objects).
-        """
-        last = np.flatnonzero(np.append(self.score[1:] < self.score[:-1], True)[: len(self.score)])
-        if not self.object_num or not len(last):
-            return (0.0 if self.object_num else float("nan")), float("nan")
-        f1 = 2 * np.cumsum(self.right)[last] / (last + 1 + self.object_num)
-        best = int(f1.argmax())
-        return float(f1[best]), float(self.score[last[best]])
-
 
 @dataclass(frozen=True)
 class VocResult:

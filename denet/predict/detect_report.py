@@ -5,13 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from denet.evaluate.confusion import confusion_matrix, write_confusion
-from denet.evaluate.detect_confusion import FALSE_ALARM, MISSED
-from denet.evaluate.topk import TopErrors
 from denet.evaluate.voc import VocResult
 from denet.predict.report_files import ReportFiles
 from denet.printable import printable
-from denet.report.confusion import draw_confusion
 from denet.report.precision_recall import (
     FONT,
     draw_precision_recall,
@@ -19,7 +15,7 @@ from denet.report.precision_recall import (
     write_curves,
 )
 
-PICTURE, CONFUSION = "precision_recall.png", "confusion.png"
+PICTURE = "precision_recall.png"
 
 
 class DetectionReport:
@@ -32,26 +28,19 @@ class DetectionReport:
         font_file: str | None = None,
     ):
         self._labels, names = class_labels, map(printable, class_labels)
-        self._files = ReportFiles(directory, [PICTURE, CONFUSION], names, font_file, round(FONT))
+        self._files = ReportFiles(directory, PICTURE, names, font_file, round(FONT))
 
-    def write(self, result: VocResult, errors: TopErrors, pr_threshold: float) -> list[str]:
-        """Write class_ap.csv, and precision_recall and confusion as .csv and .png; return which.
-
-        ``errors`` are those of ``detection_errors``.
-        """
+    def write(self, result: VocResult, pr_threshold: float) -> list[str]:
+        """Write class_ap.csv, precision_recall.csv and .png; return which."""
         labels, font_file = self._labels, self._files.font_file
-        true, answers = [*labels, FALSE_ALARM], [*labels, MISSED]
-        matrix = confusion_matrix(errors)
         return self._files.write(
             {
                 "class_ap.csv": lambda file: write_class_ap(file, result, labels),
                 "precision_recall.csv": lambda file: write_curves(file, result, labels),
-                "confusion.csv": lambda file: write_confusion(file, matrix, true, answers),
             },
             {
                 PICTURE: lambda path: draw_precision_recall(
                     result, labels, path, pr_threshold, font_file
-                ),
-                CONFUSION: lambda path: draw_confusion(errors, true, path, font_file, answers),
+                )
             },
         )

@@ -17,7 +17,6 @@ from denet.dataset.boxes.image_loader import DetectionDataset
 from denet.detect.detections import Detections
 from denet.errors import UsageError
 from denet.evaluate.coco import evaluate_coco, require_evaluator
-from denet.evaluate.detect_confusion import detection_errors
 from denet.evaluate.detect_params import DetectParams
 from denet.evaluate.detector import DatasetDetections, Detector, detect_dataset, in_images
 from denet.evaluate.localisation import localisation_error
@@ -39,11 +38,6 @@ from denet.predict.source import of_model, open_labelled
 from denet.printable import counted
 
 log = logging.getLogger(__name__)
-
-NOTHING_FOUND = (
-    "lower --min-score, or prThreshold and cornerThreshold of --params; else compare size and "
-    "colours of the images with those of training (model-info)"
-)
 
 
 @dataclass(frozen=True)
@@ -105,8 +99,6 @@ def detect_in_dataset(
         samples = DatasetDetections(good, samples.view)
     images = in_images(samples, dataset, detector.params)
     found = Everything(samples, images, detector.params)
-    if not len(images):
-        log.warning("%s: nothing is found in any image: %s", request.place, NOTHING_FOUND)
     for sink in sinks:
         sink.take(found)
     return len(dataset.image_names)
@@ -154,17 +146,13 @@ class Voc:
     def take(self, found: Everything) -> None:
         dataset, directory = self._place.dataset, self._place.prefix.parent
         labels, params = dataset.class_labels, found.params
-        _knows_objects(self._place)
         write_voc(directory, found.images, dataset.sizes, dataset.image_ids, labels)
         log.info("%s: comp4_det_test_CLASS.txt of %d classes", directory, len(labels))
         result = evaluate_voc(found.images, dataset, len(labels), params.match_iou)
         self._place.say(result.report(labels))
         if self._report:
-            request = self._place.request
-            least = params.match_iou, request.shown_score
-            errors = detection_errors(found.images, dataset.truth, len(labels), *least)
-            files = self._report.write(result, errors, params.pr_threshold)
-            log.info("%s: %s", request.report, ", ".join(files))
+            files = self._report.write(result, params.pr_threshold)
+            log.info("%s: %s", self._place.request.report, ", ".join(files))
 
 
 class Coco:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import TextIO
@@ -17,17 +17,17 @@ log = logging.getLogger(__name__)
 
 
 class ReportFiles:
-    """A directory, which is made, for tables and pictures of which matplotlib draws ``plots``.
+    """A directory, which is made, for tables and pictures of which matplotlib draws ``plot``.
 
     Made before the answers are, so that what is in the way of them is told early: UsageError for
-    the font, DataError for the directory, a warning where ``plots`` are left out. ``names`` are
+    the font, DataError for the directory, a warning where ``plot`` is left out. ``names`` are
     those in the pictures, whose letters the font, of ``font_size`` px, should have.
     """
 
     def __init__(
         self,
         directory: str | os.PathLike[str],
-        plots: Sequence[str],
+        plot: str,
         names: Iterable[str],
         font_file: str | None,
         font_size: int,
@@ -36,11 +36,10 @@ class ReportFiles:
         self.font = load_font(
             font_size, "".join(sorted(set(chain.from_iterable(names)))), font_file
         )
-        self._plots = plots
+        self._plot = plot
         make_directory(directory)
         if not can_draw():
-            for plot in plots:
-                log.warning("%s is left out: %s", self.directory / plot, MISSING)
+            log.warning("%s is left out: %s", self.directory / plot, MISSING)
 
     def write(
         self,
@@ -48,8 +47,7 @@ class ReportFiles:
         pictures: Mapping[str, Callable[[Path], None]],
     ) -> list[str]:
         """Write what each function writes to the file of its name; return which files."""
-        hidden = () if can_draw() else self._plots
-        shown = {name: draw for name, draw in pictures.items() if name not in hidden}
+        shown = {name: draw for name, draw in pictures.items() if name != self._plot or can_draw()}
         for name, write in tables.items():
             with atomic_text(self.directory / name) as file:
                 write(file)

@@ -17,10 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 CURVE_COLUMNS = ("class", "score", "recall", "precision")
-CLASS_COLUMNS = (
-    *("class", "objects", "detections", "right", "ap_11_points", "ap_area"),
-    *("best_f1", "best_f1_score"),
-)
+CLASS_COLUMNS = ("class", "objects", "detections", "right", "ap_11_points", "ap_area")
 
 RECALL = np.linspace(0, 1, 101)  # where the mean over the classes is taken
 SIDE, LIST = 4.8, 2.9  # inches: of the curves, of a column of the list beside them
@@ -47,12 +44,12 @@ def write_curves(file: TextIO, result: VocResult, class_labels: Sequence[str]) -
 
 
 def write_class_ap(file: TextIO, result: VocResult, class_labels: Sequence[str]) -> None:
-    """Write a CSV row of CLASS_COLUMNS per class; what one without objects has not stays empty."""
+    """Write a CSV row of CLASS_COLUMNS per class; the AP of one without objects stays empty."""
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(CLASS_COLUMNS)
     for name, curve in zip(class_labels, result.curves, strict=True):
-        numbers = (curve.ap_11, curve.ap_area, *curve.best_f1)
-        cells = ("" if value != value else f"{value:.6f}" for value in numbers)
+        both = (curve.ap_11, curve.ap_area)
+        cells = ("" if value != value else f"{value:.6f}" for value in both)
         writer.writerow([name, curve.object_num, len(curve.right), int(curve.right.sum()), *cells])
 
 

@@ -355,18 +355,6 @@ def test_least_scores(place: Path, command: Command) -> None:
     assert "ant 0.00% / 0.00% (1 objects)" in cut and "zebra 84" in cut
 
 
-def test_nothing_found_and_nothing_known_are_told(place: Path, command: Command) -> None:
-    words = f"{PREDICT} {VOC} --predict-mode detect,voc --results out/ --report rep"
-    (place / "voc/labels.txt").write_text("zebra\nant\n")
-    for file in (place / "voc/Annotations").iterdir():
-        file.write_text(voc_xml(size=SIZE))
-    done = command(*words.split(), "--params", "prThreshold=0.9")
-    assert done.returncode == 0, done.stderr
-    assert "warning: voc: nothing is found in any image: lower --min-score, or" in done.stderr
-    assert "warning: voc: it has no known objects to compare with" in done.stderr
-    assert (place / "rep/confusion.png").exists()
-
-
 def test_images_from_anywhere(place: Path, command: Command) -> None:
     """Several paths, patterns, and a photo on standard input."""
     words = f"{PREDICT} --predict-mode detect --format csv --input".split()

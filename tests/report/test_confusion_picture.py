@@ -48,12 +48,6 @@ def test_any_number_of_classes(class_num, tmp_path):
     assert 500 < height < 2500 and 1500 < width < 3500
 
 
-def test_nothing_to_compare(tmp_path):
-    """A detector that finds nothing where nothing is known."""
-    blue, red, _ = drawn(counted({}, 3), "abc", tmp_path / "a.png")
-    assert blue == red == 0
-
-
 def test_blue_is_right_and_red_is_mistaken(tmp_path):
     right, wrong = {(0, 0): 9, (1, 1): 9}, {(0, 1): 9, (1, 0): 9}
     blue, red, _ = drawn(counted(right, 2), "ab", tmp_path / "right.png")
