@@ -44,8 +44,15 @@ def confusion_matrix(errors: TopErrors) -> np.ndarray:
 
 def write_confusion(file: TextIO, matrix: np.ndarray, class_labels: Sequence[str]) -> None:
     """Write the matrix as CSV with the class names before rows and columns."""
-    rows = ([name, *row] for name, row in zip(class_labels, matrix.tolist(), strict=True))
-    _write_csv(file, ["true class", *class_labels], rows)
+    write_table(file, matrix, class_labels, class_labels)
+
+
+def write_table(
+    file: TextIO, matrix: np.ndarray, rows: Sequence[str], columns: Sequence[str]
+) -> None:
+    """Write a matrix of a true class (row) by answer (column) as CSV with their names."""
+    cells = ([name, *row] for name, row in zip(rows, matrix.tolist(), strict=True))
+    _write_csv(file, ["true class", *columns], cells)
 
 
 def write_class_errors(file: TextIO, errors: TopErrors, class_labels: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,15 @@ from denet.detect.detections import Detections
 from denet.evaluate.overlap import best_overlap
 
 LEVELS = 10  # the 11 points are a recall of 0, 1/10, ..., 1
+
+
+class OperatingPoint(NamedTuple):
+    """What comes of taking the detections of a class that have a ``score`` or more."""
+
+    score: float
+    precision: float
+    recall: float
+    f1: float  # harmonic mean of precision and recall
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,20 @@ class ClassCurve:
         # in whole numbers, where 3 of 10 is exactly a recall of 3/10
         reached = whole * np.cumsum(self.right) >= part * self.object_num
         return float(self.envelope[np.argmax(reached)]) if reached.any() else 0.0
+
+    def best_f1(self) -> OperatingPoint | None:
+        """Return where F1 is largest, of equal ones at the highest score; None if nothing is right.
+
+        Detections of equal scores come together: no threshold parts them.
+        """
+        if not (self.object_num and self.right.any()):
+            return None
+        last = np.flatnonzero(np.append(np.diff(self.score) != 0, True))
+        precision, recall = self.precision[last], self.recall[last]
+        f1 = 2 * precision * recall / np.maximum(precision + recall, np.finfo(float).tiny)
+        best = int(np.argmax(f1))
+        values = self.score[last[best]], precision[best], recall[best], f1[best]
+        return OperatingPoint(*map(float, values))
 
     @property
     def ap_11(self) -> float:
@@ -100,30 +124,49 @@ class VocResult:
         return "\n".join([*lines, f"mean {both}"])
 
 
-def evaluate_voc(
-    found: Detections, dataset: DetectionDataset, class_num: int, match_iou: float = 0.5
-) -> VocResult:
-    """Compare detections, in pixels of their images, with the boxes of the dataset.
+class Matches(NamedTuple):
+    """Detections from the best down, and how they fit the known objects."""
+
+    found: Detections
+    which: np.ndarray  # (d,) object of its class that each overlaps most, -1 for none
+    right: np.ndarray  # (d,) bool
+    counts: np.ndarray  # (d,) bool, not of an object that does not count
+
+
+def match_objects(
+    found: Detections, truth: Boxes, class_num: int, match_iou: float = 0.5
+) -> Matches:
+    """Compare detections, in pixels of their images, with the known objects, as VOC does.
 
     A detection belongs to the object of its class that it overlaps most. It is right if their IoU
     is ``match_iou`` or more and no detection of a higher score was right for that object: further
     ones are wrong. Where the object is difficult or a crowd it does not count, nor does the object.
     """
     found = found.take(np.argsort(-found.score, kind="stable"))
-    truth = dataset.truth
-    image, ignored = truth.image, ~truth.scored
     overlap, which = best_overlap(
         found.image * class_num + found.class_index,
         found.box,
-        image * class_num + truth.box_class,
+        truth.image * class_num + truth.box_class,
         truth.boxes_px,
     )
     hit = np.flatnonzero(overlap >= match_iou)
     right = np.zeros(len(found), bool)
     right[hit[np.unique(which[hit], return_index=True)[1]]] = True
     counts = np.ones(len(found), bool)
-    counts[hit] = ~ignored[which[hit]]
-    object_num = np.bincount(truth.box_class[~ignored], minlength=class_num)
+    counts[hit] = truth.scored[which[hit]]
+    return Matches(found, which, right & counts, counts)
+
+
+def evaluate_voc(
+    found: Detections, dataset: DetectionDataset, class_num: int, match_iou: float = 0.5
+) -> VocResult:
+    """Compare detections, in pixels of their images, with the boxes of the dataset.
+
+    See ``match_objects`` for what is right.
+    """
+    truth = dataset.truth
+    found, _, right, counts = match_objects(found, truth, class_num, match_iou)
+    object_num = np.bincount(truth.box_class[truth.scored], minlength=class_num)
     curves = []
     for class_index in range(class_num):
         rows = np.flatnonzero(counts & (found.class_index == class_index))

@@ -1,46 +1,138 @@
-"""The precision and recall of a detector, class by class, as files."""
+"""How well a detector finds the objects of a dataset, and where it errs, as files."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator
+from itertools import chain
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from denet.dataset.base import MAX_IMAGE_PIXELS
+from denet.dataset.boxes.image_loader import DetectionDataset
+from denet.dataset.image.decode import decode_stored, open_image, quiet_pillow
+from denet.detect.detections import Detections
+from denet.evaluate.confusion import write_table
+from denet.evaluate.detect_params import DetectParams
+from denet.evaluate.object_errors import ObjectErrors, object_errors
+from denet.evaluate.topk import TopErrors
 from denet.evaluate.voc import VocResult
 from denet.predict.report_files import ReportFiles
-from denet.printable import printable
-from denet.report.precision_recall import (
-    FONT,
-    draw_precision_recall,
-    write_class_ap,
-    write_curves,
+from denet.printable import counted, printable
+from denet.report.confusion import draw_confusion
+from denet.report.contact_sheet import FONT_SIZE, Line, contact_sheet
+from denet.report.detections import LEAST_SCORE
+from denet.report.drawing import INK, SLATE
+from denet.report.object_errors import (
+    FALSE_ALARM,
+    KINDS,
+    MISSED,
+    draw_marked,
+    draw_sizes,
+    marked_boxes,
+    write_sizes,
 )
+from denet.report.precision_recall import draw_precision_recall, write_class_ap, write_curves
 
-PICTURE = "precision_recall.png"
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+PLOTS = ("precision_recall.png", "confusion.png", "sizes.png")
+WORST, SIDE, COLUMNS = 16, 400, 4  # pictures on the sheet, pixels of each, in a row
 
 
 class DetectionReport:
-    """A report on classes in a directory, made before the detections; see ``ReportFiles``."""
+    """A report on ``dataset`` in a directory, made before the detections; see ``ReportFiles``.
+
+    Errors are those of detections with ``least_score`` or more, as pictures show them.
+    """
 
     def __init__(
         self,
         directory: str | os.PathLike[str],
-        class_labels: Sequence[str],
+        dataset: DetectionDataset,
         font_file: str | None = None,
+        max_image_pixels: int = MAX_IMAGE_PIXELS,
+        least_score: float = LEAST_SCORE,
     ):
-        self._labels, names = class_labels, map(printable, class_labels)
-        self._files = ReportFiles(directory, PICTURE, names, font_file, round(FONT))
+        self._dataset, self._max_image_pixels = dataset, max_image_pixels
+        self._least_score = least_score
+        names = map(printable, chain(dataset.class_labels, dataset.image_names))
+        self._files = ReportFiles(directory, PLOTS, names, font_file, FONT_SIZE)
 
-    def write(self, result: VocResult, pr_threshold: float) -> list[str]:
-        """Write class_ap.csv, precision_recall.csv and .png; return which."""
-        labels, font_file = self._labels, self._files.font_file
+    def write(self, found: Detections, result: VocResult, params: DetectParams) -> list[str]:
+        """Write tables and pictures of what was found, in pixels of the images; return which."""
+        dataset, labels, font_file = (
+            self._dataset,
+            self._dataset.class_labels,
+            self._files.font_file,
+        )
+        errors = object_errors(
+            found, dataset.truth, len(labels), self._least_score, params.match_iou
+        )
+        matrix, sizes = errors.matrix(len(labels)), errors.sizes()
+        rows, columns = [*labels, FALSE_ALARM], [*labels, MISSED]
         return self._files.write(
             {
                 "class_ap.csv": lambda file: write_class_ap(file, result, labels),
                 "precision_recall.csv": lambda file: write_curves(file, result, labels),
+                "confusion.csv": lambda file: write_table(file, matrix, rows, columns),
+                "sizes.csv": lambda file: write_sizes(file, sizes),
             },
             {
-                PICTURE: lambda path: draw_precision_recall(
-                    result, labels, path, pr_threshold, font_file
-                )
+                "precision_recall.png": lambda path: draw_precision_recall(
+                    result, labels, path, params.pr_threshold, font_file
+                ),
+                "confusion.png": lambda path: draw_confusion(
+                    as_answers(matrix), rows, path, font_file, columns
+                ),
+                "sizes.png": lambda path: draw_sizes(sizes, path),
+                "worst.png": lambda path: self._sheet(errors).save(path, format="png"),
             },
         )
+
+    def _sheet(self, errors: ObjectErrors) -> Image:
+        """Return the pictures with most errors, as small ones with their boxes."""
+        wrong = errors.of_images(len(self._dataset.image_names))
+        worst = worst_images(wrong, WORST)
+        of, score = counted(int((wrong > 0).sum()), "image"), f"{self._least_score:g}"
+        text = f"The {len(worst)} worst of {of} with errors (score {score} or more):"
+        if not len(worst):
+            text = f"No errors (score {score} or more)"
+        title: list[Line] = [(text, INK)]
+        title += [(f"  {kind}", colour) for kind, colour in KINDS.items() if len(worst)]
+        tiles = self._tiles(errors, wrong, worst)
+        return contact_sheet(title, tiles, self._files.font, SIDE, COLUMNS)
+
+    def _tiles(
+        self, errors: ObjectErrors, wrong: np.ndarray, worst: np.ndarray
+    ) -> Iterator[tuple[Image, list[Line]]]:
+        labels, names = self._dataset.class_labels, self._dataset.image_names
+        for index in worst.tolist():
+            image = stored_image(names[index], self._max_image_pixels)
+            picture = draw_marked(image, marked_boxes(errors, index, labels), SIDE)
+            told = counted(int(wrong[index]), "error")
+            yield picture, [(printable(os.path.basename(names[index])), SLATE), (told, INK)]
+
+
+def stored_image(name: str, max_image_pixels: int) -> Image:
+    """Return what an image file holds as it is stored, which boxes of annotations are in."""
+    with quiet_pillow():
+        image = open_image(name, max_image_pixels)
+        return decode_stored(image, *image.size)[0]
+
+
+def worst_images(wrong: np.ndarray, most: int) -> np.ndarray:
+    """Return the indices of up to ``most`` images with errors, those with most of them first."""
+    order = np.argsort(-wrong, kind="stable")[:most]
+    return order[wrong[order] > 0]
+
+
+def as_answers(matrix: np.ndarray) -> TopErrors:
+    """Return the counts of a matrix of a true class (row) and an answer (column)."""
+    errors = TopErrors(len(matrix))
+    cells = np.argwhere(matrix > 0).tolist()
+    errors.pairs = Counter({(true, answer): int(matrix[true, answer]) for true, answer in cells})
+    return errors

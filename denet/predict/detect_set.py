@@ -36,6 +36,7 @@ from denet.predict.request import LAYOUTS, Request
 from denet.predict.results import results_prefix
 from denet.predict.source import of_model, open_labelled
 from denet.printable import counted
+from denet.report.detections import LEAST_SCORE
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +100,7 @@ def detect_in_dataset(
         samples = DatasetDetections(good, samples.view)
     images = in_images(samples, dataset, detector.params)
     found = Everything(samples, images, detector.params)
+    _warn_of_nothing(place, images)
     for sink in sinks:
         sink.take(found)
     return len(dataset.image_names)
@@ -140,8 +142,8 @@ class Voc:
         self._place, request = place, place.request
         self._report = None
         if request.report:
-            labels = place.dataset.class_labels
-            self._report = DetectionReport(request.report, labels, request.font)
+            limit = request.max_image_pixels
+            self._report = DetectionReport(request.report, place.dataset, request.font, limit)
 
     def take(self, found: Everything) -> None:
         dataset, directory = self._place.dataset, self._place.prefix.parent
@@ -150,8 +152,9 @@ class Voc:
         log.info("%s: comp4_det_test_CLASS.txt of %d classes", directory, len(labels))
         result = evaluate_voc(found.images, dataset, len(labels), params.match_iou)
         self._place.say(result.report(labels))
+        _knows_objects(self._place)
         if self._report:
-            files = self._report.write(result, params.pr_threshold)
+            files = self._report.write(found.images, result, params)
             log.info("%s: %s", self._place.request.report, ", ".join(files))
 
 
@@ -194,6 +197,17 @@ class Pictures:
         request, directory = self._place.request, self._place.prefix.parent
         count = draw_dataset(self._files, self._place.dataset, found.images, request)
         log.info(DRAWN, directory, count)
+
+
+def _warn_of_nothing(place: Place, images: Detections) -> None:
+    """Tell a set in which people are shown nothing that was found."""
+    best = images.score.max(initial=0)
+    if best < LEAST_SCORE:
+        log.warning(
+            "%s: nothing is found with a score of %g or more%s: is the model trained, and are "
+            "these images prepared as those of its training (crop=, scale_mode=)?",
+            *(place.request.input, LEAST_SCORE, f"; the best has {best:.2g}" * bool(len(images))),
+        )
 
 
 def _knows_objects(place: Place) -> bool:

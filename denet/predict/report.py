@@ -76,7 +76,7 @@ class ClassReport:
     ):
         self._dataset, self._max_image_pixels = dataset, max_image_pixels
         names = map(printable, chain(dataset.class_labels, dataset.names))
-        self._files = ReportFiles(directory, "confusion.png", names, font_file, FONT_SIZE)
+        self._files = ReportFiles(directory, ["confusion.png"], names, font_file, FONT_SIZE)
 
     def write(self, review: Review) -> list[str]:
         """Write class_errors.csv, confusion.csv, confusion.png and mistakes.png; return which."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TextIO
@@ -17,17 +17,17 @@ log = logging.getLogger(__name__)
 
 
 class ReportFiles:
-    """A directory, which is made, for tables and pictures of which matplotlib draws ``plot``.
+    """A directory, which is made, for tables and pictures of which matplotlib draws ``plots``.
 
     Made before the answers are, so that what is in the way of them is told early: UsageError for
-    the font, DataError for the directory, a warning where ``plot`` is left out. ``names`` are
+    the font, DataError for the directory, a warning where ``plots`` are left out. ``names`` are
     those in the pictures, whose letters the font, of ``font_size`` px, should have.
     """
 
     def __init__(
         self,
         directory: str | os.PathLike[str],
-        plot: str,
+        plots: Sequence[str],
         names: Iterable[str],
         font_file: str | None,
         font_size: int,
@@ -36,10 +36,11 @@ class ReportFiles:
         self.font = load_font(
             font_size, "".join(sorted(set(chain.from_iterable(names)))), font_file
         )
-        self._plot = plot
+        self._plots = plots
         make_directory(directory)
         if not can_draw():
-            log.warning("%s is left out: %s", self.directory / plot, MISSING)
+            for plot in plots:
+                log.warning("%s is left out: %s", self.directory / plot, MISSING)
 
     def write(
         self,
@@ -47,7 +48,9 @@ class ReportFiles:
         pictures: Mapping[str, Callable[[Path], None]],
     ) -> list[str]:
         """Write what each function writes to the file of its name; return which files."""
-        shown = {name: draw for name, draw in pictures.items() if name != self._plot or can_draw()}
+        shown = {
+            name: draw for name, draw in pictures.items() if name not in self._plots or can_draw()
+        }
         for name, write in tables.items():
             with atomic_text(self.directory / name) as file:
                 write(file)

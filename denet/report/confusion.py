@@ -31,16 +31,19 @@ def draw_confusion(
     class_labels: Sequence[str],
     picture: str | os.PathLike[str],
     font_file: str | None = None,
+    answers: Sequence[str] | None = None,
 ) -> None:
     """Draw a PNG: the matrix, coloured by share of the true class, and the commonest mistakes.
 
-    ``font_file`` is a TrueType font for names that DejaVu Sans has no letters for. Raises
-    UsageError where matplotlib is missing.
+    ``font_file`` is a TrueType font for names that DejaVu Sans has no letters for; ``answers`` are
+    the names of the columns where they are others than those of the rows. Raises UsageError where
+    matplotlib is missing.
     """
     require_matplotlib("confusion.png")
     from matplotlib import rc_context
 
     names = [short_name(name) for name in class_labels]
+    columns = [short_name(name) for name in answers] if answers else names
     side = min(max(0.5 * len(names), LEAST), MOST)
     style: Any = {
         "font.family": font_family(font_file),
@@ -49,13 +52,14 @@ def draw_confusion(
     }
     with rc_context(style):
         figure = new_figure(side + 0.5 + LIST, side, dpi=200)
-        shades = _draw_matrix(_axes(figure, 0, 0, side, side), errors, names, 72 * side)
+        shades = _draw_matrix(_axes(figure, 0, 0, side, side), errors, names, columns, 72 * side)
         left = side + 0.5
         for place, (label, image) in enumerate(shades.items()):
             width = (LIST - 0.4) / 2
             axes = _axes(figure, left + place * (width + 0.4), 0.12, width, 0.1)
             _draw_shade(axes, image, label)
-        _draw_list(_axes(figure, left, 0.7, LIST, side - 0.7), errors, names, side - 0.7)
+        listed = _axes(figure, left, 0.7, LIST, side - 0.7)
+        _draw_list(listed, errors, names, columns, side - 0.7)
         save_figure(figure, picture, bbox_inches="tight", pad_inches=0.15)
 
 
@@ -66,7 +70,7 @@ def _axes(figure: Figure, left: float, bottom: float, width: float, height: floa
 
 
 def _draw_matrix(
-    axes: Axes, errors: TopErrors, names: Sequence[str], side: float
+    axes: Axes, errors: TopErrors, names: Sequence[str], columns: Sequence[str], side: float
 ) -> dict[str, PathCollection]:
     """Draw a square for each pair of classes that came; return the shades of each kind.
 
@@ -96,7 +100,7 @@ def _draw_matrix(
             linewidths=0,
         )
     _write_numbers(axes, true, answer, number, share, cell)
-    _name_cells(axes, names, cell)
+    _name_cells(axes, names, columns, cell)
     wrong, total = int(errors.wrong.sum()), errors.pairs.total()
     axes.set_title(f"{wrong:,} of {total:,} mistaken ({errors.top1_error:.2f}%)", color=INK)
     return shades
@@ -119,15 +123,15 @@ def _write_numbers(
         axes.text(x, y, str(n), ha="center", va="center", color=colour, fontsize=size)
 
 
-def _name_cells(axes: Axes, names: Sequence[str], cell: float) -> None:
+def _name_cells(axes: Axes, names: Sequence[str], columns: Sequence[str], cell: float) -> None:
     """Name rows and columns of ``cell`` points, every n-th where they are too narrow."""
     size = min(FONT, max(SMALLEST_FONT, 0.8 * cell))
     shown = range(0, len(names), int(np.ceil(1.2 * size / cell)))
-    words = [names[index] for index in shown]
-    across = max(map(text_width, names)) * 0.65 * size > 0.95 * cell
+    below, beside = ([each[index] for index in shown] for each in (columns, names))
+    across = max(map(text_width, columns)) * 0.65 * size > 0.95 * cell
     style: dict[str, Any] = {"fontsize": size, "color": INK}
-    axes.set_xticks(shown, words, rotation=90 if across else 0, **style)
-    axes.set_yticks(shown, words, **style)
+    axes.set_xticks(shown, below, rotation=90 if across else 0, **style)
+    axes.set_yticks(shown, beside, **style)
     axes.set_xlim(-0.5, len(names) - 0.5)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlabel("answer", color=INK)
@@ -146,13 +150,15 @@ def _draw_shade(axes: Axes, image: PathCollection, label: str) -> None:
     axes.set_title(f"{label}, % of the true class", fontsize=8, color=INK)
 
 
-def _draw_list(axes: Axes, errors: TopErrors, names: Sequence[str], height: float) -> None:
+def _draw_list(
+    axes: Axes, errors: TopErrors, names: Sequence[str], columns: Sequence[str], height: float
+) -> None:
     """List the commonest mistakes with their number and share of the true class."""
     found = mixups(errors)
     count = errors.count
     rows = height / ROW
     for place, (number, true, answer) in enumerate(found[: int(rows)]):
-        text = f"{names[true]} \u2192 {names[answer]}"
+        text = f"{names[true]} \u2192 {columns[answer]}"
         told = f"{number:,} ({number / count[true]:.0%})"
         axes.text(0, place + 0.6, text, va="baseline", color=INK)
         axes.text(1, place + 0.6, told, va="baseline", ha="right", color=INK)

@@ -21,22 +21,27 @@ GAP = 20  # px around pictures
 
 
 def contact_sheet(
-    title: Sequence[Line], tiles: Iterable[tuple[Image, Sequence[Line]]], font: Font
+    title: Sequence[Line],
+    tiles: Iterable[tuple[Image, Sequence[Line]]],
+    font: Font,
+    side: int = SIDE,
+    most_columns: int = COLUMNS,
 ) -> Image:
     """Return an RGB picture: the words of the title, then each image over its lines of text.
 
-    Small images are enlarged without smoothing, large ones reduced. ``font`` has FONT_SIZE.
+    Images have sides of ``side`` pixels at most. Small images are enlarged without smoothing,
+    large ones reduced. ``font`` has FONT_SIZE.
     """
     from PIL import Image, ImageDraw
 
     row = round(1.35 * FONT_SIZE)
-    shown = [(resized(image.convert("RGB"), SIDE - 24, SIDE), lines) for image, lines in tiles]
-    columns = min(COLUMNS, max(1, len(shown)))
+    shown = [(resized(image.convert("RGB"), side - 24, side), lines) for image, lines in tiles]
+    columns = min(most_columns, max(1, len(shown)))
     title_width = sum(round(font.getlength(text)) for text, _ in title)
-    width = GAP + max(columns * (SIDE + GAP), title_width + GAP)
+    width = GAP + max(columns * (side + GAP), title_width + GAP)
     top = 2 * GAP + row
     line_num = max((len(lines) for _, lines in shown), default=0)
-    height = SIDE + round(0.5 * row) + line_num * row + GAP
+    height = side + round(0.5 * row) + line_num * row + GAP
     rows = -(-len(shown) // columns)
     sheet = Image.new("RGB", (width, top + rows * height), PAPER)
     draw = ImageDraw.Draw(sheet)
@@ -45,11 +50,11 @@ def contact_sheet(
         draw.text((left, GAP), text, colour, font)
         left += font.getlength(text)
     for place, (image, lines) in enumerate(shown):
-        x = GAP + place % columns * (SIDE + GAP)
+        x = GAP + place % columns * (side + GAP)
         y = top + place // columns * height
-        draw.rectangle((x, y, x + SIDE - 1, y + SIDE - 1), PALE)
-        sheet.paste(image, (x + (SIDE - image.width) // 2, y + (SIDE - image.height) // 2))
+        draw.rectangle((x, y, x + side - 1, y + side - 1), PALE)
+        sheet.paste(image, (x + (side - image.width) // 2, y + (side - image.height) // 2))
         for number, (text, colour) in enumerate(lines):
-            y_text = y + SIDE + round(0.4 * row) + number * row
-            draw.text((x, y_text), fitted(draw, text, SIDE, font), colour, font)
+            y_text = y + side + round(0.4 * row) + number * row
+            draw.text((x, y_text), fitted(draw, text, side, font), colour, font)
     return sheet

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 CURVE_COLUMNS = ("class", "score", "recall", "precision")
-CLASS_COLUMNS = ("class", "objects", "detections", "right", "ap_11_points", "ap_area")
+CLASS_COLUMNS = (
+    *("class", "objects", "detections", "right", "ap_11_points", "ap_area"),
+    *("best_f1", "score_of_best_f1", "precision_there", "recall_there"),
+)
 
 RECALL = np.linspace(0, 1, 101)  # where the mean over the classes is taken
 SIDE, LIST = 4.8, 2.9  # inches: of the curves, of a column of the list beside them
@@ -44,12 +48,13 @@ def write_curves(file: TextIO, result: VocResult, class_labels: Sequence[str]) -
 
 
 def write_class_ap(file: TextIO, result: VocResult, class_labels: Sequence[str]) -> None:
-    """Write a CSV row of CLASS_COLUMNS per class; the AP of one without objects stays empty."""
+    """Write a CSV row of CLASS_COLUMNS per class; what one without objects has not stays empty."""
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(CLASS_COLUMNS)
     for name, curve in zip(class_labels, result.curves, strict=True):
-        both = (curve.ap_11, curve.ap_area)
-        cells = ("" if value != value else f"{value:.6f}" for value in both)
+        score, *shares = curve.best_f1() or [math.nan] * 4
+        values = (curve.ap_11, curve.ap_area, shares[2], score, *shares[:2])
+        cells = ("" if value != value else f"{value:.6f}" for value in values)
         writer.writerow([name, curve.object_num, len(curve.right), int(curve.right.sum()), *cells])
 
 

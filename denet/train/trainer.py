@@ -17,6 +17,7 @@ from typing import TypeVar
 import numpy as np
 
 from denet.dataset import BadDataError, Dataset
+from denet.dataset.boxes.image_loader import DetectionDataset
 from denet.dataset.image.distort import parse_distortions
 from denet.dataset.loader import Loader
 from denet.errors import DivergedError, OutOfMemoryError, UsageError
@@ -32,6 +33,7 @@ from denet.train.interrupt import HeldSignal, hold_signals
 from denet.train.journal import Journal
 from denet.train.lock import Lock
 from denet.train.memory import check_memory, fitting
+from denet.train.objects import warn_of_objects
 from denet.train.pace import Pace, Written, measure, measuring_seconds
 from denet.train.position import Metrics, Position
 from denet.train.progress import duration
@@ -78,6 +80,8 @@ class Trainer:
         check_labels(model.class_labels, "training set")
         if len(model.class_labels) == 1 and not detects(model):
             log.warning("there is one class only: the model will call everything that")
+        if isinstance(train_set, DetectionDataset) and detects(model):
+            warn_of_objects(model, train_set)
         self.model = model
         self.files = RunFiles(settings.output_prefix, settings.model_suffix)
         self._test_data = tested_record(test_set, train_set) if test_set else {}

@@ -98,6 +98,23 @@ def test_evaluation_as_voc_with_all_files(trained: Path) -> None:
     with Image.open(trained / "out/6_dets.png") as picture:
         assert picture.width > 300
     assert (trained / "rep/class_ap.csv").read_text().startswith("class,")
+    written = {path.name for path in (trained / "rep").iterdir()}
+    assert written >= {"confusion.csv", "sizes.csv", "worst.png"}
+    rows = [line.split(",") for line in (trained / "rep/confusion.csv").read_text().splitlines()]
+    assert rows[0] == ["true class", "green", "red", "missed"] and rows[3][0] == "false alarm"
+    # one object of each class
+    assert [sum(map(int, row[1:])) for row in rows[1:3]] == [1, 1]
+
+
+def test_where_nothing_is_found_that_is_told(trained: Path) -> None:
+    words = "model-modify --input run/m_best.mdl --output idle.mdl --image-size 16 16"
+    assert run_command(trained, *words.split()).returncode == 0
+    words = PREDICT.replace("run/m_best", "idle") + f" {VOC.replace('crop=32', 'crop=16')}"
+    high = "--predict-mode detect,voc --params prThreshold=1 --results idle/r --report idle_report"
+    done = run_command(trained, *words.split(), *high.split())
+    assert done.returncode == 0, done.stderr
+    assert "set: nothing is found with a score of" in done.stderr
+    assert (trained / "idle_report/worst.png").is_file()
 
 
 def test_loose_pictures_and_one_drawing(trained: Path) -> None:

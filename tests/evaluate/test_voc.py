@@ -7,7 +7,7 @@ import pytest
 from evaluate.boxed import detections, known, random_case
 
 from denet.evaluate import overlap
-from denet.evaluate.voc import coverage, evaluate_voc
+from denet.evaluate.voc import ClassCurve, coverage, evaluate_voc
 
 A, B, C = (0, 0, 10, 10), (100, 0, 110, 10), (200, 0, 210, 10)  # three places of an image
 NEAR_A = (0, 0, 10, 6)  # IoU 60 / 100 with A
@@ -180,3 +180,15 @@ def test_the_report_tells_per_cent():
         "cat 54.55% / 50.00% (2 objects)",
         "mean 54.55% / 50.00%",
     ]
+
+
+def test_the_threshold_of_the_best_f1():
+    right = np.array([True, False, True, True, False])
+    curve = ClassCurve(4, np.array([0.9, 0.8, 0.7, 0.6, 0.5]), right)
+    # behind the fourth: 3 of 4 are right and 3 of 4 objects are found
+    assert curve.best_f1() == (0.6, 0.75, 0.75, 0.75)
+    tied = ClassCurve(4, np.array([0.9, 0.6, 0.6, 0.6, 0.6]), right)
+    # no threshold parts equal scores: one of four with the first, else 3 of 5 and 3 of 4
+    assert tied.best_f1() == pytest.approx((0.6, 0.6, 0.75, 2 * 0.6 * 0.75 / 1.35))
+    assert ClassCurve(4, np.array([0.9]), np.array([False])).best_f1() is None
+    assert ClassCurve(0, np.array([0.9]), np.array([False])).best_f1() is None

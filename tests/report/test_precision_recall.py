@@ -50,13 +50,14 @@ def test_curves_as_a_table():
 
 
 def test_classes_as_a_table():
-    table = result(curve(4, 1, 0, 1), curve(0, 0), curve(2))
+    table, half = result(curve(4, 1, 0, 1), curve(0, 0), curve(2)), "0.500000"
     assert read(write_class_ap, table, ["cat", "a,b", "owl"]) == [
         list(CLASS_COLUMNS),
         # 11 points: 0 .1 .2 of 1, .3 .4 .5 of 2/3: 5/11; area: 1/4 + 2/3/4
-        ["cat", "4", "3", "2", "0.454545", "0.416667"],
-        ["a,b", "0", "1", "0", "", ""],
-        ["owl", "2", "0", "0", "0.000000", "0.000000"],
+        # at the third: 2 of 3 are right, 2 of 4 objects found: 2 * (2/3 * 1/2) / (7/6)
+        ["cat", "4", "3", "2", "0.454545", "0.416667", "0.571429", "0.700000", "0.666667", half],
+        ["a,b", "0", "1", "0", *[""] * 6],
+        ["owl", "2", "0", "0", "0.000000", "0.000000", *[""] * 4],
     ]
 
 

@@ -7,6 +7,7 @@ from train.test_detector_columns import data, detector, opened, resume, settings
 
 from denet.backend.numpy.backend import NumpyBackend
 from denet.errors import UsageError
+from denet.train.objects import warn_of_objects
 from denet.train.trainer import Trainer
 
 __all__ = ["data"]
@@ -37,6 +38,33 @@ def test_a_test_in_which_no_object_counts_is_told(
     settings = settings_of(tmp_path, epochs=1)
     Trainer(detector(), opened(data), opened(data), settings, NumpyBackend())
     assert "the test set has no objects but difficult ones, which do not count" in caplog.text
+
+
+def test_samples_that_cannot_hit_all_objects_are_told(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Images hold up to two objects; of one that has two, one sample leaves one out."""
+    images = opened(data)
+    counts, total = images.boxes.counts, len(images.boxes)
+    assert set(counts.tolist()) <= {0, 1, 2}
+    settings, backend = settings_of(tmp_path, epochs=1), NumpyBackend()
+    Trainer(detector(), images, None, settings, backend)._lock.release()
+    assert "samples can hit" not in caplog.text
+    Trainer(detector("DNC[8] DNS[2,1] DND"), images, None, settings, backend)
+    share = 100 * int((counts > 0).sum()) // total
+    told = (
+        f"samples can hit {share}% of the objects at most: an image has up to 2, and DNS takes 1 "
+    )
+    assert told in caplog.text
+
+
+def test_a_training_set_without_objects_is_told(
+    data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = opened(data)
+    images.boxes = images.boxes.keep(images.boxes.area < 0)
+    warn_of_objects(detector(), images)
+    assert "the training set has no objects" in caplog.text
 
 
 @pytest.mark.parametrize(
