@@ -39,12 +39,18 @@ bytearray(96 << 20)
 
 
 class Parser(argparse.ArgumentParser):
-    """A command line made from tables of options, with --config, --print-config, --version."""
+    """A command line made from tables of options, with --config, --print-config, --version.
 
-    def __init__(self, command: str, purpose: str, example: str, groups: Groups):
+    ``words`` names the option that words are of which stand behind no option.
+    """
+
+    def __init__(
+        self, command: str, purpose: str, example: str, groups: Groups, words: str | None = None
+    ):
+        self._words = words
         super().__init__(
             command,
-            usage=f"{command} [options]",
+            usage=f"{command} [options]" + (f" {words.upper()}" if words else ""),
             description=purpose,
             epilog=f"--no-NAME takes back an option without value.\n\nexample:\n  {example}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -116,6 +122,10 @@ class Parser(argparse.ArgumentParser):
 
     def _parse(self, arguments: Sequence[str], values: argparse.Namespace) -> argparse.Namespace:
         values, rest = self.parse_known_args(arguments, values)
+        if self._words and not any(each.startswith("-") for each in rest):
+            if rest:
+                setattr(values, self._words, [*getattr(values, self._words, []), *rest])
+            return values
         if not rest:
             return values
         word = rest[0].split("=")[0]

@@ -110,21 +110,13 @@ class ClassReport:
         for mistake in mistakes:
             name = self._dataset.names[mistake.sample]
             yield (
-                self._image(mistake.sample),
+                sample_image(self._dataset, mistake.sample, self._max_image_pixels),
                 [
                     (f"{mistake.probability:.1%} {labels[mistake.answer]}", RED),
                     (f"{mistake.true_probability:.1%} {labels[mistake.true]}", GREEN),
                     (printable(os.path.basename(name)), SLATE),
                 ],
             )
-
-    def _image(self, index: int) -> Image:
-        """Return what the file of a sample shows, or the row of an array as a picture."""
-        file = self._dataset.names[index]
-        if os.path.isfile(file):
-            with quiet_pillow():
-                return decode_image(file, max_image_pixels=self._max_image_pixels)
-        return array_image(self._dataset.images(np.array([index]))[0])
 
 
 class Errors:
@@ -150,6 +142,15 @@ class Errors:
             log.warning("%s: %s", self._request.place, sentence)
         if self._report:
             log.info("%s: %s", self._request.report, ", ".join(self._report.write(self._review)))
+
+
+def sample_image(dataset: Dataset, index: int, max_image_pixels: int) -> Image:
+    """Return what the file of a sample shows, or the row of an array as a picture."""
+    file = dataset.names[index]
+    if os.path.isfile(file):
+        with quiet_pillow():
+            return decode_image(file, max_image_pixels=max_image_pixels)
+    return array_image(dataset.images(np.array([index]))[0])
 
 
 def array_image(values: np.ndarray) -> Image:

@@ -112,6 +112,30 @@ def points(
     return [epoch for epoch, _ in found], [value for _, value in found]
 
 
+def drawn_lines(
+    panel: Panel, found: Mapping[str, tuple[Sequence[float], Sequence[float]]]
+) -> list[str]:
+    """Return the columns of a panel that are drawn, of those with the ``points`` found.
+
+    Costs that do not count and top-5 errors of up to 5 classes are 0: these lines are left out.
+    """
+    drawn = [name for name in panel.lines if found[name][1]]
+    if panel.named:
+        return drawn
+    return [name for name in drawn if any(found[name][1])] or drawn[:1]
+
+
+def limits(panel: Panel, shown: Sequence[float]) -> tuple[float, float, bool]:
+    """Return both ends of the axis of these values, and whether it is logarithmic."""
+    low, top = min(shown), max(shown)
+    if panel.from_zero:
+        return 0, max(1.05 * top, 1), False
+    if low > 0 and LOG_RATIO[0] <= top / low <= LOG_RATIO[1]:
+        return low / 1.2, top * 1.2, True
+    margin = 0.05 * (top - low) or 0.5 * abs(top) or 1
+    return low - margin, top + margin, False
+
+
 def spikes(values: Sequence[float]) -> list[int]:
     """Return the places of values that stand far above the epochs around them."""
     return [
@@ -126,9 +150,7 @@ def _draw_panel(axes: Axes, panel: Panel, columns: Mapping[str, Sequence[float]]
     title = panel.title
     shown: list[float] = []  # the values that the axis has to hold
     found = {name: points(columns, name) for name in panel.lines}
-    drawn = [name for name, (_, values) in found.items() if values]
-    if not panel.named:  # costs that do not count and top-5 errors of up to 5 classes are 0
-        drawn = [name for name in drawn if any(found[name][1])] or drawn[:1]
+    drawn = drawn_lines(panel, found)
     for number, name in enumerate(drawn, 1):
         epochs, values = found[name]
         label = panel.lines[name] if panel.named or len(drawn) > 1 else ""
@@ -149,15 +171,10 @@ def _draw_panel(axes: Axes, panel: Panel, columns: Mapping[str, Sequence[float]]
         if high:
             most = max(values[place] for place in high)
             _mark_spikes(axes, [epochs[place] for place in high], most)
-    low, top = min(shown), max(shown)
-    if panel.from_zero:
-        axes.set_ylim(0, max(1.05 * top, 1))
-    elif low > 0 and LOG_RATIO[0] <= top / low <= LOG_RATIO[1]:
+    low, top, logarithmic = limits(panel, shown)
+    if logarithmic:
         axes.set_yscale("log")
-        axes.set_ylim(low / 1.2, top * 1.2)
-    else:
-        margin = 0.05 * (top - low) or 0.5 * abs(top) or 1
-        axes.set_ylim(low - margin, top + margin)
+    axes.set_ylim(low, top)
     axes.set_title(title, fontsize=11)
     if axes.get_legend_handles_labels()[1]:
         axes.legend(loc="best", edgecolor="none")

@@ -38,7 +38,7 @@ def read_metrics(path: str | os.PathLike[str]) -> dict[str, list[float]]:
         return {name: list(column) for name, column in zip(header, columns, strict=True)}
     except OSError as error:
         raise DataError(f"metrics: cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, csv.Error) as error:
         raise DataError(f"metrics: {path} is not a table of numbers ({error})") from error
 
 
