@@ -122,13 +122,15 @@ class Parser(argparse.ArgumentParser):
 
     def _parse(self, arguments: Sequence[str], values: argparse.Namespace) -> argparse.Namespace:
         values, rest = self.parse_known_args(arguments, values)
-        if self._words and not any(each.startswith("-") for each in rest):
-            if rest:
-                setattr(values, self._words, [*getattr(values, self._words, []), *rest])
-            return values
         if not rest:
             return values
         word = rest[0].split("=")[0]
+        if self._words:
+            words = [each for each in rest if not each.startswith("-")]
+            if words == rest:
+                self._take_words(words, values)
+                return values
+            word = next(each for each in rest if each not in words).split("=")[0]
         if not word.startswith("-"):
             raise UsageError(f"unexpected word {word!r}: see --help")
         if text := instead(word):
@@ -136,6 +138,15 @@ class Parser(argparse.ArgumentParser):
         names = [*(option.name for option in self.options), "config", "print-config", "version"]
         hint = nearest_hint(word, [f"--{name}" for name in names]) or ": see --help"
         raise UsageError(f"unknown option {word!r}{hint}")
+
+    def _take_words(self, words: Sequence[str], values: argparse.Namespace) -> None:
+        """Add words that stand behind no option to the values of the one they are of."""
+        option = next(each for each in self.options if each.key == self._words)
+        try:
+            read = [option.kind.read(word) for word in words]
+        except ValueError as error:
+            raise UsageError(f"--{option.name}: {error}") from None
+        setattr(values, option.key, [*getattr(values, option.key, []), *read])
 
 
 def _add(group: argparse._ArgumentGroup, option: Option) -> None:

@@ -102,6 +102,17 @@ class VocResult:
         return np.array([curve.ap_area for curve in self.curves])
 
     @property
+    def together(self) -> ClassCurve:
+        """The detections of all classes as those of one."""
+        score, right = (
+            np.concatenate([getattr(curve, name) for curve in self.curves] or [np.zeros(0)])
+            for name in ("score", "right")
+        )
+        order = np.argsort(-score, kind="stable")
+        total = sum(curve.object_num for curve in self.curves)
+        return ClassCurve(total, score[order], right[order])
+
+    @property
     def mean_ap_11(self) -> float:
         """Mean of ``ap_11``."""
         return mean_of_numbers(self.ap_11)

@@ -21,8 +21,9 @@ ROWS = (
 )
 
 
-def example_parser() -> Parser:
-    return Parser("model-example", "An example.", "model-example --epochs 1", {"all": ROWS})
+def example_parser(words: str | None = None) -> Parser:
+    example = "model-example --epochs 1"
+    return Parser("model-example", "An example.", example, {"all": ROWS}, words)
 
 
 def parser(name: str) -> Parser:

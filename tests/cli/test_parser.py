@@ -56,6 +56,27 @@ def test_refused(words: list[str], message: str) -> None:
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(
+    ("words", "taken"),
+    [
+        (["2", "3"], [2, 3]),
+        (["2", "--mirror", "3"], [2, 3]),
+        (["--stages", "2", "3"], [2, 3]),
+        ([], []),
+    ],
+)
+def test_words_behind_no_option(words: list[str], taken: list[int]) -> None:
+    built = example_parser(words="stages")
+    assert built.parse(words).stages == taken
+
+
+def test_words_do_not_hide_a_wrong_option() -> None:
+    with pytest.raises(UsageError, match=r"unknown option '--mirrr' \(did you mean '--mirror'\?\)"):
+        example_parser(words="stages").parse(["2", "--mirrr", "3"])
+    with pytest.raises(UsageError, match=r"--stages: must be a whole number .* got 'x'"):
+        example_parser(words="stages").parse(["2", "x"])
+
+
 def test_require_names_what_is_missing() -> None:
     built = example_parser()
     with pytest.raises(UsageError, match="--limit is missing"):

@@ -7,7 +7,7 @@ import pytest
 from evaluate.boxed import detections, known, random_case
 
 from denet.evaluate import overlap
-from denet.evaluate.voc import ClassCurve, coverage, evaluate_voc
+from denet.evaluate.voc import ClassCurve, VocResult, coverage, evaluate_voc
 
 A, B, C = (0, 0, 10, 10), (100, 0, 110, 10), (200, 0, 210, 10)  # three places of an image
 NEAR_A = (0, 0, 10, 6)  # IoU 60 / 100 with A
@@ -192,3 +192,13 @@ def test_the_threshold_of_the_best_f1():
     assert tied.best_f1() == pytest.approx((0.6, 0.6, 0.75, 2 * 0.6 * 0.75 / 1.35))
     assert ClassCurve(4, np.array([0.9]), np.array([False])).best_f1() is None
     assert ClassCurve(0, np.array([0.9]), np.array([False])).best_f1() is None
+
+
+def test_all_classes_together():
+    first = ClassCurve(2, np.array([0.9, 0.3]), np.array([True, False]))
+    second = ClassCurve(3, np.array([0.8, 0.4]), np.array([False, True]))
+    both = VocResult([first, second], 0.5, 1.0).together
+    assert (both.object_num, both.score.tolist()) == (5, [0.9, 0.8, 0.4, 0.3])
+    assert both.right.tolist() == [True, False, True, False]
+    # two of three right, two of five found: 2 * (2/3 * 2/5) / (16/15)
+    assert both.best_f1() == pytest.approx((0.4, 2 / 3, 2 / 5, 0.5))
