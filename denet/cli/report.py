@@ -16,7 +16,7 @@ from denet.cli.options import ENGINE, MAX_IMAGE_PIXELS, THREAD_NUM, Option, engi
 from denet.errors import DataError, UsageError
 from denet.files import atomic_text, check_writable
 from denet.kind import Flag
-from denet.printable import printable
+from denet.printable import counted, printable
 
 if TYPE_CHECKING:
     from denet.dataset import Dataset
@@ -163,25 +163,21 @@ def typed(value: Any) -> str:
 def look(
     options: argparse.Namespace, values: argparse.Namespace, files: RunFiles, told: Run
 ) -> None:
-    """Add the data of a run, and what its best model makes of the test set."""
+    """Add the data of a run, and what its best model makes of the test set. Raises DenetError."""
     from denet.cli.train_input import training_samples
     from denet.model.format import load_model
     from denet.predict.review import Engine, describe, evaluate
     from denet.train.run_record import model_file, noted
     from denet.train.tester import check_targets
 
-    path = model_file(files)
+    path, limit = model_file(files), options.max_image_pixels
     model = load_model(path)
     told.summary = summary(model)
-    limit = options.max_image_pixels
     with noted(told):
-        train_set = open_images(values, values.train, model, **training_samples(values))
+        train_set = open_set(values, values.train, model, **training_samples(values))
         told.data.append(describe(train_set, f"Training set: {values.train}", limit))
         del train_set  # and the memory of its images
-    test = test_set(values, model, told)
-    if test is None:
-        return
-    title, dataset = test
+    title, dataset = test_set(values, model)
     told.data.append(describe(dataset, title, limit))
     check_targets(model, dataset)
     backend, precision = engine(options)
@@ -190,25 +186,31 @@ def look(
     log.info("%s: testing %s", files.prefix, path.name)
     told.evaluation = evaluate(model, dataset, with_what, words)
     if dataset.bad:
-        told.notes.append(f"test set: {len(dataset.bad):,} images are damaged and left out")
+        told.notes.append(f"test set: {counted(len(dataset.bad), 'damaged image')} left out")
 
 
-def test_set(values: argparse.Namespace, model: Model, told: Run) -> tuple[str, Dataset] | None:
-    """Return the test set of a run and its title: --test, or what --val-split holds out."""
+def test_set(values: argparse.Namespace, model: Model) -> tuple[str, Dataset]:
+    """Return the test set of a run and its title: --test, or what --val-split holds out.
+
+    Raises UsageError, DataError.
+    """
     from denet.cli.train_input import training_samples
 
     if values.test:
         extension = values.test_extension or values.extension
-        return f"Test set: {values.test}", open_images(
-            values, values.test, model, extension=extension
-        )
-    if values.val_split:
-        held_out = open_images(
-            values, values.train, model, held_out=True, **training_samples(values)
-        )
-        return f"Held out of {values.train}", held_out
-    told.notes.append("the run has no test set: nothing tells how good its model is")
-    return None
+        return f"Test set: {values.test}", open_set(values, values.test, model, extension=extension)
+    if not values.val_split:
+        raise DataError("the run has no test set: nothing tells how good its model is")
+    samples = training_samples(values)
+    held_out = open_set(values, values.train, model, held_out=True, **samples)
+    return f"Held out of {values.train}", held_out
+
+
+def open_set(values: argparse.Namespace, path: str, model: Model, **settings: Any) -> Dataset:
+    """Open a set as the run has opened it, for its model. Raises UsageError, DataError."""
+    from denet.cli.train_input import is_divided
+
+    return open_images(values, path, model, divided=is_divided(values), **settings)
 
 
 def summary(model: Model) -> dict[str, Any]:

@@ -242,18 +242,18 @@ def open_set(
     """
     from denet.dataset.base import BadDataError
 
-    same = bool(options.test and options.train) and _same(options.test, options.train)
     try:
-        return open_images(options, path, model, divided=same, **settings)
+        return open_images(options, path, model, divided=is_divided(options), **settings)
     except BadDataError as error:
         listed = write_bad_data(options, error.bad)
         more = f"; all of them are listed in {listed}" if listed else ""
         raise DataError(f"{error}{more}") from error
 
 
-def _same(one: str, other: str) -> bool:
-    """Say whether two paths lead to one place, which need not be there."""
-    return os.path.realpath(one) == os.path.realpath(other)
+def is_divided(options: argparse.Namespace) -> bool:
+    """Say whether --train and --test lead to one place, which need not be there."""
+    both = options.train, options.test
+    return all(both) and len({os.path.realpath(each) for each in both}) == 1
 
 
 def keep_bad_data(options: argparse.Namespace, sets: Sequence[Dataset]) -> None:

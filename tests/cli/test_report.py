@@ -94,6 +94,26 @@ def test_a_detector(runs: Path, command: Command) -> None:
     assert "6 images of 3x32x32 with 6 boxes of 2 classes" in words
 
 
+@pytest.mark.parametrize("kind", ["test", "val", "none"])
+def test_the_set_that_is_tested(kind: str, runs: Path, command: Command) -> None:
+    """A set that is divided between training and test, a share held out, or nothing to test on."""
+    extension = "auto,crop=32" + ",split=0.5" * (kind == "test")
+    words = ["--backend", "numpy", "--model-desc", DESC, "--border-mode", "half", "--epochs", 1]
+    words += ["--train", "set", "--extension", extension, "--batch-size", 2]
+    words += {"test": ["--test", "set"], "val": ["--val-split", 0.5], "none": []}[kind]
+    done = command("model-train", *words, "--output-prefix", "other/m")
+    assert done.returncode == 0, done.stderr
+    done = command("model-report", "other/m")
+    assert done.returncode == 0, done.stderr
+    told = " ".join(words_of((runs / "other/m_report.html").read_text()).split())
+    assert ("the run has no test set" in told) == (kind == "none")
+    title = {"test": "Test set: set", "val": "Held out of set", "none": "Training set: set"}[kind]
+    assert title in told and ("Detections beside truth" in told) == (kind != "none")
+    if kind == "test":  # no image is in both parts
+        names = re.findall(r"\d\.png", told.partition("Training set: set")[2])
+        assert len(names) == len(set(names)) > 2, names
+
+
 def test_runs_side_by_side(runs: Path, command: Command) -> None:
     done = command("model-report", "run", "boxes/d", "run/a", "--output", "all.html")
     assert done.returncode == 0, done.stderr
