@@ -206,7 +206,7 @@ def _warn_of_nothing(place: Place, images: Detections) -> None:
         log.warning(
             "%s: nothing is found with a score of %g or more%s: is the model trained, and are "
             "these images prepared as those of its training (crop=, scale_mode=)?",
-            *(place.request.input[0], LEAST_SCORE, f"; the best has {best:.2g}" * bool(len(images))),
+            *(place.request.place, LEAST_SCORE, f"; the best has {best:.2g}" * bool(len(images))),
         )
 
 
