@@ -1,3 +1,3 @@
 """DeNet trains, tests and ships convolutional networks from the shell."""
 
-__version__ = "0.1.0"
+from denet.version import __version__ as __version__

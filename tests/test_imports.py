@@ -12,16 +12,16 @@ FILES = sorted((ROOT / "denet").rglob("*.py"))
 
 EVERYWHERE = {
     *("bfloat16", "cores", "errors", "files", "kind", "memory", "printable", "retired"),
-    "tolerance",
+    *("tolerance", "version"),
 }
 # part: the parts it imports besides itself and EVERYWHERE
 MAY_IMPORT = {
     "cli": {
-        *("train", "predict", "dataset", "evaluate", "report", "model", "layer", "graph"),
-        *("backend", "multi"),
+        *("training", "predict", "dataset", "evaluate", "report", "model", "layer"),
+        *("graph", "backend", "multi"),
     },
-    "multi": {"train", "dataset", "model", "graph"},
-    "train": {"dataset", "evaluate", "report", "model", "layer", "graph"},
+    "multi": {"training", "dataset", "model", "graph"},
+    "training": {"dataset", "evaluate", "report", "model", "layer", "graph"},
     "predict": {"dataset", "evaluate", "report", "model", "graph", "detect"},
     "dataset": {"detect"},
     "evaluate": {"dataset", "model", "layer", "graph", "detect"},
@@ -40,6 +40,7 @@ MAY_IMPORT = {
     "printable": set(),
     "retired": set(),
     "tolerance": set(),
+    "version": set(),
 }
 # outside library: the only folders or files that import it
 HOMES = {

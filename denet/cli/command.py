@@ -17,7 +17,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TextIO
 
-import denet
 from denet.cli.config import config_arguments, config_text
 from denet.cli.options import GENERAL, LOG_LEVELS, Groups, Option, Words
 from denet.errors import DataError, DenetError, OutOfMemoryError, UsageError, nearest_hint
@@ -25,6 +24,7 @@ from denet.kind import Choice, Flag, Kind
 from denet.memory import address_limit, bytes_text, is_out_of_memory
 from denet.printable import LAYOUT, printable
 from denet.retired import instead
+from denet.version import __version__
 
 # what there must be addresses for, and some for the program; short of them OpenBLAS may never end
 LIBRARIES = """
@@ -67,7 +67,7 @@ class Parser(argparse.ArgumentParser):
         group.add_argument(
             "--print-config", action="store_true", help="print all options as YAML and stop"
         )
-        group.add_argument("--version", action="version", version=f"denet {denet.__version__}")
+        group.add_argument("--version", action="version", version=f"denet {__version__}")
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Return the values of all options, and as ``typed`` the names of those that were given.
@@ -96,7 +96,7 @@ class Parser(argparse.ArgumentParser):
 
     def config_text(self, values: argparse.Namespace) -> str:
         """Return the values of all options as YAML that --config takes."""
-        return f"# {self.prog}, denet {denet.__version__}\n{config_text(self.options, values)}"
+        return f"# {self.prog}, denet {__version__}\n{config_text(self.options, values)}"
 
     def require(self, values: argparse.Namespace, *names: str) -> None:
         """Raise UsageError unless these options have a value."""

@@ -94,7 +94,7 @@ def write_onnx(model: Model, options: argparse.Namespace) -> None:
     accuracy = None
     if options.int8:
         from denet.evaluate.onnx_accuracy import Accuracy, in_8_bits
-        from denet.train.tester import check_targets
+        from denet.training.tester import check_targets
 
         images = open_images(options, options.int8, model)
         check_targets(model, images)

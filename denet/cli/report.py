@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from denet.dataset import Dataset
     from denet.model.model import Model
     from denet.report.run import Run, Setting
-    from denet.train.checkpoint import RunFiles
+    from denet.training.checkpoint import RunFiles
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ def parser() -> Parser:
 def report(options: argparse.Namespace) -> int:
     """Write the page; print where it is."""
     from denet.report.run_page import runs_page
-    from denet.train.run_record import find_runs
+    from denet.training.run_record import find_runs
 
     parser().require(options, "runs")
     found = {each.prefix: each for path in options.runs for each in find_runs(path)}
@@ -110,7 +110,7 @@ def names(runs: Sequence[RunFiles]) -> list[str]:
 
 def tell_run(options: argparse.Namespace, files: RunFiles, name: str) -> Run:
     """Return all that is known of a run; what cannot be read is noted in it."""
-    from denet.train.run_record import noted, read_record
+    from denet.training.run_record import noted, read_record
 
     log.info("%s: reading its files", files.prefix)
     told = read_record(files, name)
@@ -129,8 +129,8 @@ def tell_run(options: argparse.Namespace, files: RunFiles, name: str) -> Run:
 def run_options(files: RunFiles, told: Run) -> argparse.Namespace:
     """Return the options that a run was started with. Raises UsageError, DataError."""
     from denet.cli import train, train_multi
-    from denet.train.checkpoint import SIGNATURES
-    from denet.train.run_record import signature
+    from denet.training.checkpoint import SIGNATURES
+    from denet.training.run_record import signature
 
     kinds = dict(zip(SIGNATURES, (train.parser, train_multi.parser), strict=True))
     kind = signature(files)
@@ -167,8 +167,8 @@ def look(
     from denet.cli.train_input import training_samples
     from denet.model.format import load_model
     from denet.predict.review import Engine, describe, evaluate
-    from denet.train.run_record import model_file, noted
-    from denet.train.tester import check_targets
+    from denet.training.run_record import model_file, noted
+    from denet.training.tester import check_targets
 
     path, limit = model_file(files), options.max_image_pixels
     model = load_model(path)

@@ -28,10 +28,10 @@ from denet.printable import printable
 if TYPE_CHECKING:
     from denet.dataset import Dataset
     from denet.model.model import Model
-    from denet.train.settings import TrainSettings
-    from denet.train.state import State
-    from denet.train.team import Team
-    from denet.train.trainer import Trainer
+    from denet.training.settings import TrainSettings
+    from denet.training.state import State
+    from denet.training.team import Team
+    from denet.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class TrainParser(Parser):
 
     def _options_of_run(self, prefix: str) -> str | None:
         """Return the file of the options that a run was started with, None if there is none."""
-        from denet.train.checkpoint import RunFiles
+        from denet.training.checkpoint import RunFiles
 
         files = RunFiles(prefix)
         if files.options.exists():
@@ -133,7 +133,7 @@ def train(
             "--train is missing: give it, or --skip-train to only test --model on --test"
         )
     from denet.report.tensorboard import require_tensorboard
-    from denet.train.checkpoint import RunFiles, optional, write_record, write_text
+    from denet.training.checkpoint import RunFiles, optional, write_record, write_text
 
     if options.tensorboard:
         require_tensorboard()
@@ -187,7 +187,7 @@ def train(
 
 def check_used(options: argparse.Namespace) -> None:
     """Raise UsageError for options that would change nothing."""
-    from denet.train.solver import SOLVERS
+    from denet.training.solver import SOLVERS
 
     defaults = {option.key: option.default for option in (*DATA, *LEARNING)}
     tested = options.test or options.val_split
@@ -210,7 +210,7 @@ def check_used(options: argparse.Namespace) -> None:
 def rehearse(options: argparse.Namespace, team: Team | None = None) -> int:
     """Take a few steps, test and save as the real training would, in a directory that vanishes."""
     from denet.memory import bytes_text, peak_bytes
-    from denet.train.checkpoint import RunFiles
+    from denet.training.checkpoint import RunFiles
 
     leads = team is None or team.leads
     nothing = nullcontext(Path(options.output_prefix))  # is what the others write
@@ -243,9 +243,9 @@ def open_training(
     """
     from denet.backend.select import BACKENDS
     from denet.model.format import warn_of_loss
-    from denet.train.team import ALONE
-    from denet.train.tester import check_targets
-    from denet.train.trainer import Trainer
+    from denet.training.team import ALONE
+    from denet.training.tester import check_targets
+    from denet.training.trainer import Trainer
 
     backend, precision = engine(options)
     options.precision = precision
@@ -273,8 +273,8 @@ def open_training(
 def test_at_end(options: argparse.Namespace, settings: TrainSettings, test_set: Dataset) -> None:
     """Test the last and the best model of a run on a set that has chosen neither."""
     from denet.model.format import load_model
-    from denet.train.checkpoint import RunFiles, optional, write_text
-    from denet.train.tester import Tester
+    from denet.training.checkpoint import RunFiles, optional, write_text
+    from denet.training.tester import Tester
 
     backend, precision = engine(options)
     files = RunFiles(settings.output_prefix, settings.model_suffix)
@@ -300,7 +300,7 @@ def versions() -> str:
 def test(options: argparse.Namespace) -> int:
     """Print what a test of the model says, as training writes it."""
     from denet.model.format import load_model
-    from denet.train.tester import Tester
+    from denet.training.tester import Tester
 
     backend, precision = engine(options)
     model = load_model(options.model)
@@ -314,7 +314,7 @@ def test(options: argparse.Namespace) -> int:
 
 def train_settings(options: argparse.Namespace) -> TrainSettings:
     """Return what the trainer wants to know of the options."""
-    from denet.train.settings import TrainSettings
+    from denet.training.settings import TrainSettings
 
     values = {
         each.name: getattr(options, each.name)

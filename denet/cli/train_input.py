@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from denet.layer.base import Layer
     from denet.model.model import Model
     from denet.model.preprocessing import Preprocessing
-    from denet.train.state import State
+    from denet.training.state import State
 
 log = logging.getLogger(__name__)
 
@@ -273,7 +273,7 @@ def write_bad_data(options: argparse.Namespace, bad: Sequence[BadSample]) -> Pat
 
     What a run that is resumed has left out before stays.
     """
-    from denet.train.checkpoint import RunFiles, is_taken, optional, write_record
+    from denet.training.checkpoint import RunFiles, is_taken, optional, write_record
 
     path = RunFiles(options.output_prefix).bad_data
     with optional(path):

@@ -302,6 +302,6 @@ def write_dims(path: str | None, model: Model) -> None:
     """Write the shapes of a network as the file of 2017 has them. Raises DataError."""
     if path:
         from denet.report.layers import dimensions
-        from denet.train.checkpoint import write_text
+        from denet.training.checkpoint import write_text
 
         write_text(Path(path), dimensions(model))

@@ -14,7 +14,7 @@ from denet.cli.options import layer_options
 from denet.errors import UsageError
 
 if TYPE_CHECKING:
-    from denet.train.state import State
+    from denet.training.state import State
 
 log = logging.getLogger(__name__)
 

@@ -55,7 +55,7 @@ def parser() -> Parser:
 def update(options: argparse.Namespace) -> int:
     """Read the model, go once through the images, write the model."""
     from denet.model.format import load_model, model_suffix, save_model, warn_of_loss
-    from denet.train.update_bn import check_updatable, update_bn
+    from denet.training.update_bn import check_updatable, update_bn
 
     parser().require(options, "model", "output", "input")
     model_suffix(options.output)

@@ -23,8 +23,8 @@ from denet.multi.nccl import NcclExchange, connect
 from denet.multi.rank_learner import RankLearner
 from denet.multi.rows import Rows
 from denet.multi.wire import Wire
-from denet.train.settings import TrainSettings
-from denet.train.solver import Solver
+from denet.training.settings import TrainSettings
+from denet.training.solver import Solver
 
 
 class ParallelLearner(RankLearner):

@@ -15,9 +15,9 @@ from denet.model.model import Model
 from denet.multi.exchange import HostExchange, buckets
 from denet.multi.rank_learner import RankLearner
 from denet.multi.wire import Wire
-from denet.train.learner import Measured
-from denet.train.settings import TrainSettings
-from denet.train.solver import make_solver
+from denet.training.learner import Measured
+from denet.training.settings import TrainSettings
+from denet.training.solver import make_solver
 
 
 class LocalLearner(RankLearner):

@@ -10,8 +10,8 @@ from denet.graph.plan import Plan
 from denet.graph.recompute import Saving
 from denet.model.model import Model
 from denet.multi.wire import Wire
-from denet.train.learner import Learner
-from denet.train.settings import TrainSettings
+from denet.training.learner import Learner
+from denet.training.settings import TrainSettings
 
 
 class RankLearner(Learner):

@@ -15,9 +15,9 @@ from denet.multi.local_learner import LocalLearner
 from denet.multi.started import communicator, host_names
 from denet.multi.watch import Watch
 from denet.multi.wire import Wire
-from denet.train.learner import Learner
-from denet.train.settings import TrainSettings
-from denet.train.team import Team
+from denet.training.learner import Learner
+from denet.training.settings import TrainSettings
+from denet.training.team import Team
 
 
 class MpiTeam(Team):

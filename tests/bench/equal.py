@@ -26,7 +26,7 @@ from denet.backend.select import choose_backend  # noqa: E402
 from denet.graph.plan import Plan  # noqa: E402
 from denet.layer.options import LayerOptions  # noqa: E402
 from denet.model.model import Model  # noqa: E402
-from denet.train.solver import make_solver  # noqa: E402
+from denet.training.solver import make_solver  # noqa: E402
 
 CLASS_NUM = 10
 LEARN_RATE = 1e-4  # large steps of a new network are chaotic

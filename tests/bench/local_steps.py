@@ -43,8 +43,8 @@ def train(given: dict[str, Any]) -> None:
     from denet.model.model import Model
     from denet.model.preprocessing import Preprocessing
     from denet.multi.team import MpiTeam
-    from denet.train.settings import TrainSettings
-    from denet.train.trainer import Trainer
+    from denet.training.settings import TrainSettings
+    from denet.training.trainer import Trainer
 
     team = MpiTeam(MPI.COMM_WORLD)
     size = {"max_samples": given["max_samples"]} if given["max_samples"] else {}

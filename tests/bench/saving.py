@@ -20,8 +20,8 @@ from denet.backend.select import choose_backend
 from denet.dataset import open_dataset
 from denet.model.format import save_model
 from denet.model.model import Model
-from denet.train.settings import TrainSettings
-from denet.train.trainer import Trainer
+from denet.training.settings import TrainSettings
+from denet.training.trainer import Trainer
 
 TEXT = (
     "C.B[64,7,2] BN A P[3,2,1] nRSN.O[3,64,3] nRSN.O[4,128,3,2] nRSN.O[6,256,3,2] "

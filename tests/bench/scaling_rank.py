@@ -37,8 +37,8 @@ from denet.model.model import Model  # noqa: E402
 from denet.multi.exchange import BUCKET, HostExchange, buckets  # noqa: E402
 from denet.multi.team import MpiTeam  # noqa: E402
 from denet.multi.wire import Wire  # noqa: E402
-from denet.train.learner import Learner  # noqa: E402
-from denet.train.settings import TrainSettings  # noqa: E402
+from denet.training.learner import Learner  # noqa: E402
+from denet.training.settings import TrainSettings  # noqa: E402
 
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 # text, pixels, classes, images of a rank

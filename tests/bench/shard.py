@@ -34,7 +34,7 @@ from denet.layer.options import LayerOptions  # noqa: E402
 from denet.model.model import Model, nameless  # noqa: E402
 from denet.multi.learner import ParallelLearner  # noqa: E402
 from denet.multi.wire import Wire  # noqa: E402
-from denet.train.settings import TrainSettings  # noqa: E402
+from denet.training.settings import TrainSettings  # noqa: E402
 
 
 class Counts(NamedTuple):

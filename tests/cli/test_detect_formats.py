@@ -20,8 +20,8 @@ from denet.dataset import BadDataError, open_dataset
 from denet.layer.options import LayerOptions
 from denet.model.format import load_model, save_model
 from denet.model.model import Model
-from denet.train import tester
-from denet.train.settings import TrainSettings
+from denet.training import tester
+from denet.training.settings import TrainSettings
 
 DESC = "C[4,3,2] BN A P.A[8] DNC[2] DNS[2,3] DND[0.5,1,1]"
 PREDICT = "model-predict --backend numpy --model sure.mdl"

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from cli.test_resume_options import BEGIN, GO_ON, begun, directory, run, tree
 
-from denet.train.checkpoint import RunFiles
+from denet.training.checkpoint import RunFiles
 
 __all__ = ["begun", "directory"]
 

@@ -15,7 +15,7 @@ from denet.layer.registry import layer_from_fields, type_names
 from denet.model.format import load_model, save_model
 from denet.model.model import Model
 from denet.retired import OF_RANKS, RETIRED
-from denet.train.settings import TrainSettings
+from denet.training.settings import TrainSettings
 
 DESC = "C[100,7] P[2] C[150,4] P[2] C[250,4] P[2] C[300,1] R"
 

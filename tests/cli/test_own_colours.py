@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from conftest import Command
 
-from denet.train.state import read_state
+from denet.training.state import read_state
 
 OWN = "imagenet,scale=10,crop=8,augment_color=0.5,color_components=data"
 IMAGENET = OWN.replace("=data", "=imagenet")

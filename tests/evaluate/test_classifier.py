@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from train.tiny import tiny_model, tiny_set
+from training.tiny import tiny_model, tiny_set
 
 from denet.backend.numpy.backend import NumpyBackend
 from denet.dataset.loader import Loader

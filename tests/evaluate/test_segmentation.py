@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from train.tiny import tiny_model
+from training.tiny import tiny_model
 
 from denet.backend.numpy.backend import NumpyBackend
 from denet.errors import DataError, UsageError

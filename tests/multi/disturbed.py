@@ -18,7 +18,7 @@ from multi.training import trainer
 
 from denet.errors import DenetError
 from denet.multi.team import MpiTeam
-from denet.train.state import read_state
+from denet.training.state import read_state
 
 
 def main() -> None:

@@ -9,10 +9,10 @@ import pytest
 from multi.ranks import run_ranks, unavailable
 from multi.test_equality import assert_equal_trainings, by_ranks
 from multi.training import arrays, trainer
-from train.tiny import tiny_model, tiny_set
+from training.tiny import tiny_model, tiny_set
 
 from denet.dataset.loader import Loader, Share
-from denet.train.settings import TrainSettings
+from denet.training.settings import TrainSettings
 
 if reason := unavailable():
     pytest.skip(reason, allow_module_level=True)

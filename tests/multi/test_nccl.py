@@ -15,7 +15,7 @@ from backend.cuda.streams import ORDERS
 from multi.exchanged import FAULTS, STEPS, check, check_all, with_fault
 from multi.fake_nccl import FakeNccl, Gpu, NcclError
 from multi.threads import Board, ThreadWire
-from train.tiny import tiny_model, tiny_set
+from training.tiny import tiny_model, tiny_set
 
 from denet.backend.cuda import lane, memory
 from denet.backend.cuda.backend import CudaBackend
@@ -30,8 +30,8 @@ from denet.multi import exchange, nccl
 from denet.multi.exchange import HostExchange, buckets
 from denet.multi.learner import ParallelLearner
 from denet.multi.nccl import Link, NcclExchange, connect
-from denet.train.learner import Learner
-from denet.train.settings import TrainSettings
+from denet.training.learner import Learner
+from denet.training.settings import TrainSettings
 
 if reason := unavailable() or NO_SHIM:
     pytest.skip(reason, allow_module_level=True)

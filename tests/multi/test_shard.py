@@ -10,7 +10,7 @@ from bench.shard import count_step
 from multi.ranks import run_ranks, unavailable
 from multi.test_equality import assert_equal_trainings, by_ranks
 from multi.training import WIDE, arrays, trainer
-from train.tiny import tiny_model
+from training.tiny import tiny_model
 
 from denet.model.format import load_model
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from train.tiny import tiny_model, tiny_set
+from training.tiny import tiny_model, tiny_set
 
 from denet.backend.numpy.backend import NumpyBackend
 from denet.dataset.image.decode import fit_image

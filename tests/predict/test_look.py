@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from model.files_of_ccv import classified, features, make_file, mean_activity
 from PIL import Image
-from train.tiny import TinySet
+from training.tiny import TinySet
 
 from denet.backend.numpy.backend import NumpyBackend
 from denet.backend.select import choose_backend

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
-from train.tiny import TinySet
+from training.tiny import TinySet
 
 from denet.dataset.loader import Normalise
 from denet.errors import DataError

@@ -21,7 +21,7 @@ from denet.graph.kernel import Call, Memory, in_order
 from denet.graph.plan import Plan
 from denet.layer.options import LayerOptions
 from denet.model.model import Model
-from denet.train.solver import SOLVERS, make_solver
+from denet.training.solver import SOLVERS, make_solver
 
 # input, classes, layers: DeNet-34 with skip layers, a classifier with wide residual blocks
 NETWORKS = (

@@ -9,7 +9,7 @@ import pytest
 from backend.cuda.devices import device, shim_alone, unavailable
 from backend.cuda.host_device import HostDevice
 from backend.cuda.streams import ORDERS, StreamsDevice
-from train.tiny import tiny_model
+from training.tiny import tiny_model
 
 from denet.backend.cuda.backend import CudaBackend
 from denet.backend.cuda.memory import DeviceMemory
@@ -18,13 +18,13 @@ from denet.dataset.image.distort import parse_distortions
 from denet.dataset.loader import AHEAD, Loader, Normalise
 from denet.graph.recompute import Saving
 from denet.model.preprocessing import Preprocessing
-from denet.train import memory as training_memory
-from denet.train import tester as testing
-from denet.train.learner import Learner
-from denet.train.memory import ON_DEVICE, estimate, make_resident
-from denet.train.settings import TrainSettings
-from denet.train.state import read_state
-from denet.train.trainer import Trainer
+from denet.training import memory as training_memory
+from denet.training import tester as testing
+from denet.training.learner import Learner
+from denet.training.memory import ON_DEVICE, estimate, make_resident
+from denet.training.settings import TrainSettings
+from denet.training.state import read_state
+from denet.training.trainer import Trainer
 
 if reason := unavailable():
     pytest.skip(reason, allow_module_level=True)

@@ -11,7 +11,7 @@ from denet.backend.numpy.memory import HostMemory
 from denet.bfloat16 import from_float32, to_float32
 from denet.dataset.loader import Normalise
 from denet.model.preprocessing import Preprocessing
-from denet.train.solver import SOLVERS, Factors, make_solver
+from denet.training.solver import SOLVERS, Factors, make_solver
 
 if reason := unavailable():
     pytest.skip(reason, allow_module_level=True)

@@ -8,8 +8,8 @@ import signal
 import numpy as np
 import pytest
 from backend.cuda.host_device import SCHEDULES, HostDevice, unavailable
-from train.test_resume import SignallingSet
-from train.tiny import tiny_model, tiny_set
+from training.test_resume import SignallingSet
+from training.tiny import tiny_model, tiny_set
 
 from denet.backend.cuda.backend import CudaBackend
 from denet.backend.numpy.backend import NumpyBackend
@@ -19,10 +19,10 @@ from denet.graph.plan import Plan
 from denet.graph.recompute import Saving
 from denet.layer.options import LayerOptions
 from denet.model.model import Model
-from denet.train.learner import Learner
-from denet.train.settings import TrainSettings
-from denet.train.state import read_state
-from denet.train.trainer import Trainer
+from denet.training.learner import Learner
+from denet.training.settings import TrainSettings
+from denet.training.state import read_state
+from denet.training.trainer import Trainer
 
 if reason := unavailable():
     pytest.skip(reason, allow_module_level=True)

@@ -12,7 +12,7 @@ from denet.dataset.base import SAMPLE_BYTES
 from denet.dataset.loader import Loader
 from denet.errors import DataError
 from denet.model.preprocessing import Preprocessing
-from denet.train.state import dataset_record
+from denet.training.state import dataset_record
 
 DATA = np.random.default_rng(0).normal(size=(5, 3, 4, 6)).astype(np.float32)  # (B, C, H, W)
 LABELS = np.array([4, 2, 2, 5, 2], np.int32)
@@ -169,7 +169,7 @@ import sys, tracemalloc
 from denet.dataset import open_dataset
 from denet.dataset.loader import Loader
 from denet.model.preprocessing import Preprocessing
-from denet.train.state import dataset_record
+from denet.training.state import dataset_record
 
 def use(path):
     dataset = open_dataset(path, "npy", **eval(sys.argv[1]))
