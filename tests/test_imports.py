@@ -20,6 +20,7 @@ MAY_IMPORT = {
         *("training", "predict", "dataset", "evaluate", "report", "model", "layer"),
         *("graph", "backend", "multi"),
     },
+    "interface": {"cli", "training", "predict", "dataset", "evaluate", "model"},
     "multi": {"training", "dataset", "model", "graph"},
     "training": {"dataset", "evaluate", "report", "model", "layer", "graph"},
     "predict": {"dataset", "evaluate", "report", "model", "graph", "detect"},

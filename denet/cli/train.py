@@ -122,12 +122,28 @@ def train(
     first step. The command line that was ``built``, where it is not model-train's, tells what to
     keep of the options.
     """
+    from denet.training.checkpoint import RunFiles
+
     built, leads = built or parser(), team is None or team.leads
     if options.skip_train:
         if options.resume:
             raise UsageError("--skip-train: together with --resume: choose one of the two")
         built.require(options, "model", "test")
         return test(options) if leads else 0
+    trained = fit(options, team, opened, built)
+    if leads and trained:
+        tell(printable(str(RunFiles(trained.output_prefix).directory)))
+    return 0
+
+
+def fit(
+    options: argparse.Namespace,
+    team: Team | None = None,
+    opened: Callable[[Model], None] = lambda model: None,
+    built: Parser | None = None,
+) -> TrainSettings | None:
+    """Train, and return the settings that came to hold, None of a dry run; else as ``train``."""
+    built, leads = built or parser(), team is None or team.leads
     if options.model and options.test and not (options.train or options.resume):
         raise UsageError(
             "--train is missing: give it, or --skip-train to only test --model on --test"
@@ -153,7 +169,8 @@ def train(
         check_used(options)
     state = files.read_state() if options.resume else None
     if options.dry_run:
-        return rehearse(options, team)
+        rehearse(options, team)
+        return None
     files.check_writable()
     if not state:
         files.check_new(options.overwrite)  # before all data is read
@@ -180,9 +197,7 @@ def train(
     del trainer  # and the memory of its plans
     if leads and last_test:
         test_at_end(options, settings, last_test)
-    if leads:
-        tell(printable(str(files.directory)))
-    return 0
+    return settings
 
 
 def check_used(options: argparse.Namespace) -> None:
@@ -207,7 +222,7 @@ def check_used(options: argparse.Namespace) -> None:
         )
 
 
-def rehearse(options: argparse.Namespace, team: Team | None = None) -> int:
+def rehearse(options: argparse.Namespace, team: Team | None = None) -> None:
     """Take a few steps, test and save as the real training would, in a directory that vanishes."""
     from denet.memory import bytes_text, peak_bytes
     from denet.training.checkpoint import RunFiles
@@ -227,7 +242,6 @@ def rehearse(options: argparse.Namespace, team: Team | None = None) -> int:
     )
     budget = wanted.minutes and 60 * wanted.minutes
     log.info("%s", pace.text(pace.epochs_within(budget) if budget else wanted.epochs))
-    return 0
 
 
 def open_training(

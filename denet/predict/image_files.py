@@ -18,6 +18,7 @@ import numpy as np
 from denet.dataset.annotation_file import MAX_LIST_BYTES, lines_of, read_lines
 from denet.dataset.base import MAX_IMAGE_PIXELS, BadSample, Dataset, Names, Samples
 from denet.dataset.image.augment import centre_view
+from denet.dataset.image.boxes import View
 from denet.dataset.image.decode import image_suffixes, most_bytes, quiet_pillow, reason
 from denet.dataset.image.options import ImageOptions, Size
 from denet.dataset.image.render import render
@@ -225,16 +226,13 @@ class ContainedFiles(Dataset):
 
     def load(self, indices: np.ndarray, keys: np.ndarray, training: bool) -> Samples:
         channels, height, width = self.shape
-        options = ImageOptions(crop=(width, height), scale=(width, height), scale_mode="large")
         images = np.zeros((len(indices), height, width, channels), np.uint8)
         views = np.ones((len(indices), 5), np.float32)
         with quiet_pillow():
             for slot, sample in enumerate(indices.tolist()):
                 try:
                     image, part = self._shown(sample)
-                    view = centre_view(options, image.size)
-                    image = image.convert("L" if channels == 1 else "RGB")
-                    images[slot] = render(image, view, options.crop, "LANCZOS")[..., :channels]
+                    images[slot], view = contained(image, self.shape)
                 except Exception as error:  # a damaged file can make a decoder raise anything
                     damaged = BadSample(self.names[sample], reason(error))
                     with self._lock:
@@ -261,6 +259,15 @@ class ContainedFiles(Dataset):
             return image, (0, 0, *image.size)
         part = self._tiles.parts(image.size)[number]
         return image.crop(part), part
+
+
+def contained(image: PillowImage, shape: tuple[int, int, int]) -> tuple[np.ndarray, View]:
+    """Return an image as a whole in the middle of pixels (h, w, c) uint8, and where it lies."""
+    channels, height, width = shape
+    options = ImageOptions(crop=(width, height), scale=(width, height), scale_mode="large")
+    view = centre_view(options, image.size)
+    image = image.convert("L" if channels == 1 else "RGB")
+    return render(image, view, options.crop, "LANCZOS")[..., :channels], view
 
 
 def _size(loose: Loose, index: int) -> Size:

@@ -12,7 +12,7 @@ import numpy as np
 from denet.dataset.base import MAX_IMAGE_PIXELS, Names
 from denet.dataset.image.decode import (
     decode_image,
-    decode_pixels,
+    decode_opened,
     fit_image,
     open_bytes,
     quiet_pillow,
@@ -90,15 +90,24 @@ class Held(Loose):
         self._images, self._limit = images, max_image_pixels
 
     def image(self, index: int) -> PillowImage:
+        with quiet_pillow():
+            return decode_opened(self._opened(index))
+
+    def covering(self, index: int, size: Size) -> PillowImage:
+        with quiet_pillow():
+            return decode_opened(self._opened(index), crop=size)
+
+    def _opened(self, index: int) -> PillowImage:
         from PIL import Image
 
         given = self._images[index]
         if isinstance(given, np.ndarray):
-            given = Image.fromarray(given)
-        with quiet_pillow():
-            if isinstance(given, bytes):
-                given = open_bytes(given, self.names[index], self._limit)
-            return decode_pixels(given, upright=True)
+            return Image.fromarray(given)
+        if not isinstance(given, bytes):
+            return given.copy()  # decoding changes it
+        if not given:
+            raise ValueError("an empty file")
+        return open_bytes(given, self.names[index], self._limit)
 
 
 class Several(Loose):

@@ -36,7 +36,7 @@ _LARGE_BYTES = 1 << 29  # less is not worth a look at the memory that is free
 
 
 class Fault(NamedTuple):
-    """Why a file has no pixels: ``kind`` unreadable | size | colour, ``text`` in words."""
+    """Why a file has no pixels: ``kind`` unreadable | pixels | size | colour, ``text`` in words."""
 
     position: int
     kind: str
@@ -173,7 +173,15 @@ def decode_image(
 
     Raises whatever Pillow raises, OSError if there is no such file.
     """
-    image = open_image(path, max_image_pixels)
+    return decode_opened(open_image(path, max_image_pixels), size, crop)
+
+
+def decode_opened(
+    image: PillowImage,
+    size: tuple[int, int] | None = None,
+    crop: tuple[int, int] | None = None,
+) -> PillowImage:
+    """Return what ``decode_image`` does of an image whose header was read."""
     lying = _orientation(image) in _LYING
     if size and sorted(image.size) != sorted(size):  # before decoding what may be huge
         raise _FaultyImage("size", size_text(image.size[::-1] if lying else image.size))
@@ -295,7 +303,7 @@ def _open_image(stream: IO[bytes], path: str, max_image_pixels: int) -> PillowIm
 
 
 def _too_large(max_image_pixels: int) -> _FaultyImage:
-    return _FaultyImage("unreadable", f"more pixels than --max-image-pixels {max_image_pixels}")
+    return _FaultyImage("pixels", f"more pixels than --max-image-pixels {max_image_pixels}")
 
 
 def size_text(size: Sequence[int]) -> str:
