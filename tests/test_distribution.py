@@ -21,7 +21,7 @@ def test_no_text_sends_pip_to_the_other_project() -> None:
 def test_the_project_calls_itself_by_its_own_name() -> None:
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert re.search(rf'^name = "{OWN}"', project, re.MULTILINE)
-    assert f'"{OWN}[coco,multi,onnx,plots,tensorboard,video]"' in project
+    assert f'"{OWN}[coco,multi,onnx,plots,serve,tensorboard,video]"' in project
 
 
 def test_the_distribution_holds_what_the_program_reads() -> None:

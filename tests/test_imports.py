@@ -18,10 +18,11 @@ EVERYWHERE = {
 MAY_IMPORT = {
     "cli": {
         *("training", "predict", "dataset", "evaluate", "report", "model", "layer"),
-        *("graph", "backend", "multi"),
+        *("graph", "backend", "multi", "serve"),
     },
     "interface": {"cli", "training", "predict", "dataset", "evaluate", "model"},
     "multi": {"training", "dataset", "model", "graph"},
+    "serve": {"predict"},
     "training": {"dataset", "evaluate", "report", "model", "layer", "graph"},
     "predict": {"dataset", "evaluate", "report", "model", "graph", "detect"},
     "dataset": {"detect"},
@@ -54,7 +55,9 @@ HOMES = {
     "onnx": ("model/format/onnx",),
     "onnxruntime": ("model/format/onnx",),
     "safetensors": ("model/format/mdl.py",),
+    "starlette": ("serve",),
     "tensorboardX": ("report/tensorboard.py",),
+    "uvicorn": ("serve/server.py",),
     "yaml": ("cli/config.py", "dataset/boxes/yolo.py"),
 }
 

@@ -1,0 +1,74 @@
+"""The HTTP server: its socket, and running until a signal stops it."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+from typing import TYPE_CHECKING
+
+from denet.errors import UsageError
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+CONNECTIONS = 1000  # at a time; further ones are told 503
+STOP_SECONDS = 30  # that requests in work are given when the service is stopped
+
+
+def require_libraries() -> None:
+    """Raise UsageError unless what serves is installed."""
+    try:
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise UsageError(
+            f"model-serve: {error.name} is not installed: pip install starlette uvicorn"
+        ) from None
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens there, port 0 for any free one. Raises UsageError."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (OSError, UnicodeError):
+        raise UsageError(f"--host: {host!r}: no such address: give 127.0.0.1 or another") from None
+    try:
+        return socket.create_server(address, family=family)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise UsageError(f"--port: {port} is taken on {host}: give another") from None
+        raise UsageError(f"--port: {port} on {host}: {error.strerror}: give another") from None
+
+
+def address(opened: socket.socket) -> str:
+    """Return the URL of what listens on a socket."""
+    host, port = opened.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+def is_loopback(opened: socket.socket) -> bool:
+    """Say whether only this machine reaches a socket."""
+    host: str = opened.getsockname()[0]
+    return host.startswith("127.") or host == "::1"
+
+
+def run(app: Starlette, opened: socket.socket) -> None:
+    """Serve until SIGINT or SIGTERM; answer the requests in work, then raise KeyboardInterrupt."""
+    import uvicorn
+
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # bad requests are no news
+    config = uvicorn.Config(
+        app,
+        loop="asyncio",
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=CONNECTIONS,
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
+    uvicorn.Server(config).run(sockets=[opened])
