@@ -49,4 +49,4 @@ say "Done. Look at
    $dir/run/objects_metrics.csv     the same as numbers
    $dir/test_0000.png               one picture with its objects
    $model
-Next: '. .venv/bin/activate', model-train --help, and 'Objects in images' in README.md."
+Next: '. .venv/bin/activate', model-train --help, and docs/detection.md."

@@ -47,4 +47,4 @@ say "Done. Look at
    $dir/answers.csv             what the network says of each test picture
    $dir/star.png                the picture beside its most probable classes
    $model
-Next: '. .venv/bin/activate', model-train --help, and 'Your own data' in README.md."
+Next: '. .venv/bin/activate', model-train --help, and docs/data.md."

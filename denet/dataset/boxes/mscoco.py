@@ -62,7 +62,7 @@ def _read_split(path: str, folder: str, split: str) -> Part:
         raise DataError(
             f"no annotations for {split!r}{nearest_hint(name, known)}: no such file "
             f"{os.path.abspath(places[0])}: there are {', '.join(known)}; see the "
-            "options in the README"
+            "options in docs/detection.md"
         )
     return read_part(file, lambda names: _image_folder(path, name, names))
 

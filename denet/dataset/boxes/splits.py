@@ -59,7 +59,7 @@ def check_splits(splits: Sequence[str], known: Sequence[str], path: str, kind: s
             there = f"{where} has {', '.join(known[:10]) or 'none: it is one set'}"
             raise DataError(
                 f"no split {split!r}{nearest_hint(split, [*known])}: {there}: see the options in "
-                "the README"
+                "docs/detection.md"
             )
 
 

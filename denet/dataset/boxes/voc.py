@@ -166,7 +166,7 @@ def _check_split(split: str, known: Sequence[str], place: str) -> None:
     if split not in known:
         raise DataError(
             f"no split {split!r}{nearest_hint(split, [*known])}: {place} has "
-            f"{', '.join(known[:10])}: name one of these, or see the options in the README"
+            f"{', '.join(known[:10])}: name one of these, or see docs/detection.md"
         )
 
 

@@ -151,7 +151,7 @@ def _read_yaml(file: str) -> dict[str, Any]:
         what = " ".join(str(error).split())[:200]
         raise DataError(f"cannot read YAML: {file}: {what}") from None
     if not isinstance(told, dict):
-        raise DataError(f"no mapping of names and splits: {file}: see the README")
+        raise DataError(f"no mapping of names and splits: {file}: see docs/detection.md")
     return told
 
 
