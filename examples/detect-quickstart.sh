@@ -37,13 +37,17 @@ model-predict --predict-mode detect,voc,image --model "$model" \
     --input "$dir/objects" --extension voc,test,crop=128 \
     --results "$dir/found/objects" --report "$dir/report"
 
+say "   All about that run in one page"
+model-report "$dir/run/objects" --overwrite
+
 say "5. Ask it about one picture"
 picture=$dir/objects/JPEGImages/test_0000.jpg
 model-predict --predict-mode detect --model "$model" --input "$picture" --draw "$dir/test_0000.png"
 
 say "Done. Look at
    $dir/found/*_dets.png            what was found in each test picture, beside what is there
-   $dir/report/                     precision-recall curves, average precision per class
+   $dir/run/objects_report.html     all about the training, for a browser
+   $dir/report/                     precision-recall curves, confusion, sizes, the worst pictures
    $dir/found/comp4_det_test_*.txt  the answers in the form of Pascal VOC; detections.json: all of them
    $dir/run/objects_curves.png      parts of the cost, average precision (training, test), learning rate
    $dir/run/objects_metrics.csv     the same as numbers

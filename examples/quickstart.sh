@@ -31,6 +31,9 @@ model-train --border-mode half --activation relu \
     --learn-warmup 1 --learn-cosine --epochs "$epochs" --batch-size 32 --thread-num 2 \
     --output-prefix "$dir/run/shapes" --overwrite
 
+say "   All about that run in one page"
+model-report "$dir/run/shapes" --overwrite
+
 model=$(ls "$dir"/run/shapes_epoch*_final.mdl)
 say "4. Test it, and see where it errs"
 model-predict --model "$model" --input "$dir/shapes/test" --extension png \
@@ -41,6 +44,7 @@ picture=$dir/shapes/test/star/0000.png
 model-predict --model "$model" --input "$picture" --draw "$dir/star.png"
 
 say "Done. Look at
+   $dir/run/shapes_report.html  all about the training, for a browser
    $dir/run/shapes_curves.png   training cost, test error and learning rate
    $dir/run/shapes_metrics.csv  the same as numbers
    $dir/report/                 errors per class, confusion matrix, most confident mistakes

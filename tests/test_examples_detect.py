@@ -93,7 +93,7 @@ def test_the_quickstart_runs_and_leaves_what_it_names(tmp_path):
     few = drawing.replace('{"train": 4000, "test": 300}', '{"train": 32, "test": 8}')
     assert few != drawing
     (examples / "make_objects.py").write_text(few, encoding="utf-8")
-    assert len(run(tmp_path, "detect-quickstart.sh", "found here")) == 7
+    assert len(run(tmp_path, "detect-quickstart.sh", "found here")) == 8
     assert len(list((tmp_path / "found here" / "found").glob("*_dets.png"))) == 8
 
 

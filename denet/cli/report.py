@@ -210,6 +210,8 @@ def open_set(values: argparse.Namespace, path: str, model: Model, **settings: An
     """Open a set as the run has opened it, for its model. Raises UsageError, DataError."""
     from denet.cli.train_input import is_divided
 
+    if not path:
+        raise DataError("the options of the run name no training set")
     return open_images(values, path, model, divided=is_divided(values), **settings)
 
 
