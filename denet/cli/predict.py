@@ -142,7 +142,8 @@ OUTPUT = (
     Option(
         "report",
         "directory for the errors on a labelled dataset: per class, as a confusion matrix (tables "
-        "and picture), and the most confident mistakes as a picture",
+        "and picture), and the most confident mistakes as a picture; of detect,voc also precision "
+        "and recall, the score of the best F1, and what is found of each size of object",
         metavar="DIR",
     ),
     Option("draw", "draw the answer beside the image, for one image", metavar="FILE.png"),

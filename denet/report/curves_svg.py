@@ -153,10 +153,10 @@ def _figure(panel: Panel, lines: Sequence[Line]) -> Markup:
 def _axes(x: Scale, y: Scale) -> list[Markup]:
     parts = []
     right, low = WIDTH - RIGHT, HEIGHT - BOTTOM
-    for value in y.ticks():
+    for value, text in zip(y.ticks(), _distinct(y.ticks()), strict=True):
         at = _y(y, value)
         parts.append(element("line", x1=LEFT, x2=right, y1=at, y2=at, class_="axis"))
-        parts.append(element("text", _number(value), x=LEFT - 6, y=at + 4, text_anchor="end"))
+        parts.append(element("text", text, x=LEFT - 6, y=at + 4, text_anchor="end"))
     for value in x.ticks():
         if value == round(value):
             at = _x(x, value)
@@ -197,6 +197,12 @@ def _x(scale: Scale, value: float) -> float:
 
 def _y(scale: Scale, value: float) -> float:
     return round(HEIGHT - BOTTOM - scale.part(value) * (HEIGHT - TOP - BOTTOM), 1)
+
+
+def _distinct(values: Sequence[float]) -> list[str]:
+    """Return numbers in as many digits as it takes to tell them apart."""
+    every = ([f"{value:.{digits}g}" for value in values] for digits in range(3, 18))
+    return next(texts for texts in every if len(set(texts)) == len(values))
 
 
 def _number(value: float) -> str:

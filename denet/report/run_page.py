@@ -112,7 +112,8 @@ def _numbers(run: Run) -> dict[str, str]:
     if seconds := _known(metrics.get("train_seconds", [])):
         found["time of training"] = _duration(sum(seconds))
     if speeds := _known(metrics.get("images_per_second", [])):
-        found["images/s, last epoch"] = f"{speeds[-1]:.4g}"
+        speed = speeds[-1]
+        found["images/s, last epoch"] = f"{speed:,.0f}" if speed >= 100 else f"{speed:.3g}"
     return found
 
 
@@ -120,7 +121,7 @@ def _evaluation(evaluation: Evaluation, heading: str) -> Iterator[Markup]:
     yield element(heading, "Test")
     yield element("p", evaluation.words)
     if evaluation.classes:
-        yield table(evaluation.header, evaluation.classes)
+        yield _folded(table(evaluation.header, evaluation.classes), len(evaluation.classes))
     yield element("h3", "Confusion")
     yield _confusion(evaluation)
     if evaluation.sizes:
@@ -212,17 +213,22 @@ def _data(data: DataSet) -> Markup:
     total = sum(data.counts.values())
     rows = [[name, f"{n:,}", f"{n / max(total, 1):.1%}"] for name, n in data.counts.items()]
     counts = table(["class", data.counted, "share"], rows, f"{total:,} {data.counted}")
-    if len(rows) > MOST_CLASSES:
-        counts = element("details", element("summary", f"{len(rows)} classes"), counts)
     return joined(
         [
             element("h3", data.title),
             element("p", data.words),
-            counts,
+            _folded(counts, len(rows)),
             _key(data.key),
             _grid(map(_scene, data.samples), _least(data.samples)),
         ]
     )
+
+
+def _folded(content: Markup, class_num: int) -> Markup:
+    """Return a table of classes, that of many folded."""
+    if class_num <= MOST_CLASSES:
+        return content
+    return element("details", element("summary", f"{class_num:,} classes"), content)
 
 
 def _options(run: Run) -> Iterator[Markup]:

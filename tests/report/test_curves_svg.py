@@ -55,6 +55,12 @@ def test_ticks_are_round():
     assert Scale(0.004, 0.3, True).ticks() == pytest.approx([0.005, 0.01, 0.02, 0.05, 0.1, 0.2])
 
 
+def test_ticks_differ():
+    (figure,) = parsed({"a": {"epoch": [1, 2], "cost": [4.79104, 4.79101]}})
+    texts = [each.text for each in figure.iter("text") if each.get("text-anchor") == "end"]
+    assert len(texts) > 2 and texts == [f"4.7910{k}" for k in range(1, 5)][-len(texts) :]
+
+
 def test_a_detector_and_a_classifier_share_no_errors():
     detector = {"epoch": [1], "cost_corner": [1], "sample_coverage": [50], "test_error": [60]}
     classifier = {"epoch": [1], "cost": [1], "test_error": [20]}
