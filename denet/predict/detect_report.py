@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from denet.dataset.base import MAX_IMAGE_PIXELS
 from denet.dataset.boxes.image_loader import DetectionDataset
 from denet.dataset.image.decode import decode_stored, open_image, quiet_pillow
 from denet.detect.detections import Detections
@@ -20,10 +19,10 @@ from denet.evaluate.object_errors import ObjectErrors, object_errors
 from denet.evaluate.topk import TopErrors
 from denet.evaluate.voc import VocResult
 from denet.predict.report_files import ReportFiles
+from denet.predict.request import Request
 from denet.printable import counted, printable
 from denet.report.confusion import draw_confusion
 from denet.report.contact_sheet import FONT_SIZE, Line, contact_sheet
-from denet.report.detections import LEAST_SCORE
 from denet.report.drawing import INK, SLATE
 from denet.report.object_errors import (
     FALSE_ALARM,
@@ -44,34 +43,22 @@ WORST, SIDE, COLUMNS = 16, 400, 4  # pictures on the sheet, pixels of each, in a
 
 
 class DetectionReport:
-    """A report on ``dataset`` in a directory, made before the detections; see ``ReportFiles``.
+    """The --report on a dataset, made before the detections; see ``ReportFiles``.
 
-    Errors are those of detections with ``least_score`` or more, as pictures show them.
+    Errors are those of detections that people are shown.
     """
 
-    def __init__(
-        self,
-        directory: str | os.PathLike[str],
-        dataset: DetectionDataset,
-        font_file: str | None = None,
-        max_image_pixels: int = MAX_IMAGE_PIXELS,
-        least_score: float = LEAST_SCORE,
-    ):
-        self._dataset, self._max_image_pixels = dataset, max_image_pixels
-        self._least_score = least_score
+    def __init__(self, request: Request, dataset: DetectionDataset):
+        assert request.report
+        self._request, self._dataset = request, dataset
         names = map(printable, chain(dataset.class_labels, dataset.image_names))
-        self._files = ReportFiles(directory, PLOTS, names, font_file, FONT_SIZE)
+        self._files = ReportFiles(request.report, PLOTS, names, request.font, FONT_SIZE)
 
     def write(self, found: Detections, result: VocResult, params: DetectParams) -> list[str]:
         """Write tables and pictures of what was found, in pixels of the images; return which."""
-        dataset, labels, font_file = (
-            self._dataset,
-            self._dataset.class_labels,
-            self._files.font_file,
-        )
-        errors = object_errors(
-            found, dataset.truth, len(labels), self._least_score, params.match_iou
-        )
+        labels, font_file = self._dataset.class_labels, self._files.font_file
+        score, iou = self._request.shown_score, params.match_iou
+        errors = object_errors(found, self._dataset.truth, len(labels), score, iou)
         matrix, sizes = errors.matrix(len(labels)), errors.sizes()
         rows, columns = [*labels, FALSE_ALARM], [*labels, MISSED]
         return self._files.write(
@@ -97,7 +84,7 @@ class DetectionReport:
         """Return the pictures with most errors, as small ones with their boxes."""
         wrong = errors.of_images(len(self._dataset.image_names))
         worst = worst_images(wrong, WORST)
-        of, score = counted(int((wrong > 0).sum()), "image"), f"{self._least_score:g}"
+        of, score = counted(int((wrong > 0).sum()), "image"), f"{self._request.shown_score:g}"
         text = f"The {len(worst)} worst of {of} with errors (score {score} or more):"
         if not len(worst):
             text = f"No errors (score {score} or more)"
@@ -111,7 +98,7 @@ class DetectionReport:
     ) -> Iterator[tuple[Image, list[Line]]]:
         labels, names = self._dataset.class_labels, self._dataset.image_names
         for index in worst.tolist():
-            image = stored_image(names[index], self._max_image_pixels)
+            image = stored_image(names[index], self._request.max_image_pixels)
             picture = draw_marked(image, marked_boxes(errors, index, labels), SIDE)
             told = counted(int(wrong[index]), "error")
             yield picture, [(printable(os.path.basename(names[index])), SLATE), (told, INK)]

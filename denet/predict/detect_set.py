@@ -36,7 +36,6 @@ from denet.predict.request import LAYOUTS, Request
 from denet.predict.results import results_prefix
 from denet.predict.source import of_model, open_labelled
 from denet.printable import counted
-from denet.report.detections import LEAST_SCORE
 
 log = logging.getLogger(__name__)
 
@@ -142,8 +141,7 @@ class Voc:
         self._place, request = place, place.request
         self._report = None
         if request.report:
-            limit = request.max_image_pixels
-            self._report = DetectionReport(request.report, place.dataset, request.font, limit)
+            self._report = DetectionReport(request, place.dataset)
 
     def take(self, found: Everything) -> None:
         dataset, directory = self._place.dataset, self._place.prefix.parent
@@ -201,12 +199,13 @@ class Pictures:
 
 def _warn_of_nothing(place: Place, images: Detections) -> None:
     """Tell a set in which people are shown nothing that was found."""
-    best = images.score.max(initial=0)
-    if best < LEAST_SCORE:
+    least = place.request.shown_score
+    if not (images.score >= least).any():
+        best = f"; the best has {images.score.max():.2g}" if len(images) else ""
         log.warning(
             "%s: nothing is found with a score of %g or more%s: is the model trained, and are "
             "these images prepared as those of its training (crop=, scale_mode=)?",
-            *(place.request.place, LEAST_SCORE, f"; the best has {best:.2g}" * bool(len(images))),
+            *(place.request.place, least, best),
         )
 
 

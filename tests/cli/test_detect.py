@@ -107,14 +107,13 @@ def test_evaluation_as_voc_with_all_files(trained: Path) -> None:
 
 
 def test_where_nothing_is_found_that_is_told(trained: Path) -> None:
-    words = "model-modify --input run/m_best.mdl --output idle.mdl --image-size 16 16"
-    assert run_command(trained, *words.split()).returncode == 0
-    words = PREDICT.replace("run/m_best", "idle") + f" {VOC.replace('crop=32', 'crop=16')}"
-    high = "--predict-mode detect,voc --params prThreshold=1 --results idle/r --report idle_report"
-    done = run_command(trained, *words.split(), *high.split())
+    words = f"{PREDICT} {VOC} --predict-mode detect,voc --min-score 0.9999 --results idle/r"
+    done = run_command(trained, *words.split(), "--report", "idle_report")
     assert done.returncode == 0, done.stderr
-    assert "set: nothing is found with a score of" in done.stderr
+    assert "set: nothing is found with a score of 0.9999 or more" in done.stderr
     assert (trained / "idle_report/worst.png").is_file()
+    rows = (trained / "idle_report/confusion.csv").read_text().splitlines()
+    assert rows[1:] == ["green,0,0,1", "red,0,0,1", "false alarm,0,0,0"]
 
 
 def test_loose_pictures_and_one_drawing(trained: Path) -> None:
