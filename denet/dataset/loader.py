@@ -242,7 +242,7 @@ class Loader:
         if self.resident and not self._kept:
             assert self._feed and self._rows
             self._kept = Resident(self.dataset, self._distortions, self._feed, self._rows)
-        pool = ThreadPoolExecutor(self.threads, "loader", initializer=_yield_to_training)
+        pool = ThreadPoolExecutor(self.threads, "loader", initializer=yield_to_kernels)
         waiting: deque[Future[Batch]] = deque()
         sent: deque[Batch] = deque()
 
@@ -365,7 +365,7 @@ def _is_made(batch: Future[Batch]) -> bool:
     return batch.done() and not batch.cancelled() and batch.exception() is None
 
 
-def _yield_to_training() -> None:
+def yield_to_kernels() -> None:
     """Give this thread the lowest priority: a rival for a core stalls every parallel kernel."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)

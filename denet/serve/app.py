@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from functools import partial
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from denet.dataset.loader import yield_to_kernels
 from denet.errors import DataError, OutOfMemoryError
 from denet.predict.answerer import Answerer, Sample, TooManyPixels
 from denet.predict.classify import Answer
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
+
+log = logging.getLogger(__name__)
 
 PAGE_RULES = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "
@@ -62,7 +66,7 @@ class Service:
     ):
         self._answerer, self._labels, self._about = answerer, class_labels, about
         self._limits, self._token = limits, token
-        self._pool = ThreadPoolExecutor(thread_num, "decoder")
+        self._pool = ThreadPoolExecutor(thread_num, "decoder", yield_to_kernels)
         self._batcher: Batcher[Sample, Answer | Found] = Batcher(
             answerer.answers, answerer.batch_size, wait_seconds
         )
@@ -179,6 +183,7 @@ def make_app(service: Service) -> Starlette:
         return JSONResponse({"error": text}, error.status_code, error.headers)
 
     async def failed(request: Request, error: Exception) -> Response:
+        log.error("%s %s", request.method, request.url.path, exc_info=error)
         return JSONResponse({"error": "internal: see the log of the service"}, 500)
 
     ROUTES = (("GET", "/", show), ("GET", "/health", health), ("POST", "/predict", predict))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import logging
 import socket
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from denet.errors import UsageError
 
@@ -55,11 +56,20 @@ def is_loopback(opened: socket.socket) -> bool:
 
 def run(app: Starlette, opened: socket.socket) -> None:
     """Serve until SIGINT or SIGTERM; answer the requests in work, then raise KeyboardInterrupt."""
+    import h11
     import uvicorn
 
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # bad requests are no news
+    async def heard(scope: Any, receive: Any, send: Any) -> None:
+        async def tell(message: Any) -> None:
+            with suppress(h11.LocalProtocolError):  # the client has gone, or speaks no HTTP
+                await send(message)
+
+        await app(scope, receive, tell)
+
+    # bad requests are no news; what is a fault of ours is logged where it is answered
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     config = uvicorn.Config(
-        app,
+        heard,
         loop="asyncio",
         http="h11",
         ws="none",

@@ -1,10 +1,13 @@
 """A picture in a form: RFC 7578."""
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from denet.serve.body import Refused, form_file
+from denet.serve import body as body_module
+from denet.serve.body import Refused, form_file, read_picture
 
 KIND = "multipart/form-data; boundary=X"
 FILE = b'--X\r\nContent-Disposition: form-data; name="a"; filename="a.png"\r\n'
@@ -55,3 +58,16 @@ def test_no_other_error(noise: bytes, start: bytes) -> None:
         form_file(start + noise, KIND)
     except Refused as refused:
         assert refused.status == 400
+
+
+def test_a_body_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    requests = pytest.importorskip("starlette.requests", reason="pip install starlette uvicorn")
+    monkeypatch.setattr(body_module, "SECONDS", 0.01)
+
+    async def receive():
+        await asyncio.sleep(60)
+
+    request = requests.Request({"type": "http", "method": "POST", "headers": []}, receive)
+    with pytest.raises(Refused, match="the body took longer than 0.01 seconds") as refused:
+        asyncio.run(read_picture(request, 100))
+    assert refused.value.status == 408

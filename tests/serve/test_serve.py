@@ -3,6 +3,8 @@
 import io
 import json
 import re
+import shlex
+import shutil
 import signal
 import socket
 import struct
@@ -20,6 +22,7 @@ from PIL import Image
 from serve.service import Running, reply, serving
 from small_models import save_classifier, save_detector, save_photos
 
+from denet.cli.serve import parser
 from denet.model.format import load_model, save_model
 
 pytest.importorskip("starlette", reason="pip install starlette uvicorn")
@@ -246,7 +249,7 @@ def test_what_ends_it_before_it_serves(words, code, text: str, place: Path) -> N
     save_model(two, place / "grey2.mdl")
     (place / "two words").write_text("a b")
     words = ["two words" if word == "list.txt" else word for word in words]
-    done = run_command(place, "model-serve", *words)
+    done = run_command(place, "model-serve", "--port", 0, *words)
     assert done.returncode == code and text in done.stderr
     assert done.stderr.count("\n") == 1 and not done.stdout
 
@@ -266,3 +269,26 @@ def test_without_the_libraries(place: Path) -> None:
     done = subprocess.run(words, cwd=place, capture_output=True, text=True)
     text = "error: model-serve: uvicorn is not installed: pip install starlette uvicorn\n"
     assert (done.returncode, done.stderr) == (2, text)
+
+
+def test_the_commands_of_the_page_about_it(place: Path, classes: Running, tmp_path: Path) -> None:
+    """Each curl of docs/service.md gives what stands there, but for names and numbers."""
+    if not shutil.which("curl"):
+        pytest.skip("no curl: apt-get install curl")
+    text = (ROOT / "docs" / "service.md").read_text(encoding="utf-8")
+    (tmp_path / "photo.jpg").write_bytes((place / "b.jpg").read_bytes())
+    found = re.findall(r"^    \$ (curl .*)\n    ([{\[].*)$", text, re.MULTILINE)
+    assert len(found) == 4
+    for command, wanted in found:
+        words = shlex.split(command.replace("http://127.0.0.1:8000/", classes.url))
+        told = subprocess.check_output([*words, "--silent"], cwd=tmp_path)
+        assert shape(json.loads(told)) == shape(json.loads(wanted))
+    options = set(re.findall(r"`(--[a-z-]+)", text)) - {"--format"}
+    assert options <= {f"--{option.name}" for option in parser().options}
+
+
+def shape(value: object) -> object:
+    """Return a JSON value with the first of each list alone and kinds in the place of values."""
+    if isinstance(value, dict):
+        return {name: shape(each) for name, each in value.items()}
+    return [shape(value[0])] if isinstance(value, list) else type(value).__name__

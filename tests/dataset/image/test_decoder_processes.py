@@ -122,7 +122,7 @@ def test_processes_end_with_the_one_they_work_for(tmp_path):
     """They are nice as the threads they work for, and read the end when that is killed."""
     script = (
         "import os, time; from denet.dataset.image import decoder\n"
-        "from denet.dataset.loader import _yield_to_training as nice; nice()\n"
+        "from denet.dataset.loader import yield_to_kernels as nice; nice()\n"
         "with decoder.lent(2): pass\n"
         "print(decoder._idle[0]._process.pid, flush=True); time.sleep(100)"
     )
