@@ -1,8 +1,8 @@
 """A network in three calls of Python: train it, load it, ask it.
 
-python examples/notebook.py [DIR]
+python examples/notebook.py
 
-Draws a picture set below DIR (default: denet-notebook), trains three classes on it, and asks the
+Draws a picture set in the directory denet-notebook, trains three classes on it, and asks the
 network about a file, an image and an array. The cells can be pasted into a notebook.
 """
 
@@ -15,7 +15,9 @@ from PIL import Image, ImageDraw
 
 import denet
 
-HOME = Path(sys.argv[1] if len(sys.argv) > 1 else "denet-notebook")
+if "--help" in sys.argv:
+    sys.exit(print(__doc__))
+HOME = Path("denet-notebook")
 rng = np.random.default_rng(1)
 
 

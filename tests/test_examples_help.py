@@ -8,7 +8,7 @@ import pytest
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 DRAWING = ("make_shapes.py", "make_objects.py")
-PROGRAMS = (*DRAWING, "onnx_predict.py")
+PROGRAMS = (*DRAWING, "notebook.py", "onnx_predict.py")
 SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.sh"))
 
 

@@ -233,7 +233,8 @@ def test_train_checks_as_the_command(
 
 def test_the_example(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, str(ROOT / "examples" / "notebook.py"), str(tmp_path / "shapes")],
+        [sys.executable, str(ROOT / "examples" / "notebook.py")],
+        cwd=tmp_path,
         env={"PYTHONPATH": str(ROOT), "PATH": "", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
