@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 from mpi4py import MPI
-from multi.training import trainer
+from multi.trained import trainer
 
 from denet.errors import DenetError
 from denet.multi.team import MpiTeam

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from annotated_files import object_xml, voc_xml, write_voc
 from multi.ranks import run_ranks, unavailable
-from multi.training import CASES, arrays, trainer
+from multi.trained import CASES, arrays, trainer
 from PIL import Image
 
 if reason := unavailable():
     pytest.skip(reason, allow_module_level=True)
 
-PROGRAM = Path(__file__).with_name("training.py")
+PROGRAM = Path(__file__).with_name("trained.py")
 
 
 def by_ranks(count, case, prefix, **changes):
@@ -109,7 +109,7 @@ def test_what_a_rank_keeps_falls_with_their_number(tmp_path):
     program.write_text(
         "from mpi4py import MPI\n"
         "from denet.multi.team import MpiTeam\n"
-        "from multi.training import trainer\n"
+        "from multi.trained import trainer\n"
         "team = MpiTeam(MPI.COMM_WORLD)\n"
         f"run = trainer('adamw', {str(tmp_path / 'run')!r}, team)\n"
         "solver, size = run._learner.solver, run._learner.plan.weights.size\n"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from multi.ranks import run_ranks, unavailable
 from multi.test_equality import assert_equal_trainings, by_ranks
-from multi.training import arrays, trainer
+from multi.trained import arrays, trainer
 from training.tiny import tiny_model, tiny_set
 
 from denet.dataset.loader import Loader, Share
@@ -157,7 +157,7 @@ def test_all_ranks_end_a_round_with_the_same_bits(tmp_path):
         "from hashlib import sha256\n"
         "from mpi4py import MPI\n"
         "from denet.multi.team import MpiTeam\n"
-        "from multi.training import trainer\n"
+        "from multi.trained import trainer\n"
         "team = MpiTeam(MPI.COMM_WORLD)\n"
         f"changes = {ROUNDS | {'text': 'C[8,3] BN A P.A R', 'batch_size': 9, 'epochs': 1}}\n"
         f"run = trainer('nesterov', {str(tmp_path / 'run')!r}, team, **changes)\n"

@@ -9,7 +9,7 @@ import pytest
 from bench.shard import count_step
 from multi.ranks import run_ranks, unavailable
 from multi.test_equality import assert_equal_trainings, by_ranks
-from multi.training import WIDE, arrays, trainer
+from multi.trained import WIDE, arrays, trainer
 from training.tiny import tiny_model
 
 from denet.model.format import load_model
@@ -22,7 +22,7 @@ from mpi4py import MPI
 import numpy as np
 from denet.errors import DivergedError, WorkerError
 from denet.multi.team import MpiTeam
-from multi.training import trainer
+from multi.trained import trainer
 team = MpiTeam(MPI.COMM_WORLD)
 """
 

@@ -1,4 +1,4 @@
-"""A training of one rank or several: training.py CASE PREFIX KEY=VALUE ... writes PREFIX.npz.
+"""A training of one rank or several: trained.py CASE PREFIX KEY=VALUE ... writes PREFIX.npz.
 
 Settings that are given as words replace those of the case; batch_size is that of all ranks.
 """
