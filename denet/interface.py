@@ -94,8 +94,8 @@ class LoadedModel:
         A picture is a path, an image of Pillow, the bytes of an image file, or an array (h, w, 3)
         or (h, w) of uint8; an array (n, h, w, 3) is several. Of a classifier the answer has
         ``classes``, (class, probability) from the likeliest down; of a detector it is ``Objects``.
-        One thread may ask at a time. Raises UsageError for what is no picture, DataError for one
-        that cannot be read.
+        The thread that has loaded the model asks it. Raises UsageError for what is no picture,
+        DataError for one that cannot be read.
         """
         several = isinstance(images, np.ndarray) and images.ndim == 4
         if not several and isinstance(images, _ONE):

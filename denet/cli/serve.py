@@ -7,7 +7,8 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,6 +79,7 @@ def parser() -> Parser:
 
 def serve(options: argparse.Namespace) -> int:
     """Answer requests until a signal stops the service; print its address."""
+    from denet.dataset.base import thread_count
     from denet.model.format import load_model
     from denet.serve import server
     from denet.serve.app import Limits, Service, make_app
@@ -85,24 +87,26 @@ def serve(options: argparse.Namespace) -> int:
     parser().require(options, "model")
     server.require_libraries()
     token = read_token(options.token_file)
-    with server.listen(options.host, options.port) as opened:  # before the model is read
+    # it makes what it computes with: a GPU belongs to one thread
+    computing = ThreadPoolExecutor(1, "predictor")
+    with server.listen(options.host, options.port) as opened, computing:  # before a model is read
         model = load_model(options.model)
         service = Service(
-            ready_answerer(options, model),
+            computing.submit(ready_answerer, options, model).result(),
             model.class_labels,
             about(options.model, model),
             Limits(options.queue, options.max_body, options.max_image_pixels),
-            thread_num=options.thread_num or os.cpu_count() or 1,
+            computing,
+            thread_num=thread_count(options.thread_num),
             wait_seconds=options.wait / 1000,
             token=token,
         )
-        if not server.is_loopback(opened) and not token:
-            log.warning("whoever reaches this machine can ask the model: --token-file")
-        with suppress(KeyboardInterrupt):
+        with closing(service), suppress(KeyboardInterrupt):
+            if not server.is_loopback(opened) and not token:
+                log.warning("whoever reaches this machine can ask the model: --token-file")
             tell(server.address(opened))
             sys.stdout.flush()
             server.run(make_app(service), opened)
-        service.close()
         log.info("stopped: %s answered", counted(service.health()["answered"], "picture"))
     return 0
 

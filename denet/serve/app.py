@@ -6,7 +6,7 @@ import asyncio
 import hmac
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
@@ -50,7 +50,8 @@ class Limits:
 class Service:
     """A model that answers requests; ``about`` is what /health tells of it.
 
-    Several threads decode, one computes. ``close`` ends them when all is answered.
+    So many threads decode; the one that ``computing`` has is that which made the answerer, and
+    computes. ``close`` lets them go when all is answered.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Service:
         class_labels: list[str],
         about: dict[str, Any],
         limits: Limits,
+        computing: Executor,
         *,
         thread_num: int,
         wait_seconds: float,
@@ -68,12 +70,12 @@ class Service:
         self._limits, self._token = limits, token
         self._pool = ThreadPoolExecutor(thread_num, "decoder", yield_to_kernels)
         self._batcher: Batcher[Sample, Answer | Found] = Batcher(
-            answerer.answers, answerer.batch_size, wait_seconds
+            answerer.answers, answerer.batch_size, wait_seconds, computing
         )
         self._busy = self._answered = 0
 
     def close(self) -> None:
-        """Answer what waits, then end all threads."""
+        """Answer what waits, then let all threads go."""
         self._pool.shutdown()
         self._batcher.close()
 

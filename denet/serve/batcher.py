@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from typing import Generic, NamedTuple, TypeVar
 
@@ -23,7 +23,8 @@ class Batcher(Generic[Asked, Told]):
     """Lets ``answer`` work on up to ``batch_size`` of what it is asked at a time.
 
     Batches have 1, 2, 4, ... elements, so that few sizes need a plan. One that is not full waits
-    for those that are ``coming``, but no longer than ``wait_seconds``.
+    for those that are ``coming``, but no longer than ``wait_seconds``. All of it is computed in the
+    ``thread`` of a pool of one: a GPU belongs to the thread that has made its plans.
     """
 
     def __init__(
@@ -31,13 +32,13 @@ class Batcher(Generic[Asked, Told]):
         answer: Callable[[Sequence[Asked]], Sequence[Told]],
         batch_size: int,
         wait_seconds: float,
+        thread: Executor,
     ):
         self._answer, self._most, self._wait = answer, batch_size, wait_seconds
         self._waiting: deque[_Waiting[Asked, Told]] = deque()
         self._coming, self._closed = 0, False
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="predictor", daemon=True)
-        self._thread.start()
+        self._end = thread.submit(self._run)
 
     @contextmanager
     def coming(self) -> Iterator[None]:
@@ -65,7 +66,7 @@ class Batcher(Generic[Asked, Told]):
         with self._changed:
             self._closed = True
             self._changed.notify()
-        self._thread.join()
+        self._end.result()
 
     def _run(self) -> None:
         while batch := self._next():

@@ -1,7 +1,8 @@
 """What comes together is answered together."""
 
 import threading
-from concurrent.futures import Future
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
@@ -24,13 +25,19 @@ class Slow:
         return [100 + each for each in asked]
 
 
+@pytest.fixture
+def thread() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
 def results(futures: list[Future[int]]) -> list[int]:
     return [each.result(10) for each in futures]
 
 
-def test_what_waits_goes_in_powers_of_two() -> None:
+def test_what_waits_goes_in_powers_of_two(thread: ThreadPoolExecutor) -> None:
     slow = Slow()
-    batcher: Batcher[int, int] = Batcher(slow, 4, 0)
+    batcher: Batcher[int, int] = Batcher(slow, 4, 0, thread)
     first = batcher.ask(0)
     slow.begun.acquire()  # it computes the first alone
     others = [batcher.ask(number) for number in range(1, 8)]
@@ -41,10 +48,10 @@ def test_what_waits_goes_in_powers_of_two() -> None:
     batcher.close()
 
 
-def test_a_batch_waits_for_what_is_coming() -> None:
+def test_a_batch_waits_for_what_is_coming(thread: ThreadPoolExecutor) -> None:
     slow = Slow()
     slow.go.release(2)
-    batcher: Batcher[int, int] = Batcher(slow, 2, 60)
+    batcher: Batcher[int, int] = Batcher(slow, 2, 60, thread)
     with batcher.coming():
         first = batcher.ask(1)
         assert not slow.begun.acquire(timeout=0.05)
@@ -54,18 +61,18 @@ def test_a_batch_waits_for_what_is_coming() -> None:
     batcher.close()
 
 
-def test_but_not_for_ever() -> None:
+def test_but_not_for_ever(thread: ThreadPoolExecutor) -> None:
     slow = Slow()
     slow.go.release(1)
-    batcher: Batcher[int, int] = Batcher(slow, 2, 0.001)
+    batcher: Batcher[int, int] = Batcher(slow, 2, 0.001, thread)
     with batcher.coming():
         assert batcher.ask(1).result(10) == 101
     batcher.close()
 
 
-def test_an_error_reaches_those_of_its_batch_alone() -> None:
+def test_an_error_reaches_those_of_its_batch_alone(thread: ThreadPoolExecutor) -> None:
     slow = Slow()
-    batcher: Batcher[int, int] = Batcher(slow, 2, 0)
+    batcher: Batcher[int, int] = Batcher(slow, 2, 0, thread)
     first = batcher.ask(0)
     slow.begun.acquire()
     futures = [batcher.ask(number) for number in (13, 14, 15)]
@@ -78,9 +85,9 @@ def test_an_error_reaches_those_of_its_batch_alone() -> None:
     batcher.close()
 
 
-def test_who_has_gone_is_not_answered() -> None:
+def test_who_has_gone_is_not_answered(thread: ThreadPoolExecutor) -> None:
     slow = Slow()
-    batcher: Batcher[int, int] = Batcher(slow, 4, 0)
+    batcher: Batcher[int, int] = Batcher(slow, 4, 0, thread)
     batcher.ask(0)
     slow.begun.acquire()
     gone, *others = [batcher.ask(number) for number in range(1, 5)]
@@ -91,9 +98,18 @@ def test_who_has_gone_is_not_answered() -> None:
     batcher.close()
 
 
-def test_the_end_answers_what_waits() -> None:
+def test_one_thread_computes(thread: ThreadPoolExecutor) -> None:
+    own = thread.submit(threading.get_ident).result()
+    batcher: Batcher[int, int] = Batcher(
+        lambda asked: [threading.get_ident()] * len(asked), 2, 0, thread
+    )
+    assert set(results([batcher.ask(number) for number in range(5)])) == {own}
+    batcher.close()
+
+
+def test_the_end_answers_what_waits(thread: ThreadPoolExecutor) -> None:
     slow = Slow()
-    batcher: Batcher[int, int] = Batcher(slow, 8, 0)
+    batcher: Batcher[int, int] = Batcher(slow, 8, 0, thread)
     futures = [batcher.ask(number) for number in range(6)]
     slow.go.release(6)
     batcher.close()
