@@ -15,6 +15,7 @@ from denet.cli.command import Parser, log_to_file, run, tell
 from denet.cli.options import ENGINE, MEMORY_LIMIT, RECOMPUTE, engine
 from denet.cli.pixels import check_training_words, subtract_mean
 from denet.cli.train_input import (
+    is_divided,
     keep_bad_data,
     model_and_training_set,
     open_held_out,
@@ -273,6 +274,12 @@ def open_training(
     subtract_mean(model, options.test_extension, settled=True)
     test_set = open_test_set(options, model) if options.test else None
     held_out = open_held_out(options, model) if options.val_split else None
+    if test_set and is_divided(options) and {*train_set.names} & {*test_set.names}:
+        log.warning(
+            "%s: --test holds images of --train, and tells nothing of new ones: give others, "
+            "split=0.8 behind the --extension of images with boxes, or --val-split 0.1",
+            options.test,
+        )
     chooser = held_out or test_set  # chooses the best model
     kind = settings, backend, precision, state, most_steps
     trainer = Trainer(model, train_set, chooser, *kind, team or ALONE)
