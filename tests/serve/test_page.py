@@ -79,7 +79,7 @@ def test_objects_lie_where_they_are(width: int, browser: Browser, tmp_path: Path
         browser.choose("#file", photo)
         browser.wait(SHOWN)
         found = running.post(photo.read_bytes()).json
-        shown = [each for each in found["detections"] if each["score"] >= 0.3]
+        shown = [each for each in found["detections"] if each["score"] >= 0.25]
         assert shown and "finds objects of 2 classes · sees 48 × 32 pixels" in text(browser)
         image, *boxes = browser.value(
             "[...document.querySelectorAll('#picture img, #picture rect')].map(each => {"
