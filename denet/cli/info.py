@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from denet.cli.command import Parser, run, tell
 from denet.cli.options import (
@@ -17,7 +19,7 @@ from denet.cli.options import (
     Option,
     network,
 )
-from denet.errors import UsageError
+from denet.errors import DataError, UsageError
 from denet.kind import Flag
 
 WIDTH = 100  # columns that are read well
@@ -56,26 +58,33 @@ def parser() -> Parser:
                     Flag(),
                     False,
                 ),
+                Option("json", "tell --data or --env as JSON, for programs", Flag(), False),
             ),
         },
     )
 
 
 def info(options: argparse.Namespace) -> int:
-    """Print what was asked for."""
+    """Print what was asked for; return the exit code, that of faulty data where some is."""
     if options.markdown and not options.layers:
         raise UsageError("--markdown: it is a form of --layers: give both")
+    if options.json and bool(options.env) == bool(options.data):
+        raise UsageError("--json: it is a form of --data or --env: give one of them")
     if options.env:
         from denet.backend.environment import environment
 
-        for name, found in environment(gpu=True):
-            tell(f"{name:<16} {found}")
+        rows = environment(gpu=True)
+        lines = (f"{name:<16} {found}" for name, found in rows)
+        tell(_json(dict(rows)) if options.json else "\n".join(lines))
     if options.layers:
         from denet.report.layer_guide import guide_markdown, guide_text
 
         tell(guide_markdown() if options.markdown else guide_text(line_width()))
     if options.data:
-        tell(data_report(options))
+        text, facts = data_report(options)
+        tell(_json(facts) if options.json else text)
+        if facts["unreadable"]:
+            return DataError.exit_code
     if not (options.env or options.layers or options.data):
         from denet.report.layers import layers_report
 
@@ -83,18 +92,25 @@ def info(options: argparse.Namespace) -> int:
     return 0
 
 
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2)
+
+
 def line_width() -> int:
     """Return the columns of the terminal, at most WIDTH, which also stands where there is none."""
     return min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
 
 
-def data_report(options: argparse.Namespace) -> str:
-    """Return what is in a set of images: classes, or objects where it has the layout of those."""
+def data_report(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    """Return what is in a set of images as text, and as JSON values.
+
+    That is classes, or objects where it has the layout of those.
+    """
     from denet.backend.environment import computes_bf16
     from denet.dataset.survey.boxes import detection_kind, survey_detection
     from denet.dataset.survey.classes import survey
-    from denet.report.detection_survey import detection_report
-    from denet.report.survey import survey_report
+    from denet.report.detection_survey import detection_facts, detection_report
+    from denet.report.survey import survey_facts, survey_report
 
     settings = {
         "thread_num": options.thread_num,
@@ -104,9 +120,11 @@ def data_report(options: argparse.Namespace) -> str:
     if kind := detection_kind(options.data, options.extension):
         words = (options.extension or kind).split(",")[1:]
         extension = ",".join([kind, *words])
-        found = survey_detection(options.data, extension, seed=options.seed, **settings)
-        return detection_report(found, computes_bf16())
-    return survey_report(survey(options.data, options.extension, **settings))
+        boxes = survey_detection(options.data, extension, seed=options.seed, **settings)
+        bf16 = computes_bf16()
+        return detection_report(boxes, bf16), detection_facts(boxes, bf16)
+    classes = survey(options.data, options.extension, **settings)
+    return survey_report(classes), survey_facts(classes)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

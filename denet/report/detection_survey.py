@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from denet.printable import counted, printable
 from denet.report.detection_advice import hints, predict_command, train_command
 from denet.report.detector_choice import SMALL_OBJECT, DetectorChoice, choose_detector
 from denet.report.survey_text import (
+    bad_facts,
     class_rows,
     flat_images,
     identical,
@@ -32,14 +33,32 @@ _BOXES_SHOWN = 5
 _Found = TypeVar("_Found", str, NamedBox)
 
 
+def detection_facts(survey: DetectionSurvey, bf16: bool = False) -> dict[str, Any]:
+    """Return what programs want to know of the data, as JSON values."""
+    choice = choose_detector(survey)
+    return {
+        "path": survey.path,
+        "extension": survey.kind,
+        "images": {split.name: len(split) for split in survey.splits},
+        "objects": {split.name: survey.class_objects([split.name]) for split in survey.splits},
+        "unreadable": bad_facts(each for split in survey.splits for each in split.bad),
+        "problems": _problems(survey, choice),
+        "train": train_command(survey, choice, bf16),
+        "predict": predict_command(survey, choice),
+    }
+
+
+def _problems(survey: DetectionSurvey, choice: DetectorChoice) -> list[str]:
+    return [*(line for check in _CHECKS for line in check(survey)), *_small(choice)]
+
+
 def detection_report(survey: DetectionSurvey, bf16: bool = False) -> str:
     """Return all that is to be told of the data, with the command lines to start with.
 
     ``bf16``: whether the processor computes in it.
     """
     choice = choose_detector(survey)
-    problems = [line for check in _CHECKS for line in check(survey)]
-    problems += _small(choice)
+    problems = _problems(survey, choice)
     images, objects = len(survey.sizes()), len(survey.objects()[0])
     why = f" ({printable(survey.why)})" if survey.why else ""
     parts = [

@@ -7,12 +7,14 @@ import os
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from denet.dataset.class_names import names_text
 from denet.dataset.classes.directory import TEST_NAMES
 from denet.dataset.survey.classes import Split, Survey
 from denet.printable import counted, printable
 from denet.report.survey_text import (
+    bad_facts,
     class_rows,
     common,
     flat_images,
@@ -33,9 +35,25 @@ _CHANNELS = (32, 64, 128, 256, 256)
 _PACE = ((5000, 64, 30), (500, 32, 60), (0, 16, 100))  # at least images: batch size, epochs
 
 
+def survey_facts(survey: Survey) -> dict[str, Any]:
+    """Return what programs want to know of the data, as JSON values."""
+    return {
+        "path": survey.path,
+        "extension": survey.kind,
+        "images": {split.name: split.counts for split in survey.splits},
+        "unreadable": bad_facts(each for split in survey.splits for each in split.bad),
+        "problems": _problems(survey),
+        "train": train_command(survey),
+    }
+
+
+def _problems(survey: Survey) -> list[str]:
+    return [line for check in _CHECKS for line in check(survey)]
+
+
 def survey_report(survey: Survey) -> str:
     """Return all that is to be told of the data, with the command line to start with."""
-    problems = [line for check in _CHECKS for line in check(survey)]
+    problems = _problems(survey)
     count = sum(map(len, survey.splits))
     parts = [
         f"{printable(survey.path)}: {counted(count, 'image')} in "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from denet.dataset.base import BadSample
 from denet.dataset.class_names import names_text
@@ -71,6 +71,11 @@ def unreadable(bad: Sequence[BadSample], count: int) -> Iterator[str]:
         yield f"  {printable(each.name)}: {each.reason}"
     if len(bad) > _FILES_SHOWN:
         yield f"  ... and {len(bad) - _FILES_SHOWN:,} more"
+
+
+def bad_facts(bad: Iterable[BadSample]) -> list[dict[str, str]]:
+    """Return which images are bad, and why, as JSON values."""
+    return [{"file": each.name, "reason": each.reason} for each in bad]
 
 
 def refused_names(class_labels: Sequence[str], path: str) -> Iterator[str]:

@@ -28,8 +28,11 @@ WITHOUT = (
 )
 
 
-def command(words: list[str], core: int) -> str:
-    """Run one of the commands on a core; return what it printed. Raises CalledProcessError."""
+FAULTY = 3  # files that cannot be read, which are told
+
+
+def command(words: list[str], core: int, codes: tuple[int, ...] = (0,)) -> str:
+    """Run one of the commands on a core; return what it printed. Ends for other exit codes."""
     name, *options = words
     program = [sys.executable, str(REPOSITORY / "bin" / name), *options]
     done = subprocess.run(
@@ -40,14 +43,14 @@ def command(words: list[str], core: int) -> str:
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         preexec_fn=lambda: os.sched_setaffinity(0, {core}),
     )
-    if done.returncode:
+    if done.returncode not in codes:
         sys.exit(f"{shlex.join(words)}: {done.stderr}")
     return done.stdout + done.stderr
 
 
 def printed_lines(directory: str) -> list[list[str]]:
     """Return the words of the two lines that model-info prints for a directory."""
-    text = command(["model-info", "--data", directory], 0).replace("\\\n", "")
+    text = command(["model-info", "--data", directory], 0, (0, FAULTY)).replace("\\\n", "")
     found = re.findall(
         r"^(?:model-train|model-predict) .*?(?=\n\n|\Z)", text, re.DOTALL | re.MULTILINE
     )

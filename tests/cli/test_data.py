@@ -1,5 +1,6 @@
 """A new user's day: a directory of images, what model-info says of it, and its advice run."""
 
+import json
 import os
 import shlex
 import struct
@@ -86,7 +87,12 @@ BAD = {
 def test_messy_data(messy: Path, command: Command) -> None:
     """The report tells all that is wrong, and the command line in it trains."""
     told = command("model-info", "--data", "my photos")
-    assert told.returncode == 0, told.stderr
+    assert told.returncode == 3, told.stderr  # files that cannot be read
+    facts = json.loads(command("model-info", "--data", "my photos", "--json").stdout)
+    assert facts["train"] in told.stdout and facts["extension"] in facts["train"]
+    reasons = [each["reason"] for each in facts["unreadable"]]
+    assert reasons and all(reason in told.stdout for reason in reasons)
+    assert all(line in told.stdout for line in facts["problems"])
     for line in ("my photos: 28 images in 2 classes", "6 of 34 images cannot be read", ".txt (1)"):
         assert line in told.stdout
     for name, reason in BAD.items():
@@ -139,6 +145,9 @@ def test_images_with_boxes(
     make(tmp_path / "my photos")
     told = command("model-info", "--data", "my photos")
     assert told.returncode == 0, told.stderr
+    facts = json.loads(command("model-info", "--data", "my photos", "--json").stdout)
+    assert facts["train"] in told.stdout and facts["predict"] in told.stdout
+    assert facts["unreadable"] == [] and facts["objects"]
     assert "dog's" in told.stdout and "4 in 4" in told.stdout
     train, predict = told.stdout[told.stdout.index("\nmodel-train") :].strip().split("\n\n")
     assert "--epochs 500 " in train and "_epoch500_final.mdl" in predict
