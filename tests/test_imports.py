@@ -56,6 +56,7 @@ HOMES = {
     "onnx": ("model/format/onnx",),
     "onnxruntime": ("model/format/onnx",),
     "safetensors": ("model/format/mdl.py",),
+    "shtab": ("cli/completion.py",),
     "starlette": ("serve",),
     "tensorboardX": ("report/tensorboard.py",),
     "uvicorn": ("serve/server.py",),

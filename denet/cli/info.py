@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from denet.cli.command import Parser, run, tell
+from denet.cli.completion import SHELLS, completion
 from denet.cli.options import (
     COUNT,
     EXTENSION,
@@ -20,7 +21,7 @@ from denet.cli.options import (
     network,
 )
 from denet.errors import DataError, UsageError
-from denet.kind import Flag
+from denet.kind import Choice, Flag
 
 WIDTH = 100  # columns that are read well
 
@@ -59,6 +60,12 @@ def parser() -> Parser:
                     False,
                 ),
                 Option("json", "tell --data or --env as JSON, for programs", Flag(), False),
+                Option(
+                    "completion",
+                    "tell a script that completes the options of all commands, for "
+                    'eval "$(model-info --completion bash)"',
+                    Choice(SHELLS),
+                ),
             ),
         },
     )
@@ -70,6 +77,8 @@ def info(options: argparse.Namespace) -> int:
         raise UsageError("--markdown: it is a form of --layers: give both")
     if options.json and bool(options.env) == bool(options.data):
         raise UsageError("--json: it is a form of --data or --env: give one of them")
+    if options.completion:
+        tell(completion(options.completion))
     if options.env:
         from denet.backend.environment import environment
 
@@ -85,7 +94,7 @@ def info(options: argparse.Namespace) -> int:
         tell(_json(facts) if options.json else text)
         if facts["unreadable"]:
             return DataError.exit_code
-    if not (options.env or options.layers or options.data):
+    if not (options.env or options.layers or options.data or options.completion):
         from denet.report.layers import layers_report
 
         tell(layers_report(network(options), options.batch_size))

@@ -98,8 +98,8 @@ def _numbers(run: Run) -> dict[str, str]:
     found: dict[str, str] = {}
     if epochs := metrics.get("epoch"):
         wanted, timed = run.setting("epochs"), run.setting("minutes")[:1].isdigit()
-        known = wanted.isdigit() and not timed  # else the time has chosen them
-        found["epochs"] = f"{epochs[-1]:g}" + f" of {wanted}" * known
+        planned = wanted.isdigit() and not timed  # else the time has chosen them
+        found["epochs"] = f"{epochs[-1]:g}" + f" of {wanted}" * planned
     for column, words in (("cost", "last cost"), ("test_error", "last test error")):
         if known := _known(metrics.get(column, [])):
             found[words] = f"{known[-1]:.4g}" + "%" * (column == "test_error")
