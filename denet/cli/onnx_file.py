@@ -27,6 +27,12 @@ log = logging.getLogger(__name__)
 
 SUFFIX = ".onnx"
 INPUTS = ("float32,nchw", "float32,nhwc", "uint8,nchw", "uint8,nhwc")
+DATA = (  # how --int8 reads its dataset
+    replace(EXTENSION, help=f"of --int8: {EXTENSION.help}"),
+    THREAD_NUM,
+    ON_BAD_DATA,
+    MAX_IMAGE_PIXELS,
+)
 ONNX = (
     Option(
         "onnx-input",
@@ -53,10 +59,7 @@ ONNX = (
         "dataset by which an .onnx file is written in 8 bits; its errors before and after are told",
         metavar="PATH",
     ),
-    replace(EXTENSION, help=f"of --int8: {EXTENSION.help}"),
-    THREAD_NUM,
-    ON_BAD_DATA,
-    MAX_IMAGE_PIXELS,
+    *DATA,
 )
 
 
@@ -73,6 +76,9 @@ def check_options(options: argparse.Namespace) -> None:
 
     if options.half:
         raise UsageError(f"--half: {options.output}: only .sqlite3 holds 16-bit floats")
+    for option in DATA:
+        if not options.int8 and getattr(options, option.key) != option.default:
+            raise UsageError(f"--{option.name}: without --int8 no data is read: leave it out")
     if options.int8 and options.onnx_batch_norm:
         raise UsageError("--onnx-batch-norm: 8 bits need it folded: leave it or --int8 out")
     require_onnx()

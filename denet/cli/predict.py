@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+OVERLAP = 0.2
+
 INPUT = (
     Option("model", "model file", metavar="FILE"),
     Option(
@@ -95,7 +97,7 @@ INPUT = (
         "overlap",
         "part of a tile that its neighbour shows too: more than the objects that tiles are for",
         Real(0, 0.9),
-        0.2,
+        OVERLAP,
         metavar="PART",
     ),
     Option(
@@ -189,8 +191,15 @@ def read_request(options: argparse.Namespace) -> Request:
     mode, words = mode_words(options.predict_mode)
     if options.views and mode != "single":
         raise UsageError(f"--views: together with --predict-mode {mode}: leave one of them out")
-    if options.tiles and mode != "detect":
-        raise UsageError(f"--tiles: it is for --predict-mode detect, not {mode}: leave it out")
+    for name, is_given in (
+        ("tiles", bool(options.tiles)),
+        ("min-score", options.min_score is not None),
+        ("params", bool(options.params)),
+    ):
+        if is_given and mode != "detect":
+            raise UsageError(f"--{name}: it is for --predict-mode detect, not {mode}: leave it out")
+    if options.overlap != OVERLAP and not options.tiles:
+        raise UsageError("--overlap: it is of --tiles: give both, or leave it out")
     if options.font and not (options.draw or options.report or "image" in words):
         raise UsageError(
             "--font: nothing is drawn: give --draw or --report too, or --predict-mode detect,image"

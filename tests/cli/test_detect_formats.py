@@ -382,6 +382,15 @@ def test_tiles(place: Path, command: Command) -> None:
     assert done.returncode == 2 and "--tiles: it is for --predict-mode detect" in done.stderr
 
 
+@pytest.mark.parametrize("words", ["--min-score 0.5", "--params prThreshold=0.5", "--overlap 0.5"])
+def test_options_of_detection_are_refused_elsewhere(
+    words: str, place: Path, command: Command
+) -> None:
+    """What would change nothing is an error, before the model is asked what it tells."""
+    done = command(*f"{PREDICT} --input voc/JPEGImages {words}".split())
+    assert done.returncode == 2 and f"error: {words.split()[0]}: it is " in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -67,6 +67,8 @@ def test_nothing_is_left_of_a_file_that_gives_other_numbers(
     [
         ("--output x.mdl --onnx-input uint8,nchw", "--onnx-input: x.mdl: it is for an .onnx file"),
         ("--output x.mdl --int8 photos", "--int8: x.mdl: it is for an .onnx file"),
+        ("--output x.onnx --extension jpg", "--extension: without --int8 no data is read"),
+        ("--output x.onnx --on-bad-data skip", "--on-bad-data: without --int8 no data is read"),
         ("--output x.onnx --half", "--half: x.onnx: only .sqlite3 holds 16-bit floats"),
         ("--output x.onnx --int8 d --onnx-batch-norm", "8 bits need it folded"),
         ("--output x.onnx --params prThreshold=0.1", "--params: the model detects no objects"),
