@@ -82,6 +82,7 @@ class _Run:
     ):
         self._mpiexec, self._ranks, self._number = mpiexec, ranks, 0  # of the first signal
         self._runs = False
+        self._sieve: Sieve | None = None
         self._handlers = {
             number: handler
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -115,6 +116,7 @@ class _Run:
 
     def show(self, sieve: Sieve) -> None:
         """Write what is meant for people until the ranks have ended. Raises OSError for stdout."""
+        self._sieve = sieve
         for text, data in self._read():
             _write(text, sieve.feed(text, data))
         for text in (sys.stdout, sys.stderr):
@@ -154,9 +156,13 @@ class _Run:
                     end = time.monotonic() + LINGER  # a stray process may hold the pipes
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
-        """Hand the first signal to the ranks; let a second one end them."""
+        """Hand the first signal to the ranks; let a second one end them.
+
+        So does the first one before all watch each other: some may be gone, and others wait.
+        """
         again, self._number = self._number, self._number or number
-        if self._runs and again:
+        watched = self._sieve is not None and len(self._sieve.ranks) == self._ranks
+        if self._runs and (again or not watched):
             self._process.kill()
         elif self._runs:
             self._send()

@@ -36,8 +36,8 @@ class Watch:
         self, rank: int, hosts: Sequence[str], broadcast: Broadcast, timeout: float = 60.0
     ):
         self._rank, self._hosts, self._timeout = rank, hosts, timeout
-        tell_process(rank)
         self._peers = join(rank, hosts, broadcast, timeout)
+        tell_process(rank)
         self._lock = threading.Lock()
         self._has_cause = False  # somebody has said, or says, why the ranks end
         self._closed = False

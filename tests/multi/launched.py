@@ -59,6 +59,10 @@ def stop_together(world: Any, watch: Watch, path: str, rank: int) -> int:
 def main() -> int:
     _, path, word = sys.argv[1:4]
     victim, timeout = (*map(float, sys.argv[4:6]), *(0.0, 60.0)[len(sys.argv) - 4 :])
+    if word == "late":
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        say("ready")
+        time.sleep(120)
     if word == "early":
         os.kill(os.getpid(), signal.SIGKILL)
     try:

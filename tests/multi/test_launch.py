@@ -182,6 +182,13 @@ def test_a_second_signal_ends_all_at_once(number: int, start: Start) -> None:
     assert outcome(process) == (128 + number, "", "error: interrupted\n")
 
 
+def test_a_signal_before_ranks_know_each_other_ends_all(start: Start) -> None:
+    process = start(2, "late")
+    ready(process, 2)
+    process.send_signal(signal.SIGINT)
+    assert outcome(process) == (128 + signal.SIGINT, "", "error: interrupted\n")
+
+
 def test_what_ranks_are_told(start: Start) -> None:
     code, out, errors = outcome(start(2, "tell", gpus=(3, 1)))
     assert (code, errors) == (0, "")
