@@ -77,10 +77,13 @@ def seen(path: str) -> str:
 
 def split_names(path: str) -> list[str]:
     """Return the values of a column called split, or the names of several files."""
-    files = list(_tables(path))
+    tables = _tables(path)
+    if not tables:
+        raise _no_table(path)
+    files = list(tables)
     if len(files) > 1:
         return [_stem(file) for file in files]
-    table = _tables(path)[files[0]]
+    table = tables[files[0]]
     if "split" not in table.places:
         return []
     found = {row.split for row in _rows(files[0], table)}
@@ -95,7 +98,7 @@ def read(path: str, splits: Sequence[str]) -> Annotated:
     """
     tables = _tables(path)
     if not tables:
-        raise nothing_at(path, "a .csv of boxes")
+        raise _no_table(path)
     check_splits(splits, split_names(path), path, "csv")
     root = path if os.path.isdir(path) else os.path.dirname(path) or "."
     collected = Collected()
@@ -123,21 +126,37 @@ def read(path: str, splits: Sequence[str]) -> Annotated:
     return collected.annotated(root, shares=largest <= 1)
 
 
+def _no_table(path: str) -> DataError:
+    """Return the error for a path without boxes; it tells a first line that is not known."""
+    for file in _files(path):
+        with suppress(DataError):
+            words = next(_lines(file), "").strip()[:100]
+            mend = (
+                "name the columns filename,class,xmin,ymin,xmax,ymax or as docs/detection.md says"
+            )
+            return DataError(f"no columns of boxes: {file}: its first line is {words!r}: {mend}")
+    return nothing_at(path, "a .csv of boxes")
+
+
 def _tables(path: str) -> dict[str, _Table]:
     """Return the files of boxes at ``path`` and how each is to be read."""
+    tables: dict[str, _Table] = {}
+    for file in _files(path):
+        with suppress(DataError):
+            if table := _table(file):
+                tables[file] = table
+    return tables
+
+
+def _files(path: str) -> list[str]:
+    """Return the .csv files at ``path``, itself or those in it."""
     files = [path]
     if os.path.isdir(path):
         try:
             files = [os.path.join(path, name) for name in sorted(os.listdir(path))]
         except OSError:
-            return {}
-    tables: dict[str, _Table] = {}
-    for file in files:
-        if file.lower().endswith(".csv") and os.path.isfile(file):
-            with suppress(DataError):
-                if table := _table(file):
-                    tables[file] = table
-    return tables
+            return []
+    return [file for file in files if file.lower().endswith(".csv") and os.path.isfile(file)]
 
 
 def _table(file: str) -> _Table | None:

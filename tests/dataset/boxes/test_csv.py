@@ -95,7 +95,7 @@ def test_an_image_that_is_not_there(tmp_path, name):
     ("text", "message"),
     [
         ("file,class,x1,y1,x2,y2\n", "no lines of images"),
-        ("file,class\na.jpg,cat\n", "no a .csv of boxes|no .* in"),
+        ("file,class\na.jpg,cat\n", "no columns of boxes: .*: its first line is .file,class"),
         ("file,class,x1,y1,x2,y2\n" + "x" * (1 << 18), "a line of more than"),
         ('file,class,x1,y1,x2,y2\n"a.jpg,cat,1' + "\n" * 200_000, "cannot read the table|line"),
     ],
@@ -104,3 +104,17 @@ def test_a_table_that_is_wrong(tmp_path, text, message):
     put(tmp_path, text)
     with pytest.raises(DataError, match=message):
         opened(tmp_path)
+
+
+def test_a_header_of_other_words_is_told(tmp_path):
+    put(tmp_path, "Picture;Kind;Left;Top;Right;Bottom\na.jpg;cat;2;1;8;6\n")
+    with pytest.raises(DataError, match=r"no columns of boxes: .*boxes.csv: .*'Picture;Kind;Left"):
+        csv.split_names(str(tmp_path))
+    with pytest.raises(DataError, match="name the columns filename,class"):
+        opened(tmp_path)
+
+
+def test_a_folder_without_table_is_told(tmp_path):
+    save_image(tmp_path / "a.jpg")
+    with pytest.raises(DataError, match="no a .csv of boxes"):
+        csv.split_names(str(tmp_path))
