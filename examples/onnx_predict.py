@@ -12,6 +12,13 @@ import onnxruntime
 from PIL import Image, ImageOps
 
 
+def eight_bits(image: Image.Image) -> Image.Image:
+    """Return the image; one of 16 bits, which Pillow would cut off at 255, by its high bytes."""
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+
+
 def contained(image: Image.Image, width: int, height: int) -> tuple[Image.Image, float, int, int]:
     """Return the whole image in the middle of the input, and its scale and place there."""
     scale = min(width / image.width, height / image.height)
@@ -35,7 +42,8 @@ def main() -> None:
     detects = session.get_outputs()[0].name == "boxes"
     for path in options.images:
         with Image.open(path) as opened:
-            image = ImageOps.exif_transpose(opened).convert("L" if channels == 1 else "RGB")
+            image = eight_bits(ImageOps.exif_transpose(opened))
+        image = image.convert("L" if channels == 1 else "RGB")
         if detects:
             picture, scale, left, top = contained(image, width, height)
         else:  # as crop=N of DeNet's --extension: scaled to cover the input, the middle taken

@@ -120,6 +120,15 @@ def test_the_example_says_what_model_predict_says_of_classes(
     assert asked(tmp_path, "net.onnx", "p.png") == done.stdout.splitlines()
 
 
+def test_the_example_reads_16_bits_as_model_predict_does(tmp_path: Path, command: Command) -> None:
+    saved(tmp_path)
+    assert command("model-modify", "--input", "m.mdl", "--output", "net.onnx").returncode == 0
+    grey = np.random.default_rng(0).integers(0, 1 << 16, (12, 16), np.uint16)
+    Image.fromarray(grey).save(tmp_path / "p.png")
+    done = command("model-predict", "--model", "m.mdl", "--input", "p.png")
+    assert asked(tmp_path, "net.onnx", "p.png") == done.stdout.splitlines()
+
+
 def test_the_example_says_what_model_predict_says_of_objects(
     tmp_path: Path, command: Command
 ) -> None:
