@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import MISSING, PROGRAM, browser
+from browser import MISSING, PROGRAM, Browser
 from cli.test_detect import DESC, TRAIN, make_set
 from conftest import Command, run_command
 from PIL import Image
@@ -209,13 +209,13 @@ def test_errors(words: str, code: int, told: str, runs: Path, command: Command) 
 
 
 @pytest.mark.skipif(PROGRAM is None, reason=MISSING)
-def test_in_a_browser(runs: Path, command: Command) -> None:
+def test_in_a_browser(runs: Path, command: Command, tmp_path: Path) -> None:
     """The page fits wide and narrow windows, shows what it has, and asks for nothing else."""
     assert command("model-report", "run", "boxes", "--output", "all.html").returncode == 0
     url = (runs / "all.html").as_uri()
-    with browser() as page:
+    with Browser(tmp_path / "profile") as page:
         for width, dark in ((1400, False), (400, False), (400, True)):
-            page.resize(width, dark=dark)
+            page.size(width, dark=dark)
             page.open(url)
             assert page.requests() == [url] and page.complaints() == []
             assert page.value("document.documentElement.scrollWidth <= innerWidth")

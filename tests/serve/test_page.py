@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from serve.browser import PROGRAM, Browser
+from browser import MISSING, PROGRAM, Browser
 from serve.service import serving
 from small_models import save_classifier, save_detector, save_photos
 
 pytest.importorskip("starlette", reason="pip install starlette uvicorn")
 pytest.importorskip("uvicorn", reason="pip install starlette uvicorn")
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium: apt-get install chromium")
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason=MISSING)
 
 SHOWN = "!document.getElementById('result').hidden"
 
@@ -38,7 +38,6 @@ def test_classes(width: int, browser: Browser, tmp_path: Path) -> None:
     photo = save_photos(tmp_path)[0]
     with serving(tmp_path / "pets.mdl") as running:
         browser.size(width, 800)
-        browser.events.clear()
         browser.open(running.url)
         browser.wait("document.title === 'pets.mdl'")
         assert "Drop or choose a picture" in text(browser) and fits(browser)
@@ -53,11 +52,7 @@ def test_classes(width: int, browser: Browser, tmp_path: Path) -> None:
         assert browser.value("document.querySelectorAll('li').length") == 3
         assert not browser.value("document.querySelectorAll('li span b').length")  # a name, no HTML
         assert fits(browser)
-        asked = [
-            each["params"]["request"]["url"]
-            for each in browser.events
-            if each["method"] == "Network.requestWillBeSent"
-        ]
+        asked = browser.requests()
         others = [url for url in asked if not url.startswith((running.url, "blob:"))]
         assert len(asked) >= 3 and not others
         faults = [each for each in browser.events if each["method"] == "Runtime.exceptionThrown"]

@@ -1,7 +1,7 @@
 """Load model-serve over the loopback: requests per second beside bare prediction, and bad requests.
 
-    python tests/bench/serve.py photos
-    python tests/bench/serve.py photos --bad 10000
+    python tests/bench/service.py photos
+    python tests/bench/service.py photos --bad 10000
 
 Without --model it serves a ResNet-34 of 224x224 with random weights. Rounds of bare prediction (the
 same files decoded by as many threads and computed in as large batches, in one process without HTTP)
