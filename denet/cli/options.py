@@ -207,8 +207,13 @@ def network(values: Namespace) -> Model:
     if values.model:
         from denet.model.format import load_model
 
-        if values.model_desc not in (None, DEFAULT_DESC):
-            raise UsageError("--model-desc: together with --model: choose one of the two")
+        for option in NETWORK:
+            value = getattr(values, option.key)
+            if option.name != "model" and value not in (None, option.default):
+                raise UsageError(
+                    f"--{option.name}: together with --model, which tells its own: leave one of "
+                    "the two out"
+                )
         return load_model(values.model)
     from denet.model.model import Model, nameless
 
