@@ -135,7 +135,7 @@ def _no_table(path: str) -> DataError:
                 "name the columns filename,class,xmin,ymin,xmax,ymax or as docs/detection.md says"
             )
             return DataError(f"no columns of boxes: {file}: its first line is {words!r}: {mend}")
-    return nothing_at(path, "a .csv of boxes")
+    return nothing_at(path, ".csv of boxes")
 
 
 def _tables(path: str) -> dict[str, _Table]:

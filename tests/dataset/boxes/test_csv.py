@@ -116,5 +116,5 @@ def test_a_header_of_other_words_is_told(tmp_path):
 
 def test_a_folder_without_table_is_told(tmp_path):
     save_image(tmp_path / "a.jpg")
-    with pytest.raises(DataError, match="no a .csv of boxes"):
+    with pytest.raises(DataError, match="no .csv of boxes"):
         csv.split_names(str(tmp_path))
