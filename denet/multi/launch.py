@@ -17,7 +17,7 @@ from types import FrameType
 from typing import TextIO
 
 from denet.cores import core_count
-from denet.multi.leftovers import remove_leftovers, shared_files
+from denet.multi.leftovers import remove_leftovers, shared_files, wait_for_end
 from denet.multi.mpiexec import Host, Mpiexec, find_mpiexec, places
 from denet.multi.outcome import FAILED, TERMINAL, TOKEN, Sieve
 from denet.multi.watch import RESUME
@@ -48,6 +48,7 @@ def launch(
             run.show(sieve)
             return run.code(sieve)
     finally:
+        wait_for_end(f"{TOKEN}={token}", LINGER)  # ranks that were killed let go of memory late
         remove_leftovers(before)
 
 

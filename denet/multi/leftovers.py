@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,21 @@ def leftovers(before: frozenset[Path]) -> list[Path]:
         used = set(_used())
         return sorted(path for path in found if str(path) not in used and path.exists())
     return []
+
+
+def wait_for_end(mark: str, seconds: float) -> None:
+    """Wait until no process has ``mark`` in its environment, but no longer than so many seconds."""
+    end = time.monotonic() + seconds
+    while _has(mark.encode()) and time.monotonic() < end:
+        time.sleep(0.02)
+
+
+def _has(mark: bytes) -> bool:
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark in (process / "environ").read_bytes():
+                return True
+    return False
 
 
 def remove_leftovers(before: frozenset[Path]) -> None:
