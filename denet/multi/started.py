@@ -19,11 +19,11 @@ class Names(NamedTuple):
     local: str  # number among the ranks of a host
 
 
-# MPICH, Intel MPI, MVAPICH, srun --mpi=pmi2; Open MPI; srun
+OF_SLURM = Names("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID")
 STARTERS = (
     Names("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
-    Names("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"),
-    Names("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"),
+    Names("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"),  # MPICH, Intel MPI, srun --mpi=pmi2
+    OF_SLURM,
 )
 
 
@@ -37,9 +37,12 @@ def started() -> tuple[int, int] | None:
 
 
 def local_rank() -> int:
-    """Return the number of this rank among those of its host, 0 if nobody tells."""
-    names = _starter()
-    return _number(names.local) if names and names.local in os.environ else 0
+    """Return the number of this rank among those of its host, 0 if nobody tells.
+
+    srun --mpi=pmi2 tells it, but rank and size, in names of its own.
+    """
+    known = [names.local for names in STARTERS if names.local in os.environ]
+    return _number(known[0]) if known and _starter() else 0
 
 
 def communicator() -> Any:
@@ -55,10 +58,15 @@ def communicator() -> Any:
     world = MPI.COMM_WORLD
     told = started() or (0, 1)
     if told != (world.Get_rank(), world.Get_size()):
+        how = (
+            "srun takes --mpi=pmi2 for MPICH and Intel MPI, --mpi=pmix for Open MPI"
+            if _starter() == OF_SLURM
+            else "take the mpiexec of the MPI that mpi4py loads, or install one with its own: "
+            f"{MISSING}"
+        )
         raise UsageError(
             f"started as rank {told[0]} of {told[1]}, but MPI knows rank {world.Get_rank()} of "
-            f"{world.Get_size()}: take the mpiexec of the MPI that mpi4py loads, or install one "
-            f"with its own: {MISSING}"
+            f"{world.Get_size()}: {how}"
         )
     return world
 
@@ -78,7 +86,7 @@ def host_names(world: Any) -> list[str]:
 def _starter() -> Names | None:
     for names in STARTERS:
         if names.rank in os.environ and names.size in os.environ:
-            batch = names.rank.startswith("SLURM") and _number(names.size) == 1
+            batch = names == OF_SLURM and _number(names.size) == 1
             return None if batch else names
     return None
 

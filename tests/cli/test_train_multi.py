@@ -86,6 +86,8 @@ STARTED = [
     ),
     ({"SLURM_PROCID": "5", "SLURM_STEP_NUM_TASKS": "8", "SLURM_LOCALID": "1"}, (5, 8), 1),
     ({"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "1", "SLURM_LOCALID": "0"}, None, 0),
+    # srun --mpi=pmi2
+    ({"PMI_RANK": "3", "PMI_SIZE": "4", "SLURM_PROCID": "3", "SLURM_LOCALID": "1"}, (3, 4), 1),
     ({"SLURM_PROCID": "0"}, None, 0),  # of a script
     ({}, None, 0),
 ]
