@@ -245,6 +245,7 @@ class Rank:
         dims = None if self._rank else options.model_dims
         code = train(options, team, partial(write_dims, dims), parser())
         self._watch.close()
+        tell(self._rank, code)
         return code
 
     def _report(self, message: str, code: int) -> None:

@@ -17,13 +17,15 @@ from types import FrameType
 from typing import TextIO
 
 from denet.cores import core_count
-from denet.multi.leftovers import remove_leftovers, shared_files, wait_for_end
+from denet.multi.leftovers import end_all, remove_leftovers, shared_files
 from denet.multi.mpiexec import Host, Mpiexec, find_mpiexec, places
 from denet.multi.outcome import FAILED, TERMINAL, TOKEN, Sieve
 from denet.multi.watch import RESUME
 
 CHUNK = 1 << 16
-LINGER = 2.0  # seconds that what mpiexec wrote may come after its end
+START = 300.0  # seconds that all ranks have to find each other
+ENDING = 5.0  # seconds that mpiexec has to end all once one rank has: a host may be gone
+LINGER = 2.0  # seconds that what mpiexec wrote may come after its end: a process may hold its pipes
 
 
 def launch(
@@ -48,7 +50,7 @@ def launch(
             run.show(sieve)
             return run.code(sieve)
     finally:
-        wait_for_end(f"{TOKEN}={token}", LINGER)  # ranks that were killed let go of memory late
+        end_all(f"{TOKEN}={token}", LINGER)  # ranks that were killed let go of memory late
         remove_leftovers(before)
 
 
@@ -113,7 +115,10 @@ class _Run:
             signal.signal(number, handler)
         if self._process.poll() is None:
             self._process.kill()  # Hydra and PRRTE end their ranks when they lose it
-        self._process.communicate()
+        self._process.wait()
+        for pipe in (self._process.stdout, self._process.stderr):
+            assert pipe
+            pipe.close()
 
     def show(self, sieve: Sieve) -> None:
         """Write what is meant for people until the ranks have ended. Raises OSError for stdout."""
@@ -122,13 +127,15 @@ class _Run:
             _write(text, sieve.feed(text, data))
         for text in (sys.stdout, sys.stderr):
             _write(text, sieve.rest(text))
+        if self._process.poll() is None:
+            self._process.kill()
         self._process.wait()
 
     def code(self, sieve: Sieve) -> int:
         """Return how the ranks ended; say it where none of them could."""
         codes = [code for _, code in sieve.codes]
         if codes:
-            code = next((code for code in codes if code != FAILED), FAILED)
+            code = next((code for code in codes if code not in (0, FAILED)), max(codes))
             return 128 + self._number if self._number and code >= 128 else code
         if self._number:
             _write(sys.stderr, b"error: interrupted\n")
@@ -140,21 +147,32 @@ class _Run:
         return FAILED
 
     def _read(self) -> Iterator[tuple[TextIO, bytes]]:
-        """Yield what mpiexec writes, and where to, until its end."""
-        end = math.inf
+        """Yield what mpiexec writes, and where to, until its end or that of our patience."""
+        patience, since = 0.0, 0.0
         with selectors.DefaultSelector() as selector:
             pipes = (self._process.stdout, sys.stdout), (self._process.stderr, sys.stderr)
             for pipe, text in pipes:
                 assert pipe
                 selector.register(pipe, selectors.EVENT_READ, text)
-            while selector.get_map() and time.monotonic() < end:
+            while selector.get_map() or self._process.poll() is None:
                 for key, _ in selector.select(0.5):
                     if data := os.read(key.fd, CHUNK):
                         yield key.data, data
                     else:
                         selector.unregister(key.fileobj)
-                if end == math.inf and self._process.poll() is not None:
-                    end = time.monotonic() + LINGER  # a stray process may hold the pipes
+                now, before, patience = time.monotonic(), patience, self._patience()
+                since = since if patience == before else now
+                if now - since > patience:
+                    return
+
+    def _patience(self) -> float:
+        """Return for how many seconds things may stay as they are."""
+        assert self._sieve
+        if self._process.poll() is not None:
+            return LINGER
+        if self._sieve.codes:
+            return ENDING
+        return math.inf if len(self._sieve.processes) == self._ranks else START
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
         """Hand the first signal to the ranks; let a second one end them.
@@ -162,7 +180,7 @@ class _Run:
         So does the first one before all watch each other: some may be gone, and others wait.
         """
         again, self._number = self._number, self._number or number
-        watched = self._sieve is not None and len(self._sieve.ranks) == self._ranks
+        watched = self._sieve is not None and len(self._sieve.processes) == self._ranks
         if self._runs and (again or not watched):
             self._process.kill()
         elif self._runs:
@@ -177,16 +195,19 @@ def _reason(sieve: Sieve, code: int, ranks: int) -> str:
     noise = sieve.noise
     text = b"\n".join(noise).decode(errors="replace")
     if found := re.search(r"PID (\d+) RUNNING AT (\S+)", text):
-        rank = sieve.ranks.get(int(found[1]))
-        who = "a rank" if rank is None else f"rank {rank} of {ranks}"
+        known = [rank for rank, process in sieve.processes.items() if process == int(found[1])]
+        who = f"rank {known[0]} of {ranks}" if len(known) == 1 else "a rank"
         code_told = re.search(r"EXIT CODE: (\d+)", text)
         how = "killed" if "(signal 9)" in text else f"ended with code {code_told and code_told[1]}"
         return f"{who} ({found[2]}): {how}: {RESUME}"
     if noise:
+        said = re.sub(r"^\[[^]]*\] \w+ \([^)]*\): ", "", noise[0].decode(errors="replace"))
         return (
-            f"mpiexec could not start the ranks: {noise[0].decode(errors='replace')}: see that ssh "
-            "reaches all --hosts without a password, and finds there what is here"
+            f"mpiexec could not start the ranks: {said}: see that ssh reaches all --hosts without "
+            "a password, and finds there what is here"
         )
+    if code < 0 and (late := ranks - len(sieve.processes)):
+        return f"{late} of {ranks} ranks did not start: see that all --hosts answer"
     if code < 0:
         return f"mpiexec was killed (signal {-code}): {RESUME}"
     return f"a rank ended with code {code}: {RESUME}"

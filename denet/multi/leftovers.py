@@ -1,8 +1,9 @@
-"""Shared memory that MPI leaves in /dev/shm where ranks were killed."""
+"""What a run by MPI leaves where ranks were killed: processes, and shared memory in /dev/shm."""
 
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -27,19 +28,23 @@ def leftovers(before: frozenset[Path]) -> list[Path]:
     return []
 
 
-def wait_for_end(mark: str, seconds: float) -> None:
-    """Wait until no process has ``mark`` in its environment, but no longer than so many seconds."""
+def end_all(mark: str, seconds: float) -> None:
+    """Kill what has ``mark`` in its environment and does not end within so many seconds."""
     end = time.monotonic() + seconds
-    while _has(mark.encode()) and time.monotonic() < end:
+    while (left := _marked(mark.encode())) and time.monotonic() < end:
         time.sleep(0.02)
+    for process in left:
+        with suppress(OSError):
+            os.kill(process, signal.SIGKILL)
 
 
-def _has(mark: bytes) -> bool:
+def _marked(mark: bytes) -> list[int]:
+    found = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if mark in (process / "environ").read_bytes():
-                return True
-    return False
+                found.append(int(process.name))
+    return found
 
 
 def remove_leftovers(before: frozenset[Path]) -> None:

@@ -52,8 +52,8 @@ class Sieve:
     """Takes what mpiexec writes to stdout and stderr; gives what is meant for people.
 
     The exit codes that ranks tell are kept as ``codes``, rank and code in the order of their
-    coming, the ranks of processes by their numbers as ``ranks``, what mpiexec says of itself as
-    ``noise``. An error that several ranks tell in the same
+    coming, the numbers of the processes of ranks as ``processes`` (on two hosts they may be the
+    same), what mpiexec says of itself as ``noise``. An error that several ranks tell in the same
     words is shown once.
     """
 
@@ -63,7 +63,7 @@ class Sieve:
         self._begun: set[object] = set()  # streams of a line whose start has been shown
         self._shown: set[bytes] = set()
         self.codes: list[tuple[int, int]] = []
-        self.ranks: dict[int, int] = {}
+        self.processes: dict[int, int] = {}
         self.noise: list[bytes] = []
 
     def feed(self, stream: object, data: bytes) -> bytes:
@@ -89,7 +89,7 @@ class Sieve:
     def _take(self, mark: re.Match[bytes]) -> bytes:
         rank, number = int(mark[1]), int(mark[3])
         if mark[2]:
-            self.ranks[number] = rank
+            self.processes[rank] = number
         else:
             self.codes.append((rank, number))
         return b""

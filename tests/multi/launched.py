@@ -93,6 +93,11 @@ def main() -> int:
                 os.kill(os.getpid(), signal.SIGKILL)
             case "hold":
                 os.kill(os.getpid(), signal.SIGSTOP)
+            case "gone":  # with the host, so with what started it there
+                os.kill(os.getppid(), signal.SIGSTOP)
+                os.kill(os.getpid(), signal.SIGSTOP)
+            case "orphan":
+                os.kill(os.getppid(), signal.SIGSTOP)
             case "raise":
                 fail()
             case "thread":
@@ -103,6 +108,7 @@ def main() -> int:
                 raise MemoryError("too little of it")
     wait(world)
     watch.close()
+    tell(rank, 0)
     return 0
 
 

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import CHOICES, ROOT
@@ -17,16 +18,19 @@ pytest.importorskip("mpi4py")  # the extra [multi], which is not to be had on Wi
 
 from denet.cores import core_count
 from denet.multi.leftovers import leftovers, shared_files
+from denet.multi.outcome import Sieve
 
 PROGRAM = Path(__file__).with_name("launched.py")
 OTHERS_SECONDS = 10  # that tests beside this one have to remove the files of theirs
 RESUME = "--resume goes on from the last state"
 LAUNCH = """
-import sys
+import os, sys
+import denet.multi.launch
 from denet.errors import DenetError
 from denet.multi.launch import launch
 from denet.multi.mpiexec import Host
 count, hosts, gpus, *words = sys.argv[1:]
+denet.multi.launch.START = float(os.environ.get("START_SECONDS", "60"))
 try:
     sys.exit(launch(words, int(count), [Host(*each) for each in eval(hosts)], eval(gpus)))
 except DenetError as error:
@@ -116,14 +120,21 @@ def test_a_rank_that_fails_ends_all(
 
 
 @pytest.mark.parametrize("victim", [0, 1])
-@pytest.mark.parametrize(("word", "causes"), [("kill", "killed"), ("exit", "killed|ended with .*")])
-def test_a_rank_that_is_gone_ends_all(word: str, causes: str, victim: int, start: Start) -> None:
-    """The other ranks tell it; of an exit mpiexec may tell before them, and name one it killed."""
-    code, out, errors = outcome(start(3, word, victim))
+def test_a_rank_that_is_killed_ends_all(victim: int, start: Start) -> None:
+    """The other ranks tell it."""
+    code, out, errors = outcome(start(3, "kill", victim))
     assert (code, out) == (6, "")
-    rank = victim if word == "kill" else "[012]"
+    assert errors == f"error: rank {victim} of 3 ({os.uname().nodename}): killed: {RESUME}\n"
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_rank_that_exits_ends_all(victim: int, start: Start) -> None:
+    """Here mpiexec may tell before the others, and name one it killed, or none."""
+    code, out, errors = outcome(start(3, "exit", victim))
+    assert (code, out) == (6, "")
     host = re.escape(os.uname().nodename)
-    assert re.fullmatch(rf"error: rank {rank} of 3 \({host}\): ({causes}): {RESUME}\n", errors)
+    named = rf"rank [012] of 3 \({host}\): (killed|ended with code 3)"
+    assert re.fullmatch(f"error: ({named}|a rank ended with code 3): {RESUME}\n", errors)
 
 
 @pytest.mark.parametrize("victim", [0, 1])
@@ -220,6 +231,44 @@ def test_a_host_that_is_not_there(start: Start) -> None:
     assert errors.count("error: ") == 1
 
 
+@pytest.fixture
+def two_hosts(tmp_path: Path) -> dict[str, Any]:
+    """Let mpiexec start each of two ranks on a host of its own, both of them this machine."""
+    ssh = tmp_path / "ssh"
+    ssh.write_text('#!/bin/sh\nshift 2\nexec sh -c "$*"\n')  # -x HOST COMMAND
+    ssh.chmod(0o755)
+    by_ssh = {**environment(), "HYDRA_LAUNCHER_EXEC": str(ssh)}
+    return {"hosts": [("127.0.0.2", 1), ("127.0.0.3", 1)], "env": by_ssh}
+
+
+def test_a_host_that_is_gone_ends_all(start: Start, two_hosts: dict[str, Any]) -> None:
+    """Though mpiexec waits for it."""
+    code, out, errors = outcome(start(2, "gone", 1, 2, **two_hosts))
+    assert (code, out) == (6, "")
+    assert errors == f"error: rank 1 of 2 (127.0.0.3): silent for 2 s: {RESUME}\n"
+
+
+def test_a_host_that_is_gone_in_the_end_is_not_missed(
+    start: Start, two_hosts: dict[str, Any]
+) -> None:
+    assert outcome(start(2, "orphan", 1, **two_hosts)) == (0, "", "")
+
+
+def test_ranks_that_never_start(start: Start) -> None:
+    process = start(2, "late", env={**environment(), "START_SECONDS": "3"})
+    code, out, errors = outcome(process)
+    assert (code, out) == (6, "")
+    assert (
+        errors == "ready\nready\nerror: 2 of 2 ranks did not start: see that all --hosts answer\n"
+    )
+
+
+def test_processes_of_two_hosts_may_have_the_same_number() -> None:
+    sieve = Sieve("token")
+    sieve.feed("stderr", b"".join(b"\x1etoken %d pid 7\x1e" % rank for rank in range(3)))
+    assert sieve.processes == {0: 7, 1: 7, 2: 7}
+
+
 def test_an_empty_environment_and_no_stdin(start: Start) -> None:
     process = start(2, "well", env={"PYTHONPATH": str(ROOT)}, stdin=subprocess.PIPE)
     assert process.stdin
@@ -293,8 +342,16 @@ def _file(module: str) -> str:
     return spec.origin
 
 
-def test_an_mpi_that_did_not_start_the_ranks(tmp_path: Path) -> None:
-    told = {"PMI_RANK": "1", "PMI_SIZE": "2"}
+@pytest.mark.parametrize(
+    ("told", "mend"),
+    [
+        ({"PMI_RANK": "1", "PMI_SIZE": "2"}, "take the mpiexec of the MPI that mpi4py loads, "),
+        ({"SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "2"}, "srun takes --mpi=pmi2 for MPICH "),
+    ],
+)
+def test_an_mpi_that_did_not_start_the_ranks(
+    told: dict[str, str], mend: str, tmp_path: Path
+) -> None:
     done = subprocess.run(
         [sys.executable, PROGRAM, tmp_path, tmp_path / "file", "well"],
         env=environment() | told,
@@ -302,4 +359,5 @@ def test_an_mpi_that_did_not_start_the_ranks(tmp_path: Path) -> None:
         text=True,
     )
     assert done.returncode == 2
-    assert re.match(r"error: started as rank 1 of 2, but MPI knows rank 0 of 1: ", done.stderr)
+    told_sizes = "error: started as rank 1 of 2, but MPI knows rank 0 of 1: "
+    assert done.stderr.startswith(told_sizes + mend)
