@@ -19,14 +19,17 @@ def eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
 
 
-def contained(image: Image.Image, width: int, height: int) -> tuple[Image.Image, float, int, int]:
-    """Return the whole image in the middle of the input, and its scale and place there."""
-    scale = min(width / image.width, height / image.height)
-    size = round(image.width * scale), round(image.height * scale)
+def contained(image: Image.Image, width: int, height: int) -> tuple[Image.Image, np.ndarray]:
+    """Return the whole image in the middle of the input, and the corners of its box there."""
+    if image.width * height > image.height * width:
+        size = width, -(-image.height * width // image.width)  # rounded up
+    else:
+        size = -(-image.width * height // image.height), height
     left, top = (width - size[0]) // 2, (height - size[1]) // 2
     picture = Image.new(image.mode, (width, height))
-    picture.paste(image.resize(size, Image.Resampling.LANCZOS), (left, top))
-    return picture, scale, left, top
+    scaled = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2)
+    picture.paste(scaled, (left, top))
+    return picture, np.array([left, top, left + size[0], top + size[1]])
 
 
 def main() -> None:
@@ -42,18 +45,21 @@ def main() -> None:
     detects = session.get_outputs()[0].name == "boxes"
     for path in options.images:
         with Image.open(path) as opened:
+            if not detects:  # a JPEG is decoded as small as stays sharp
+                opened.draft(None, (2 * width, 2 * height))
             image = eight_bits(ImageOps.exif_transpose(opened))
         image = image.convert("L" if channels == 1 else "RGB")
         if detects:
-            picture, scale, left, top = contained(image, width, height)
+            picture, place = contained(image, width, height)
         else:  # as crop=N of DeNet's --extension: scaled to cover the input, the middle taken
             picture = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
         pixels = np.asarray(picture, np.float32).reshape(height, width, channels) / 255
         outputs = session.run(None, {"images": pixels.transpose(2, 0, 1)[None]})
         if detects:
             boxes, scores, classes, _ = outputs
-            boxes = (boxes * [width, height, width, height] - [left, top, left, top]) / scale
-            boxes = boxes.clip(0, [*image.size, *image.size])
+            corner, size = np.tile(place[:2], 2), np.tile(place[2:] - place[:2], 2)
+            boxes = (boxes * [width, height, width, height] - corner) / size
+            boxes = boxes.clip(0, 1) * [*image.size, *image.size]
             for box, score, index in zip(boxes, scores, classes, strict=True):
                 shown = (box[2:] > box[:2]).all()  # some of it lies in the image
                 if shown and score >= options.min_score:

@@ -20,6 +20,7 @@ from denet.model.model import Model
 from denet.model.preprocessing import Preprocessing
 from denet.tolerance import TOLERANCE
 
+AS_IN_THE_FILE = ("--model", "m.mdl", "--precision", "f32")
 DETECTOR = "C[8,3,2] A DNC.C[8] DNS[3,6,0.3,0,1] DND[0.5,1,1]"
 
 
@@ -113,11 +114,14 @@ def asked(directory: Path, *words: str) -> list[str]:
 def test_the_example_says_what_model_predict_says_of_classes(
     tmp_path: Path, command: Command
 ) -> None:
+    """Of a picture as large as the input, and of a JPEG decoded at a quarter of its size."""
     saved(tmp_path)
     assert command("model-modify", "--input", "m.mdl", "--output", "net.onnx").returncode == 0
     save_image(tmp_path / "p.png", size=(16, 12))
-    done = command("model-predict", "--model", "m.mdl", "--input", "p.png")
-    assert asked(tmp_path, "net.onnx", "p.png") == done.stdout.splitlines()
+    noise = np.random.default_rng(0).integers(0, 256, (144, 160, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "p.jpg")
+    done = command("model-predict", *AS_IN_THE_FILE, "--input", "p.png", "p.jpg")
+    assert asked(tmp_path, "net.onnx", "p.png", "p.jpg") == done.stdout.splitlines()
 
 
 def test_the_example_reads_16_bits_as_model_predict_does(tmp_path: Path, command: Command) -> None:
@@ -125,20 +129,20 @@ def test_the_example_reads_16_bits_as_model_predict_does(tmp_path: Path, command
     assert command("model-modify", "--input", "m.mdl", "--output", "net.onnx").returncode == 0
     grey = np.random.default_rng(0).integers(0, 1 << 16, (12, 16), np.uint16)
     Image.fromarray(grey).save(tmp_path / "p.png")
-    done = command("model-predict", "--model", "m.mdl", "--input", "p.png")
+    done = command("model-predict", *AS_IN_THE_FILE, "--input", "p.png")
     assert asked(tmp_path, "net.onnx", "p.png") == done.stdout.splitlines()
 
 
 def test_the_example_says_what_model_predict_says_of_objects(
     tmp_path: Path, command: Command
 ) -> None:
-    """Of a photo that is twice as high as wide, and so lies in the middle of the input."""
+    """Of a large photo that is higher than wide: its width in the input, 3.4, is rounded up."""
     saved(tmp_path, DETECTOR, seed=3)
     assert command("model-modify", "--input", "m.mdl", "--output", "net.onnx").returncode == 0
     rng = np.random.default_rng(0)
-    Image.fromarray(rng.integers(0, 256, (12, 6, 3), np.uint8)).save(tmp_path / "p.png")
-    words = "--predict-mode detect --model m.mdl --input p.png --format jsonl"
-    done = command("model-predict", *words.split())
+    Image.fromarray(rng.integers(0, 256, (53, 15, 3), np.uint8)).save(tmp_path / "p.png")
+    words = "--predict-mode detect --input p.png --format jsonl"
+    done = command("model-predict", *AS_IN_THE_FILE, *words.split())
     expected = json.loads(done.stdout)["detections"]
     found = [
         line.removeprefix("p.png: name ").split()
