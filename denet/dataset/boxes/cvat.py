@@ -156,7 +156,7 @@ def _side(attributes: Attributes, name: str) -> int:
 def _box(attributes: Attributes) -> list[float]:
     x0, y0, x1, y1 = (_number(attributes, name) for name in ("xtl", "ytl", "xbr", "ybr"))
     turn = math.radians(_finite(attributes.get("rotation", "0"), "rotation"))
-    if not turn:
+    if not turn or x1 <= x0 or y1 <= y0:  # without area no turn gives it one
         return [x0, y0, x1, y1]
     cos, sin = abs(math.cos(turn)), abs(math.sin(turn))
     x, y, width, height = (x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0

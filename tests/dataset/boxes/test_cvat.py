@@ -59,6 +59,13 @@ def test_every_shape_with_an_area(tmp_path, caplog):
     assert found.class_labels == ["car", "man"]
 
 
+def test_a_turned_box_without_area_is_none(tmp_path):
+    """Of sides 8 and -2 the box around it would have the side 8 cos 45 - 2 sin 45."""
+    wrong = '<box label="car" xtl="6" ytl="6" xbr="14" ybr="4" rotation="45"/>'
+    put(tmp_path, image(BOX + wrong))
+    assert opened(tmp_path).boxes_px.tolist() == [[2.5, 1, 9.5, 4]]
+
+
 def test_subsets_are_splits(tmp_path):
     images = image(BOX, subset="Train"), image(BOX, "b.jpg", subset="Validation")
     put(tmp_path, *images, photos=("images/Train/a.jpg", "images/Validation/b.jpg"))
