@@ -41,7 +41,8 @@ def expected(path: Path, model: Model, mean=(0.0, 0.0, 0.0), deviation=(1.0, 1.0
 
 
 def predicted(command: Command, model: str, *words: str) -> np.ndarray:
-    done = command("model-predict", "--model", model, *words, "--format", "jsonl")
+    given = ("--model", model, "--precision", "f32", *words)
+    done = command("model-predict", *given, "--format", "jsonl")
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
     found = {each["class"]: each["probability"] for each in json.loads(line)["classes"]}
