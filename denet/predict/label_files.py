@@ -163,7 +163,7 @@ def _part(number: float) -> str:
 
 
 def _end_yolo(directory: Path, made: Sequence[Labelled], class_labels: Sequence[str]) -> None:
-    """Write data.yaml."""
+    """Write data.yaml; other tools want a val in it too, here all that there is."""
     names = [f"  {index}: {json.dumps(name)}" for index, name in enumerate(class_labels)]
     _write(
         directory / "data.yaml",
@@ -201,5 +201,5 @@ def _write(path: Path, text: str) -> None:
 LAYOUTS = {
     "voc": Layout("JPEGImages", _write_voc, _end_voc, "voc"),
     "coco": Layout(SPLIT, _no_file, _end_coco, f"mscoco,{SPLIT}"),
-    "yolo": Layout("images", _write_yolo, _end_yolo, "yolo"),
+    "yolo": Layout("images", _write_yolo, _end_yolo, "yolo,train"),
 }
