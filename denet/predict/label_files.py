@@ -116,15 +116,18 @@ def _flat_stems(names: Sequence[str]) -> list[str]:
 
 
 def _write_voc(directory: Path, made: Labelled, class_labels: Sequence[str]) -> None:
-    """Write Annotations/STEM.xml, corners in whole pixels counted from 1, both in the box."""
+    """Write Annotations/STEM.xml, corners in whole pixels counted from 1, both in the box.
+
+    They are never the same pixel, which would be a click.
+    """
     tree = ElementTree.Element("annotation")
     _elements(tree, {"folder": "JPEGImages", "filename": made.file})
     width, height = made.found.size
     _elements(tree, {"size": {"width": width, "height": height, "depth": 3}, "segmented": 0})
     for _, class_index, _, box in made.found.objects.rows():
         x0, y0, x1, y1 = map(round, box)
-        low = min(x0, width - 1) + 1, min(y0, height - 1) + 1
-        corners = (*low, max(x1, low[0]), max(y1, low[1]))
+        low = max(min(x0 + 1, width - 1), 1), max(min(y0 + 1, height - 1), 1)
+        corners = (*low, max(x1, low[0] + 1), max(y1, low[1] + 1))
         names = ("xmin", "ymin", "xmax", "ymax")
         thing: dict[str, Any] = {"name": class_labels[class_index], "pose": "Unspecified"}
         thing |= {"truncated": 0, "difficult": 0, "bndbox": dict(zip(names, corners, strict=True))}

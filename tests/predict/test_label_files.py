@@ -94,6 +94,16 @@ def test_yolo(photos, tmp_path):
     }
 
 
+def test_voc_has_no_box_of_one_pixel(tmp_path):
+    """Which readers take for a click: of 1 by 12, and in the last corner, two pixels are told."""
+    found = detections([(0, 0, 0.9, (3.2, 0, 4.4, 12)), (0, 1, 0.9, (39.7, 29.6, 40, 30))])
+    sink = LabelFiles("voc", tmp_path, Held([np.zeros((30, 40, 3), np.uint8)], ["a"]), LABELS, 0)
+    sink.add(Found("a", found, 0, (40, 30)))
+    sink.finish()
+    boxes = open_dataset(tmp_path, "voc,crop=40", progress=False).boxes.boxes_px
+    assert boxes.tolist() == [[3, 0, 5, 12], [38, 28, 40, 30]]
+
+
 def test_coco_tells_scores(photos, tmp_path):
     written("coco", tmp_path / "out", Files(photos))
     content = json.loads((tmp_path / "out/annotations/instances_all.json").read_text())
