@@ -77,9 +77,13 @@ class _Reader:
         self._frames = self._container.decode(self._stream)
 
     def count(self) -> int:
-        """Return how many frames there should be, without decoding them; nothing is left then."""
+        """Return how many frames there should be, without decoding them; nothing is left then.
+
+        What is decoded for later frames alone is none: that before the start of a video cut short.
+        """
+        packets = self._container.demux(self._stream)
         try:
-            return sum(packet.size > 0 for packet in self._container.demux(self._stream))
+            return sum(packet.size > 0 and not packet.is_discard for packet in packets)
         except self._error:  # it ends where it is damaged
             return self._stream.frames
 

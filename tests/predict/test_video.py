@@ -45,6 +45,24 @@ def test_frames(video):
     assert frames.size(0) == SIZE
 
 
+def test_what_lies_before_the_start_is_no_frame(video, tmp_path):
+    """Of a video that was cut without being encoded anew: its first five frames are not shown."""
+    cut = str(tmp_path / "cut.mp4")
+    options = {"avoid_negative_ts": "disabled", "use_editlist": "1"}
+    with av.open(video) as source, av.open(cut, "w", options=options) as container:
+        stream = container.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                shift = round(0.5 / packet.time_base)
+                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+                packet.stream = stream
+                container.mux(packet)
+    frames = Frames(cut)
+    assert len(frames) == 18
+    assert_frame(frames.image(0), 5)
+    assert_frame(frames.image(17), 22)
+
+
 def test_every_tenth_frame_between_files(video, tmp_path):
     photo = str(tmp_path / "a.png")
     Image.new("RGB", (5, 4), (1, 2, 3)).save(photo)
