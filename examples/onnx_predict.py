@@ -48,11 +48,12 @@ def main() -> None:
             if not detects:  # a JPEG is decoded as small as stays sharp
                 opened.draft(None, (2 * width, 2 * height))
             image = eight_bits(ImageOps.exif_transpose(opened))
-        image = image.convert("L" if channels == 1 else "RGB")
+        image = image if image.mode == "L" else image.convert("RGB")
         if detects:
             picture, place = contained(image, width, height)
         else:  # as crop=N of DeNet's --extension: scaled to cover the input, the middle taken
             picture = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
+        picture = picture.convert("L" if channels == 1 else "RGB")
         pixels = np.asarray(picture, np.float32).reshape(height, width, channels) / 255
         outputs = session.run(None, {"images": pixels.transpose(2, 0, 1)[None]})
         if detects:

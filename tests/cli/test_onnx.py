@@ -124,6 +124,22 @@ def test_the_example_says_what_model_predict_says_of_classes(
     assert asked(tmp_path, "net.onnx", "p.png", "p.jpg") == done.stdout.splitlines()
 
 
+def test_the_example_makes_grey_of_colours_as_model_predict_does(
+    tmp_path: Path, command: Command
+) -> None:
+    """Once they have the size of the input."""
+    own = Preprocessing((0.5,), (0.25,))
+    save_model(drawn("C[4,3] A R", (1, 12, 16), 3, own), tmp_path / "m.mdl")
+    assert command("model-modify", "--input", "m.mdl", "--output", "net.onnx").returncode == 0
+    names = [f"{number}.png" for number in range(8)]
+    for noise, name in zip(
+        np.random.default_rng(0).integers(0, 256, (8, 31, 23, 3)), names, strict=True
+    ):
+        Image.fromarray(noise.astype(np.uint8)).save(tmp_path / name)
+    done = command("model-predict", *AS_IN_THE_FILE, "--input", *names)
+    assert asked(tmp_path, "net.onnx", *names) == done.stdout.splitlines()
+
+
 def test_the_example_reads_16_bits_as_model_predict_does(tmp_path: Path, command: Command) -> None:
     saved(tmp_path)
     assert command("model-modify", "--input", "m.mdl", "--output", "net.onnx").returncode == 0
