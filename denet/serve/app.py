@@ -87,6 +87,9 @@ class Service:
     async def predict(self, request: Request) -> Any:
         """Return the answer to a request, as JSON values; raise Refused."""
         self._check_token(request)
+        if unknown := [name for name in request.query_params if name != "format"]:
+            known = f"there is format, of {', '.join(FORMS)}"
+            raise Refused(400, f"unknown parameter {unknown[0][:40]!r}: {known}")
         form = request.query_params.get("format", "json")
         if form not in FORMS:
             raise Refused(400, f"format {form[:40]!r}: give one of {', '.join(FORMS)}")

@@ -5,6 +5,7 @@ import json
 import re
 import shlex
 import shutil
+import os
 import signal
 import socket
 import struct
@@ -153,6 +154,7 @@ def cut_short() -> bytes:
         ("POST", "/predict", cut_short(), 400, "cannot read the image: the body: "),
         ("POST", "/predict", b"%!PS-Adobe-3.0 EPSF-3.0\n", 400, "not an image"),
         ("POST", "/predict?format=xml", b"x", 400, "format 'xml': give one of json, ccv"),
+        ("POST", "/predict?top=3", b"x", 400, "parameter 'top': there is format, of json, ccv"),
         ("POST", "/predict", bytes(200_001), 413, "more than 200,000 bytes"),
         ("POST", "/predict", iter([bytes(100_000)] * 3), 413, "more than 200,000 bytes"),
         ("POST", "/predict", bomb(), 413, "more pixels than --max-image-pixels 100000"),
@@ -237,6 +239,7 @@ def test_ctrl_c_is_a_clean_end_too(place: Path) -> None:
         (["--model", "classes.mdl", "--params", "nmsThreshold=1"], 2, "detects no objects"),
         (["--model", "classes.mdl", "--token-file", "list.txt"], 2, "it holds no token"),
         (["--model", "classes.mdl", "--token-file", "none"], 2, "--token-file: none: No such"),
+        (["--model", "classes.mdl", "--token-file", "fifo"], 2, "fifo: a device or pipe"),
         (["--model", "broken.mdl"], 3, "its answer is not a number"),
         (["--model", "grey2.mdl"], 2, "images of 2 channels"),
     ],
@@ -248,6 +251,8 @@ def test_what_ends_it_before_it_serves(words, code, text: str, place: Path) -> N
     two = type(model).create("C[8,3] P.A R", (2, 24, 24), ["a", "b"])
     save_model(two, place / "grey2.mdl")
     (place / "two words").write_text("a b")
+    if not (place / "fifo").exists():
+        os.mkfifo(place / "fifo")
     words = ["two words" if word == "list.txt" else word for word in words]
     done = run_command(place, "model-serve", "--port", 0, *words)
     assert done.returncode == code and text in done.stderr
