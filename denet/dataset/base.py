@@ -69,7 +69,7 @@ class Opening:
         number = round(self.val_split * len(samples))
         if not 0 < number < len(samples):
             raise UsageError(
-                f"val-split: {self.val_split:g}: it holds out {number} of {len(samples)} images: "
+                f"--val-split: {self.val_split:g}: it holds out {number} of {len(samples)} images: "
                 f"{where}: give a share that leaves some to train on and some to test on"
             )
         held_out = first_shuffled(self.seed, len(samples), number)
@@ -368,7 +368,7 @@ def _ignore() -> None:
 def thread_count(thread_num: int | None) -> int:
     """Return the number of threads asked for; 0 and None ask for every core we may use."""
     if thread_num is not None and thread_num < 0:
-        raise UsageError(f"thread-num: {thread_num}: give 0 (all cores) or a positive number")
+        raise UsageError(f"--thread-num: {thread_num}: give 0 (all cores) or a positive number")
     if thread_num:
         return thread_num
     return core_count()
@@ -377,7 +377,7 @@ def thread_count(thread_num: int | None) -> int:
 def choose_samples(count: int, max_samples: int | None, seed: int) -> np.ndarray:
     """Return sorted indices of at most ``max_samples`` of ``count`` samples, drawn by ``seed``."""
     if max_samples is not None and max_samples < 1:
-        raise UsageError(f"max-samples: {max_samples}: give a positive number or leave it out")
+        raise UsageError(f"--max-samples: {max_samples}: give a positive number or leave it out")
     if max_samples is None or max_samples >= count:
         return np.arange(count)
     return first_shuffled(seed, count, max_samples)

@@ -135,11 +135,11 @@ class Loader:
         share: Share = WHOLE,
     ):
         if batch_size < 1:
-            raise UsageError(f"batch-size: {batch_size}: give a positive number")
+            raise UsageError(f"--batch-size: {batch_size}: give a positive number")
         if distortions and dataset.boxed:
             raise UsageError(
-                "distort-mode: it would move the pixels but not the boxes: leave it out; crop_mode "
-                "and other options of --extension vary images with boxes"
+                "--distort-mode: it would move the pixels but not the boxes: leave it out; "
+                "crop_mode and other options of --extension vary images with boxes"
             )
         if training:
             dataset.prepare_training()

@@ -36,7 +36,7 @@ def shard(graph: Graph, above: int, most: int, ranks: Ranks) -> Graph:
         sizes = [_size(node) for node in graph.nodes if _is_full(node, ranks)]
         largest = f"the largest has {max(sizes):,}: give less" if sizes else "there is none"
         raise UsageError(
-            f"shard-above: {above:,}: no fully connected or class layer with at least "
+            f"--shard-above: {above:,}: no fully connected or class layer with at least "
             f"{ranks.count} outputs has more parameters; {largest}, or leave it out"
         )
     nodes: list[Node] = []

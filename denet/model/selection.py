@@ -40,9 +40,9 @@ def layer_numbers(
             found = named.get(word, set())
         if not found:
             raise UsageError(
-                f"{option}: {word!r} names no layer{nearest_hint(word, list(named))}: give numbers "
-                f"from 1 to {count}, ranges such as 1-{count}, paths such as 1.{types[0]}, or "
-                f"types: {', '.join(dict.fromkeys(types))}"
+                f"--{option}: {word!r} names no layer{nearest_hint(word, list(named))}: give "
+                f"numbers from 1 to {count}, ranges such as 1-{count}, paths such as 1.{types[0]}, "
+                f"or types: {', '.join(dict.fromkeys(types))}"
             )
         chosen |= found
     return frozenset(chosen)
@@ -68,11 +68,11 @@ def layer_factors(layers: Sequence[Layer], words: Sequence[str], option: str) ->
         chosen, equals, text = word.partition("=")
         if not equals:
             raise UsageError(
-                f"{option}: {word!r:.60}: give LAYER={what.upper()}, such as 1-4=0.1 or {example}"
+                f"--{option}: {word!r:.60}: give LAYER={what.upper()}, such as 1-4=0.1 or {example}"
             )
         numbers = layer_numbers(layers, [chosen], option)
         try:
             factors |= dict.fromkeys(numbers, kind.read(text))
         except ValueError as error:
-            raise UsageError(f"{option}: the {what} of {chosen} {error}") from None
+            raise UsageError(f"--{option}: the {what} of {chosen} {error}") from None
     return factors

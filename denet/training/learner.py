@@ -276,14 +276,14 @@ class Learner:
         smoothed = any(isinstance(node.op, SoftmaxCrossEntropy) for node in graph.nodes)
         if settings.label_smoothing and not smoothed:
             raise UsageError(
-                f"label-smoothing: {settings.label_smoothing:g}: only layer R smooths its target, "
-                "which the network lacks: leave it out, or give 0"
+                f"--label-smoothing: {settings.label_smoothing:g}: only layer R smooths its "
+                "target, which the network lacks: leave it out, or give 0"
             )
         layers = list(dict.fromkeys(_layer(cost.name) for cost in graph.costs))
         factors = settings.cost_factors or [1.0] * len(layers)
         if len(factors) != len(layers):
             raise UsageError(
-                f"cost-factors: {len(factors)} given: the network has {len(layers)} layers with "
+                f"--cost-factors: {len(factors)} given: the network has {len(layers)} layers with "
                 f"costs ({', '.join(layers)}): give one for each"
             )
         for cost in graph.costs:
@@ -351,8 +351,8 @@ class Learner:
         factors = layer_factors(self._model.layers, words, option)
         if factors and not factors.keys() & concerned:
             raise UsageError(
-                f"{option}: {' '.join(words)}: nothing of these layers is trained, or decays: name "
-                "others, or leave it out"
+                f"--{option}: {' '.join(words)}: nothing of these layers is trained, or decays: "
+                "name others, or leave it out"
             )
         return factors
 

@@ -29,17 +29,17 @@ class Schedule:
     def __post_init__(self) -> None:
         for option, value in (("learn-rate", self.learn_rate), ("learn-anneal", self.anneal)):
             if not 0 < value < math.inf:
-                raise UsageError(f"{option}: {value}: give a positive number")
+                raise UsageError(f"--{option}: {value}: give a positive number")
         if self.epochs < 1:
-            raise UsageError(f"epochs: {self.epochs}: give at least 1")
+            raise UsageError(f"--epochs: {self.epochs}: give at least 1")
         if not 0 <= self.warmup_epochs < math.inf:
-            raise UsageError(f"learn-warmup: {self.warmup_epochs}: give 0 or a positive number")
+            raise UsageError(f"--learn-warmup: {self.warmup_epochs}: give 0 or a positive number")
         if self.cosine and (self.anneal != 1 or self.anneal_epochs):
-            raise UsageError("learn-anneal: together with the cosine: choose one of the two")
+            raise UsageError("--learn-anneal: together with the cosine: choose one of the two")
         if any(epoch < 1 for epoch in self.anneal_epochs):
-            raise UsageError("learn-anneal-epochs: an epoch below 1: count epochs from 1")
+            raise UsageError("--learn-anneal-epochs: an epoch below 1: count epochs from 1")
         if self.anneal_epochs and self.anneal == 1:
-            raise UsageError("learn-anneal-epochs: nothing changes there: set --learn-anneal too")
+            raise UsageError("--learn-anneal-epochs: nothing changes there: set --learn-anneal too")
 
     def rate(self, epoch: int, step: int, steps_per_epoch: int) -> float:
         """Return the learn rate of ``step`` (from 0) in ``epoch`` (from 0)."""

@@ -140,17 +140,17 @@ class TrainSettings:
         for option in ("epochs", "batch_size", "batch_size_factor", "test_epochs"):
             if getattr(self, option) < 1:
                 name = option.replace("_", "-")
-                raise UsageError(f"{name}: {getattr(self, option)}: give at least 1")
+                raise UsageError(f"--{name}: {getattr(self, option)}: give at least 1")
         if self.minutes is not None:
             self._check_minutes()
         if not 0 <= self.label_smoothing < 1:
-            raise UsageError(f"label-smoothing: {self.label_smoothing}: give 0 to below 1")
+            raise UsageError(f"--label-smoothing: {self.label_smoothing}: give 0 to below 1")
         if self.shard_above is not None and self.shard_above < 0:
-            raise UsageError(f"shard-above: {self.shard_above}: give 0 or more")
+            raise UsageError(f"--shard-above: {self.shard_above}: give 0 or more")
         if self.memory_limit is not None and self.recompute != "segments":
             raise UsageError("--memory-limit: together with --recompute: choose one of the two")
         if self.average not in AVERAGES:
-            raise UsageError(f"average: {self.average!r}: use one of {', '.join(AVERAGES)}")
+            raise UsageError(f"--average: {self.average!r}: use one of {', '.join(AVERAGES)}")
         self._check_rounds()
         self.schedule()
         check_solver(self.solver, self.learn_momentum, self.learn_decay, self.gradient_clip)
@@ -159,20 +159,20 @@ class TrainSettings:
     def _check_minutes(self) -> None:
         assert self.minutes is not None
         if not 0 < self.minutes < math.inf:
-            raise UsageError(f"minutes: {self.minutes}: give a positive number")
+            raise UsageError(f"--minutes: {self.minutes}: give a positive number")
         if self.learn_anneal_epochs:
             raise UsageError(
-                "learn-anneal-epochs: together with --minutes: nobody knows yet how many epochs "
+                "--learn-anneal-epochs: together with --minutes: nobody knows yet how many epochs "
                 "there will be: give --learn-cosine, or --epochs"
             )
 
     def _check_rounds(self) -> None:
         if self.local_steps < 0:
-            raise UsageError(f"local-steps: {self.local_steps}: give 0 or a positive number")
+            raise UsageError(f"--local-steps: {self.local_steps}: give 0 or a positive number")
         together = {
-            "wire": self.wire != "f32",
-            "sync-bn": self.sync_bn,
-            "shard-above": self.shard_above is not None,
+            "--wire": self.wire != "f32",
+            "--sync-bn": self.sync_bn,
+            "--shard-above": self.shard_above is not None,
         }
         for name, given in together.items():
             if self.local_steps and given:
@@ -180,16 +180,16 @@ class TrainSettings:
         if self.outer_solver not in OUTER_SOLVERS:
             known = ", ".join(OUTER_SOLVERS)
             hint = nearest_hint(self.outer_solver, list(OUTER_SOLVERS))
-            raise UsageError(f"outer-solver: {self.outer_solver!r}{hint}: use one of {known}")
+            raise UsageError(f"--outer-solver: {self.outer_solver!r}{hint}: use one of {known}")
         if not 0 <= self.outer_momentum < 1:
-            raise UsageError(f"outer-momentum: {self.outer_momentum}: give 0 to below 1")
+            raise UsageError(f"--outer-momentum: {self.outer_momentum}: give 0 to below 1")
         if not 0 < self.outer_rate < math.inf:
-            raise UsageError(f"outer-rate: {self.outer_rate}: give a positive number")
+            raise UsageError(f"--outer-rate: {self.outer_rate}: give a positive number")
         if self.outer_solver == "nesterov" and not self.outer_momentum:
-            raise UsageError("outer-solver: nesterov without --outer-momentum: usual is 0.9")
+            raise UsageError("--outer-solver: nesterov without --outer-momentum: usual is 0.9")
         if not self.local_steps and (self.outer_momentum or self.outer_rate != 1):
             name = "momentum" if self.outer_momentum else "rate"
-            raise UsageError(f"outer-{name}: without --local-steps: give both, or none")
+            raise UsageError(f"--outer-{name}: without --local-steps: give both, or none")
 
     @property
     def step_images(self) -> int:

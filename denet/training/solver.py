@@ -148,22 +148,24 @@ def check_solver(name: str, momentum: Sequence[float], decay: float, clip: float
     """Raise UsageError for a rule that does not exist and for numbers that it does not take."""
     if name not in SOLVERS:
         known = ", ".join(SOLVERS)
-        raise UsageError(f"solver: {name!r}{nearest_hint(name, list(SOLVERS))}: use one of {known}")
+        raise UsageError(
+            f"--solver: {name!r}{nearest_hint(name, list(SOLVERS))}: use one of {known}"
+        )
     _check_momentum(name, momentum, len(SOLVERS[name].averages))
     for option, value in (("learn-decay", decay), ("gradient-clip", clip)):
         if not 0 <= value < math.inf:
-            raise UsageError(f"{option}: {value}: give 0 or a positive number")
+            raise UsageError(f"--{option}: {value}: give 0 or a positive number")
 
 
 def _check_momentum(name: str, momentum: Sequence[float], count: int) -> None:
     if not count <= len(momentum) <= MOST_MOMENTA:
         usual = " ".join(["0.9", "0.999"][:count])
         raise UsageError(
-            f"learn-momentum: {len(momentum)} given: {name} needs {count}: usual is {usual}"
+            f"--learn-momentum: {len(momentum)} given: {name} needs {count}: usual is {usual}"
         )
     for value in momentum[:count]:
         if not 0 <= value < 1:
-            raise UsageError(f"learn-momentum: {value}: give numbers from 0 to below 1")
+            raise UsageError(f"--learn-momentum: {value}: give numbers from 0 to below 1")
 
 
 def _parts(

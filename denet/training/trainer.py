@@ -153,7 +153,7 @@ class Trainer:
         """Say what will be trained with what; raise UsageError if it is nothing."""
         count, trained = self.model.parameter_count(), self._learner.trained_count
         if not trained:
-            raise UsageError("skip-layer-updates: every layer: leave at least one to train")
+            raise UsageError("--skip-layer-updates: every layer: leave at least one to train")
         share = "" if trained == count else f"{trained:,} of "
         dataset, each = self._loader.dataset, self._loader.epoch_samples
         images = int(dataset.usable(range(len(dataset))).sum())

@@ -205,7 +205,7 @@ class DetectionDataset(Dataset):
 
     def append_mirrored(self) -> None:
         raise UsageError(
-            "augment-mirror: images with boxes are mirrored at random anyway: leave it out"
+            "--augment-mirror: images with boxes are mirrored at random anyway: leave it out"
         )
 
     def fingerprint(self) -> dict[str, int]:
