@@ -63,7 +63,8 @@ class LoadedModel:
     """
 
     def __init__(self, path: str | os.PathLike[str], options: Mapping[str, Value]):
-        values = read_options(predict_command.parser(), {"model": path, **options})
+        built = predict_command.parser()
+        values = read_options(built, {"model": path, **options})
         self._values, self._params = values, parse_params(values.params)
         self._backend, self._precision = engine(values)
         self._model = load_model(values.model)
@@ -72,8 +73,7 @@ class LoadedModel:
         self.input_shape = self._model.input_shape
         self.detects = detects(self._model)
         self._answerer: ClassAnswerer | ObjectAnswerer | None = None
-        if values.params and not self.detects:
-            raise UsageError("params: the model detects no objects: leave it out")
+        predict_command.check_answers(values, built.options, self._model)
 
     def __repr__(self) -> str:
         channels, height, width = self.input_shape

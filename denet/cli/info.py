@@ -17,13 +17,31 @@ from denet.cli.options import (
     MAX_IMAGE_PIXELS,
     NETWORK,
     THREAD_NUM,
+    Idle,
     Option,
     network,
+    option_names,
+    refuse,
 )
-from denet.errors import DataError, UsageError
+from denet.errors import DataError
 from denet.kind import Choice, Flag
 
 WIDTH = 100  # columns that are read well
+DATA = (
+    Option(
+        "data",
+        "images to look at: directory of class directories, or one with train and test in it, or "
+        "NAME of arrays, or directory of images with boxes as YOLO, COCO, Pascal VOC, CVAT, "
+        "LabelMe or a .csv have them; tells classes, objects, sizes, problems and command lines to "
+        "start with",
+        metavar="DIR",
+    ),
+    replace(EXTENSION, default=None, help="kind of the data, guessed if not given"),
+    replace(THREAD_NUM, default=0),
+    MAX_IMAGE_PIXELS,
+)
+BATCH_SIZE = Option("batch-size", "images that memory is counted for", COUNT, 32, metavar="N")
+INSTEAD = ("completion", "env", "layers", "data")  # of a network, each alone
 
 
 def parser() -> Parser:
@@ -35,22 +53,9 @@ def parser() -> Parser:
         "model-info --model-desc C.B[64,7,2] BN A P[3,2,1] P.A R --image-size 224 224",
         {
             "network": NETWORK,
-            "data": (
-                Option(
-                    "data",
-                    "images to look at: directory of class directories, or one with train and test "
-                    "in it, or NAME of arrays, or directory of images with boxes as YOLO, COCO, "
-                    "Pascal VOC, CVAT, LabelMe or a .csv have them; tells classes, objects, "
-                    "sizes, problems and command "
-                    "lines to start with",
-                    metavar="DIR",
-                ),
-                replace(EXTENSION, default=None, help="kind of the data, guessed if not given"),
-                replace(THREAD_NUM, default=0),
-                MAX_IMAGE_PIXELS,
-            ),
+            "data": DATA,
             "what to tell": (
-                Option("batch-size", "images that memory is counted for", COUNT, 32, metavar="N"),
+                BATCH_SIZE,
                 Option("layers", "tell all layers that a network text can hold", Flag(), False),
                 Option("markdown", "tell --layers as Markdown", Flag(), False),
                 Option(
@@ -73,10 +78,7 @@ def parser() -> Parser:
 
 def info(options: argparse.Namespace) -> int:
     """Print what was asked for; return the exit code, that of faulty data where some is."""
-    if options.markdown and not options.layers:
-        raise UsageError("--markdown: it is a form of --layers: give both")
-    if options.json and bool(options.env) == bool(options.data):
-        raise UsageError("--json: it is a form of --data or --env: give one of them")
+    refuse(options, parser().options, idle(options))
     if options.completion:
         tell(completion(options.completion))
     if options.env:
@@ -94,11 +96,41 @@ def info(options: argparse.Namespace) -> int:
         tell(_json(facts) if options.json else text)
         if facts["unreadable"]:
             return DataError.exit_code
-    if not (options.env or options.layers or options.data or options.completion):
+    if not asked(options):
         from denet.report.layers import layers_report
 
         tell(layers_report(network(options), options.batch_size))
     return 0
+
+
+def asked(options: argparse.Namespace) -> str:
+    """Return what is to be told instead of a network, "" if nothing is."""
+    return next((name for name in INSTEAD if getattr(options, name)), "")
+
+
+def idle(options: argparse.Namespace) -> list[Idle]:
+    """Return which options can do nothing beside the others."""
+    told = asked(options)
+    of_network = option_names((*NETWORK, BATCH_SIZE))
+    return [
+        (
+            told,
+            " ".join(name for name in INSTEAD if name != told),
+            f"together with --{told}: ask for one of the two",
+        ),
+        (
+            told,
+            of_network,
+            f"it is of a network, and --{told} tells of none: leave one of them out",
+        ),
+        (
+            told != "data",
+            option_names(DATA[1:]),
+            "it is for --data: give both, or leave it out",
+        ),
+        (told != "layers", "markdown", "it is a form of --layers: give both"),
+        (told not in ("data", "env"), "json", "it is a form of --data or --env: give one of them"),
+    ]
 
 
 def _json(value: object) -> str:

@@ -20,6 +20,8 @@ from denet.cli.options import (
     Option,
     Words,
     layer_options,
+    option_names,
+    warn,
 )
 from denet.cli.pixels import imagenet, read_normalise
 from denet.errors import DataError, UsageError
@@ -38,7 +40,8 @@ FILES = (
     ),
     Option(
         "output",
-        "model file to write: .mdl, .mdl.gz as in 2017, .sqlite3 of ccv, or .onnx for ONNX Runtime",
+        "model file to write: .mdl, .mdl.gz as in 2017, .sqlite3 of ccv, or .onnx for ONNX "
+        "Runtime; one that is there is replaced",
         metavar="FILE",
     ),
     Option("half", "write the weights of .sqlite3 as 16-bit floats", Flag(), False),
@@ -140,13 +143,18 @@ def modify(options: argparse.Namespace) -> int:
     suffix = SUFFIX if options.output.endswith(SUFFIX) else model_suffix(options.output)
     other = options.half or suffix == ".sqlite3"  # which may hold 16 bits and is to hold 32
     other = other or not options.input.endswith(suffix)
-    wanted = [change for key, change in changes(options) if getattr(options, key)]
+    wanted = [(key, change) for key, change in changes(options) if getattr(options, key)]
     if not wanted and not other:
         names = ", ".join(f"--{option.name}" for option in CHANGES)
         raise UsageError(f"nothing to change: give one or more of {names}")
+    makes = options.layer_insert or options.layer_append or holds_weights(options.input)
+    why = "there are no new layers: it is for --layer-insert and --layer-append"
+    warn(options, NEW_LAYERS, [(not makes, option_names(NEW_LAYERS), why)])
     model = opened(options)
-    for change in wanted:
-        model = change(model)
+    for name, change in wanted:
+        before, model = model, change(model)
+        if without_weights(before) == without_weights(model):
+            log.info("--%s: the model is so already: nothing changed", name.replace("_", "-"))
     if suffix == SUFFIX:
         write_onnx(model, options)
     else:
@@ -154,6 +162,11 @@ def modify(options: argparse.Namespace) -> int:
         warn_of_loss(model, options.output)
     log.info("%s: %s", options.output, model.text())
     return 0
+
+
+def without_weights(model: Model) -> tuple[object, ...]:
+    """Return all that an option can change of a model."""
+    return model.layers, model.class_labels, model.input_shape, model.preprocessing
 
 
 def opened(options: argparse.Namespace) -> Model:

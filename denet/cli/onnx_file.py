@@ -15,6 +15,8 @@ from denet.cli.options import (
     THREAD_NUM,
     Option,
     open_images,
+    option_names,
+    refuse,
 )
 from denet.errors import UsageError
 from denet.kind import Choice, Flag
@@ -65,23 +67,22 @@ ONNX = (
 
 def check_options(options: argparse.Namespace) -> None:
     """Raise UsageError where the output is no .onnx file and an option is for one, or unfit."""
-    if not options.output.endswith(SUFFIX):
-        for option in ONNX:
-            if getattr(options, option.key) != option.default:
-                raise UsageError(
-                    f"--{option.name}: {options.output}: it is for an .onnx file: leave it out"
-                )
-        return
-    from denet.model.format.onnx.library import require_onnx
+    is_onnx = options.output.endswith(SUFFIX)
+    other = f"{options.output}: it is for an .onnx file: leave it out"
+    unread = "without --int8 no data is read: leave it out"
+    folded = "8 bits need it folded: leave it or --int8 out"
+    rows = (
+        (not is_onnx, option_names(ONNX), other),
+        (not options.int8, option_names(DATA), unread),
+        (options.int8, "onnx-batch-norm", folded),
+    )
+    refuse(options, ONNX, rows)
+    if is_onnx:
+        from denet.model.format.onnx.library import require_onnx
 
-    if options.half:
-        raise UsageError(f"--half: {options.output}: only .sqlite3 holds 16-bit floats")
-    for option in DATA:
-        if not options.int8 and getattr(options, option.key) != option.default:
-            raise UsageError(f"--{option.name}: without --int8 no data is read: leave it out")
-    if options.int8 and options.onnx_batch_norm:
-        raise UsageError("--onnx-batch-norm: 8 bits need it folded: leave it or --int8 out")
-    require_onnx()
+        if options.half:
+            raise UsageError(f"--half: {options.output}: only .sqlite3 holds 16-bit floats")
+        require_onnx()
 
 
 def write_onnx(model: Model, options: argparse.Namespace) -> None:

@@ -6,8 +6,9 @@ An option is one row of a table: name, help, kind of value, default. Parsing, bo
 
 from __future__ import annotations
 
+import logging
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from denet.graph.kernel import Backend
     from denet.layer.options import LayerOptions
     from denet.model.model import Model
+
+log = logging.getLogger(__name__)
 
 
 class Text(Kind):
@@ -63,6 +66,8 @@ class Option:
 
 
 Groups = Mapping[str, tuple[Option, ...]]
+# whether options can do nothing beside the others, their names, why and how to mend it
+Idle = tuple[object, str, str]
 
 COUNT = Integer(1, 1_000_000_000)
 COUNT_OR_ZERO = Integer(0, 1_000_000_000)
@@ -195,6 +200,35 @@ GENERAL = (
 )
 
 
+def refuse(values: Namespace, options: Iterable[Option], rows: Iterable[Idle]) -> None:
+    """Raise UsageError for the first of the options that was given though it can do nothing."""
+    for names, why in _idle(values, options, rows):
+        raise UsageError(f"{names[0]}: {why}")
+
+
+def warn(values: Namespace, options: Iterable[Option], rows: Iterable[Idle]) -> None:
+    """Tell likewise of those that 2017 took, or that scripts give to one command of several."""
+    for names, why in _idle(values, options, rows):
+        log.warning("%s: no effect: %s", ", ".join(names), why)
+
+
+def _idle(
+    values: Namespace, options: Iterable[Option], rows: Iterable[Idle]
+) -> Iterator[tuple[list[str], str]]:
+    """Yield the options of each row that were given, as they are typed, and why they are idle."""
+    known = {option.name: option for option in options}
+    for idle, names, why in rows:
+        listed = [known[name] for name in names.split()] if idle else []
+        given = [each for each in listed if getattr(values, each.key) not in (each.default, None)]
+        if given:
+            yield [f"--{each.name}" for each in given], why
+
+
+def option_names(options: Iterable[Option]) -> str:
+    """Return the names of options as ``refuse`` takes them."""
+    return " ".join(option.name for option in options)
+
+
 def layer_options(values: Namespace, activation: str | None = None) -> LayerOptions:
     """Return what LAYER_OPTIONS say, --activation unless it is given; raise UsageError."""
     from denet.layer.options import LayerOptions
@@ -207,13 +241,8 @@ def network(values: Namespace) -> Model:
     if values.model:
         from denet.model.format import load_model
 
-        for option in NETWORK:
-            value = getattr(values, option.key)
-            if option.name != "model" and value not in (None, option.default):
-                raise UsageError(
-                    f"--{option.name}: together with --model, which tells its own: leave one of "
-                    "the two out"
-                )
+        why = "together with --model, which tells its own: leave one of the two out"
+        refuse(values, NETWORK, [(True, option_names(NETWORK[1:]), why)])
         return load_model(values.model)
     from denet.model.model import Model, nameless
 

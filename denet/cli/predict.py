@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,10 @@ from denet.cli.options import (
     MAX_IMAGE_PIXELS,
     ON_BAD_DATA,
     THREAD_NUM,
+    Idle,
     Option,
     engine,
+    refuse,
 )
 from denet.cli.pixels import subtract_mean, warn_of_training_options
 from denet.errors import DataError, UsageError, nearest_hint
@@ -29,6 +31,7 @@ from denet.predict.request import LAYOUTS, MODES, VIEW_NAMES, Request
 
 if TYPE_CHECKING:
     from denet.dataset import BadSample
+    from denet.model.model import Model
 
 log = logging.getLogger(__name__)
 
@@ -102,9 +105,10 @@ INPUT = (
     ),
     Option(
         "min-score",
-        "of detect, leave out what has a lower score: if not given, 0.25 in text, pictures and "
-        "labels, and elsewhere none but by prThreshold of --params, 0.01: precision is measured "
-        "down to the lowest score",
+        "of detect, leave out what has a lower score; not given, text, pictures and labels begin "
+        "at 0.25, and all else tells every score: precision is measured down to the lowest. What "
+        "is less probable than prThreshold of --params, 0.01, is left out before; no score is "
+        "above the probability",
         FRACTION,
         metavar="SCORE",
     ),
@@ -183,7 +187,8 @@ def read_request(options: argparse.Namespace) -> Request:
     """Return what the options ask for; raise UsageError for such as contradict each other."""
     from denet.evaluate.detect_params import parse_params
 
-    parser().require(options, "model", "input")
+    built = parser()
+    built.require(options, "model", "input")
     if "" in options.input:
         raise UsageError("--input: an empty path: leave it out")
     if options.draw and not options.draw.lower().endswith(".png"):
@@ -191,19 +196,7 @@ def read_request(options: argparse.Namespace) -> Request:
     mode, words = mode_words(options.predict_mode)
     if options.views and mode != "single":
         raise UsageError(f"--views: together with --predict-mode {mode}: leave one of them out")
-    for name, is_given in (
-        ("tiles", bool(options.tiles)),
-        ("min-score", options.min_score is not None),
-        ("params", bool(options.params)),
-    ):
-        if is_given and mode != "detect":
-            raise UsageError(f"--{name}: it is for --predict-mode detect, not {mode}: leave it out")
-    if options.overlap != OVERLAP and not options.tiles:
-        raise UsageError("--overlap: it is of --tiles: give both, or leave it out")
-    if options.font and not (options.draw or options.report or "image" in words):
-        raise UsageError(
-            "--font: nothing is drawn: give --draw or --report too, or --predict-mode detect,image"
-        )
+    refuse(options, built.options, idle(options, mode, words))
     if options.draw:
         check_writable(options.draw)
     if options.results:
@@ -214,6 +207,52 @@ def read_request(options: argparse.Namespace) -> Request:
     given["input"] = tuple(options.input)
     given |= {"mode": mode, "words": words, "params": parse_params(options.params)}
     return Request(**given)
+
+
+def idle(options: argparse.Namespace, mode: str, words: Container[str]) -> tuple[Idle, ...]:
+    """Return which options can do nothing in a mode of these words, and beside each other."""
+    of_detect = f"it is for --predict-mode detect, not {mode}: give that, or leave it out"
+    drawn = options.draw or options.report or "image" in words
+    return (
+        (mode != "detect", "tiles min-score params", of_detect),
+        (mode != "detect" and options.format in LAYOUTS, "format", of_detect),
+        (
+            mode == "segment",
+            "format top truth report draw",
+            "--predict-mode segment writes pictures: leave it out",
+        ),
+        (mode == "detect", "top truth", "it is for the classes of whole images: leave it out"),
+        (
+            mode == "detect" and options.format == "ccv",
+            "format",
+            "ccv is for the classes of whole images: give another, or leave it out",
+        ),
+        (not options.tiles, "overlap", "it is of --tiles: give both, or leave it out"),
+        (
+            not drawn,
+            "font",
+            "nothing is drawn: give --draw or --report too, or --predict-mode detect,image",
+        ),
+    )
+
+
+def check_answers(values: argparse.Namespace, options: Sequence[Option], model: Model) -> None:
+    """Raise UsageError for an option of answers that the model does not give."""
+    from denet.evaluate.detect_params import DetectParams, parse_params
+    from denet.evaluate.detector import detects
+
+    finds = detects(model)
+    judges = parse_params(values.params).match_iou != DetectParams.match_iou
+    rows = (
+        (finds, "top", "it is for classifiers, and the model detects objects: leave it out"),
+        (
+            not finds,
+            "params",
+            "it is for detectors, and the model detects no objects: leave it out",
+        ),
+        (judges, "params", "matchIOU is for a dataset that knows its objects: leave it out"),
+    )
+    refuse(values, options, rows)
 
 
 def mode_words(mode: str) -> tuple[str, frozenset[str]]:

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import denet
 from denet.cli.command import Parser, run, tell
-from denet.cli.options import ENGINE, MAX_IMAGE_PIXELS, THREAD_NUM, Option, engine, open_images
+from denet.cli.options import (
+    ENGINE,
+    MAX_IMAGE_PIXELS,
+    THREAD_NUM,
+    Option,
+    engine,
+    open_images,
+    option_names,
+    refuse,
+)
 from denet.errors import DataError, UsageError
 from denet.files import atomic_text, check_writable
 from denet.kind import Flag
@@ -71,7 +80,11 @@ def report(options: argparse.Namespace) -> int:
     from denet.report.run_page import runs_page
     from denet.training.run_record import find_runs
 
-    parser().require(options, "runs")
+    built = parser()
+    built.require(options, "runs")
+    reading = option_names((THREAD_NUM, MAX_IMAGE_PIXELS, *ENGINE))
+    why = "with --no-evaluate no data and no model is read: leave one of the two out"
+    refuse(options, built.options, [(not options.evaluate, reading, why)])
     found = {each.prefix: each for path in options.runs for each in find_runs(path)}
     every = list(found.values())
     output = options.output or f"{every[0].prefix}_report.html"

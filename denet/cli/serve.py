@@ -22,8 +22,9 @@ from denet.cli.options import (
     Option,
     engine,
 )
-from denet.cli.predict import INPUT
+from denet.cli.predict import INPUT, check_answers
 from denet.errors import UsageError
+from denet.files import is_device
 from denet.kind import Bytes, Integer, Real
 from denet.printable import counted
 
@@ -91,6 +92,7 @@ def serve(options: argparse.Namespace) -> int:
     computing = ThreadPoolExecutor(1, "predictor")
     with server.listen(options.host, options.port) as opened, computing:  # before a model is read
         model = load_model(options.model)
+        check_answers(options, ANSWERS, model)
         service = Service(
             computing.submit(ready_answerer, options, model).result(),
             model.class_labels,
@@ -153,6 +155,8 @@ def read_token(path: str | None) -> str | None:
             return None
     else:
         place = f"--token-file: {path}"
+        if is_device(path):
+            raise UsageError(f"{place}: a device or pipe: give a file")
         try:
             with open(path, encoding="ascii") as file:
                 text = file.read(4097)

@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from denet.cli.command import Parser, log_to_file, run, tell
-from denet.cli.options import ENGINE, MEMORY_LIMIT, RECOMPUTE, engine
+from denet.cli.options import (
+    ENGINE,
+    GENERAL,
+    LAYER_OPTIONS,
+    MEMORY_LIMIT,
+    RECOMPUTE,
+    engine,
+    option_names,
+    refuse,
+    warn,
+)
 from denet.cli.pixels import check_training_words, subtract_mean
 from denet.cli.train_input import (
     is_divided,
@@ -44,6 +54,13 @@ GROUPS = {
     "learning": LEARNING,
     "output": OUTPUT,
     "engine": (*ENGINE, RECOMPUTE, MEMORY_LIMIT),
+}
+# what --skip-train has a use for
+TESTING = {
+    *("model", "train", "test", "extension", "test-extension", "thread-num", "on-bad-data"),
+    *("max-image-pixels", "batch-size", "log-every", "output-prefix", "overwrite", "skip-train"),
+    *(option.name for option in (*ENGINE, *GENERAL)),
+    *("ranks", "hosts", "gpus", "timeout"),  # of model-train-multi
 }
 # options of which one takes the place of the other
 RIVALS = (("epochs", "minutes"), ("recompute", "memory_limit"))
@@ -130,6 +147,10 @@ def train(
         if options.resume:
             raise UsageError("--skip-train: together with --resume: choose one of the two")
         built.require(options, "model", "test")
+        if leads:
+            idle = [option for option in built.options if option.name not in TESTING]
+            why = "--skip-train trains nothing"
+            warn(options, idle, [(True, option_names(idle), why)])
         return test(options) if leads else 0
     trained = fit(options, team, opened, built)
     if leads and trained:
@@ -167,7 +188,7 @@ def fit(
         )
     built.require(options, "train")
     if not options.resume:  # the record of a run may hold what it never used
-        check_used(options)
+        check_used(options, built)
     state = files.read_state() if options.resume else None
     if options.dry_run:
         rehearse(options, team)
@@ -201,18 +222,27 @@ def fit(
     return settings
 
 
-def check_used(options: argparse.Namespace) -> None:
-    """Raise UsageError for options that would change nothing."""
+def check_used(options: argparse.Namespace, built: Parser) -> None:
+    """Raise UsageError for options that would change nothing in a new training.
+
+    Those of 2017 are told.
+    """
     from denet.training.solver import SOLVERS
 
-    defaults = {option.key: option.default for option in (*DATA, *LEARNING)}
-    tested = options.test or options.val_split
-    if options.test_epochs != defaults["test_epochs"] and not tested:
-        raise UsageError("--test-epochs: without --test or --val-split: give one, or leave it out")
-    if options.test_extension and not options.test:
-        raise UsageError("--test-extension: without --test: give both, or leave it out")
-    if options.layer_decays and not options.learn_decay:
-        raise UsageError("--layer-decays: without --learn-decay: give both, or leave it out")
+    both = "give both, or leave it out"
+    rows = (
+        (
+            not (options.test or options.val_split),
+            "test-epochs",
+            "without --test or --val-split: give one, or leave it out",
+        ),
+        (not options.test, "test-extension", f"without --test: {both}"),
+        (not options.learn_decay, "learn-decay-all layer-decays", f"without --learn-decay: {both}"),
+    )
+    refuse(options, built.options, rows)
+    is_new = not options.model or (options.init_partial and "model_desc" in options.typed)
+    why = "the network is that of --model"
+    warn(options, built.options, [(not is_new, option_names(LAYER_OPTIONS), why)])
     check_training_words(options.extension)
     count = len(SOLVERS[options.solver].averages)
     if any(options.learn_momentum[count:]):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from denet.cli.command import explain, run, tell_error
-from denet.cli.options import BELOW_ONE, COUNT, COUNT_OR_ZERO, LOG_LEVELS, POSITIVE, Option
+from denet.cli.options import BELOW_ONE, COUNT, COUNT_OR_ZERO, LOG_LEVELS, POSITIVE, Option, warn
 from denet.cli.train import GROUPS, TrainParser, train
 from denet.errors import UsageError
 from denet.kind import Choice, Flag, Kind
@@ -195,7 +195,7 @@ def start(words: Sequence[str], options: argparse.Namespace) -> int:
         raise UsageError("--local-steps: with one rank there is nobody to step without: --ranks 2")
     take_gpu(gpus)
     options.ranks = 1
-    return train(options, opened=partial(write_dims, options.model_dims), built=parser())
+    return train(options, opened=partial(look, options, options.model_dims), built=parser())
 
 
 class Rank:
@@ -243,7 +243,7 @@ class Rank:
         guard(self._watch, explain)
         take_gpu(gpu_numbers(options))
         dims = None if self._rank else options.model_dims
-        code = train(options, team, partial(write_dims, dims), parser())
+        code = train(options, team, partial(look, options, dims), parser())
         self._watch.close()
         tell(self._rank, code)
         return code
@@ -297,6 +297,23 @@ def filled(hosts: Sequence[Host], ranks: int | None, gpus: int) -> list[Host]:
     if full and ranks not in (None, room):
         raise UsageError(f"--ranks: {ranks}, but --hosts take {room}: leave one of the two out")
     return full
+
+
+def look(options: argparse.Namespace, dims: str | None, model: Model) -> None:
+    """Tell which options of ranks a network has no use for; write its ``dims``. Raises DataError.
+
+    Scripts give these for any number of ranks and any network.
+    """
+    from denet.graph.op.batch_norm import BatchNorm
+
+    alone = options.ranks == 1
+    normalised = any(isinstance(node.op, BatchNorm) for node in model.graph(1).nodes)
+    rows = (
+        (alone, "sync-bn wire shard-above timeout", "one rank exchanges nothing"),
+        (not normalised and not alone, "sync-bn", "the network has no batch normalisation"),
+    )
+    warn(options, RANKS, rows)
+    write_dims(dims, model)
 
 
 def write_dims(path: str | None, model: Model) -> None:

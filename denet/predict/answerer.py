@@ -144,15 +144,13 @@ def answerer(
     top: int = TOP,
     params: DetectParams | None = None,
 ) -> ClassAnswerer | ObjectAnswerer:
-    """Return what answers for a model, by what its network says.
+    """Return what answers for a model, by what its network says: ``top`` classes, or objects.
 
-    Raises UsageError for one that tells neither classes nor objects, for ``params`` of one that
-    detects nothing, and for channels that no picture has; OutOfMemoryError.
+    Raises UsageError for one that tells neither classes nor objects, and for channels that no
+    picture has; OutOfMemoryError.
     """
     if detects(model):
         return ObjectAnswerer(model, batch_size, backend, precision, params)
-    if params and params != DetectParams():
-        raise UsageError(f"params: {', '.join(params.named())}: the model detects no objects")
     return ClassAnswerer(model, batch_size, backend, precision, top)
 
 

@@ -8,7 +8,6 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +32,20 @@ CSV_COLUMNS = ("image", "class", "score", "x0", "y0", "x1", "y1")
 
 
 def text_lines(
-    images: Iterable[Found], class_labels: Sequence[str], least_score: float = LEAST_SCORE
+    images: Iterable[Found],
+    class_labels: Sequence[str],
+    least_score: float = LEAST_SCORE,
+    least_probability: float = 0.0,
 ) -> Iterator[str]:
     """Yield ``NAME: CLASS 97.31% (x0 y0 x1 y1), ...`` for each image, ``nothing found ...`` if so.
 
-    What has a lower score than ``least_score`` is left out, as in pictures, and counted in the log.
+    What has a lower score than ``least_score`` is left out, as in pictures, and counted in the log;
+    what has a lower probability than ``least_probability`` has been left out before.
     """
     least, left_out = f"a score of {100 * least_score:g}%", 0
+    asked = least
+    if least_probability > least_score:  # else every score of the least is as probable
+        asked += f" and a probability (prThreshold) of {100 * least_probability:g}%"
     for name, found in _pairs(images):
         shown = found.take(found.score >= least_score)
         left_out += len(found) - len(shown)
@@ -47,7 +53,7 @@ def text_lines(
             f"{each} {100 * score:.2f}% ({' '.join(f'{side:.1f}' for side in box)})"
             for each, score, box in _objects(shown, class_labels)
         ]
-        yield f"{name}: {', '.join(words) or f'nothing found with {least} or more'}"
+        yield f"{name}: {', '.join(words) or f'nothing found with {asked} or more'}"
     if left_out:
         log.info("%d with less than %s left out: --format jsonl or csv tells them", left_out, least)
 
@@ -70,7 +76,7 @@ def csv_lines(images: Iterable[Found], class_labels: Sequence[str]) -> Iterator[
             yield csv_line([name, each, rounded(score), *(f"{side:.1f}" for side in box)])
 
 
-OUTPUTS: dict[str, Callable[[Iterable[Found], Sequence[str]], Iterator[str]]] = {
+OUTPUTS: dict[str, Callable[..., Iterator[str]]] = {
     "text": text_lines,
     "jsonl": json_lines,
     "csv": csv_lines,
@@ -83,13 +89,14 @@ def write_detections(
     form: str,
     path: str | None = None,
     least_score: float = LEAST_SCORE,
+    least_probability: float = 0.0,
 ) -> None:
     """Write what was found in each image as text, jsonl or csv, to stdout or into a file.
 
-    ``least_score`` is that of text.
+    ``least_score`` and ``least_probability`` are those of text.
     """
-    lines = partial(text_lines, least_score=least_score) if form == "text" else OUTPUTS[form]
-    write_lines(lines(images, class_labels), path)
+    least = (least_score, least_probability) if form == "text" else ()
+    write_lines(OUTPUTS[form](images, class_labels, *least), path)
 
 
 def write_detections_json(

@@ -7,7 +7,7 @@ once.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
@@ -70,7 +70,7 @@ def detect_in_dataset(
     request: Request,
     model: Model,
     make_detector: Callable[[int], Detector],
-    words: frozenset[str] | set[str],
+    words: Set[str],
     say: Callable[[str], None],
 ) -> int:
     """Say how well the objects of a dataset are found; return the number of its images.
@@ -109,7 +109,8 @@ class Lines:
     """The answers as lines, if a form of these is asked for."""
 
     def __init__(self, place: Place):
-        self._form, self._least = place.request.format, place.request.shown_score
+        self._form, request = place.request.format, place.request
+        self._least = request.shown_score, request.params.pr_threshold
         self._dataset = place.dataset
 
     def take(self, found: Everything) -> None:
@@ -119,7 +120,7 @@ class Lines:
             answers = map(Found, names, found.images.by_image(len(names)), *columns)
             usable = compress(answers, self._dataset.usable_images)
             labels = self._dataset.class_labels
-            write_detections(usable, labels, self._form, least_score=self._least)
+            write_detections(usable, labels, self._form, None, *self._least)
 
 
 class SamplesFile:
@@ -199,13 +200,15 @@ class Pictures:
 
 def _warn_of_nothing(place: Place, images: Detections) -> None:
     """Tell a set in which people are shown nothing that was found."""
-    least = place.request.shown_score
+    request = place.request
+    least, probability = request.shown_score, request.params.pr_threshold
     if not (images.score >= least).any():
+        also = f" and a probability (prThreshold) of {probability:g}" * (probability > least)
         best = f"; the best has {images.score.max():.2g}" if len(images) else ""
         log.warning(
-            "%s: nothing is found with a score of %g or more%s: is the model trained, and are "
+            "%s: nothing is found with a score of %g%s or more%s: is the model trained, and are "
             "these images prepared as those of its training (crop=, scale_mode=)?",
-            *(place.request.place, least, best),
+            *(request.place, least, also, best),
         )
 
 

@@ -64,6 +64,8 @@ def find_loose(
                 parts += [Frames(each, frame_step, max_image_pixels) for each in group]
             else:
                 parts.append(Files([*group], max_image_pixels))
+    if frame_step != 1 and not any(isinstance(each, Frames) for each in parts):
+        raise UsageError("--frame-step: there is no video in the input: leave it out")
     return parts[0] if len(parts) == 1 else Several(parts)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -16,8 +16,10 @@ from denet.dataset.base import BadSample, Dataset
 from denet.dataset.boxes.layouts import AUTO
 from denet.errors import UsageError
 from denet.evaluate.classifier import Classifier
+from denet.evaluate.detect_params import DetectParams
 from denet.evaluate.detector import Detector, detects
 from denet.evaluate.segmentation import Segmenter
+from denet.evaluate.topk import TOP
 from denet.graph.kernel import Backend
 from denet.model.model import Model
 from denet.predict.classify import Answer, classify_images
@@ -72,8 +74,6 @@ def predict(job: Job) -> Outcome:
 
 def classify(job: Job) -> Outcome:
     """Tell the likeliest classes of each image, or the errors where the classes are known."""
-    if job.request.format in LAYOUTS:
-        raise UsageError(f"--format {job.request.format}: it is for --predict-mode detect")
     request, model = job.request, job.model
     look = Look(model, request.view_set) if request.view_set else None
     images, why = open_input(request, model, find_images, look)
@@ -81,6 +81,12 @@ def classify(job: Job) -> Outcome:
     report = None
     if request.report:
         report = ClassReport(request.report, images, request.font, request.max_image_pixels)
+    only_errors = why is None and not (request.format or request.results)
+    if only_errors and not request.draw and request.top != TOP:
+        raise UsageError(
+            "--top: only the errors are told where the true classes are known: give --format or "
+            "--results too, or leave it out"
+        )
     classifier = _classifier(job, images, look)
     errors = Errors(request, model, job.say, report) if why is None else None
     sinks: list[Sink[Answer]] = []
@@ -88,7 +94,6 @@ def classify(job: Job) -> Outcome:
         sinks = [DrawnAnswer(request, loose_images(request, images))]
     review = errors.add if errors else None
     answers = classify_images(classifier, images, request.top, request.thread_num, review)
-    only_errors = errors and not (request.format or request.results)
     form, top, file = request.format or "text", request.top, request.results
     pour(
         answers,
@@ -117,9 +122,6 @@ def _classifier(job: Job, images: Dataset, look: Look | None) -> Classifier:
 def segment(job: Job) -> Outcome:
     """Write pictures of the classes; tell how right they are where the truth is known."""
     request, model = job.request, job.model
-    for name in ("format", "draw", "report", "truth"):
-        if getattr(request, name):
-            raise UsageError(f"--{name}: --predict-mode segment writes pictures: leave it out")
     if parse_extension(request.extension or "image")[0] == "imagenet":
         raise UsageError(
             "--extension imagenet: --predict-mode segment takes image files, directories or "
@@ -141,20 +143,24 @@ def segment(job: Job) -> Outcome:
 def detect(job: Job) -> Outcome:
     """Tell what is found in loose images, or how well what is known of a dataset is found."""
     request = job.request
-    for name, given in (("truth", request.truth), ("format ccv", request.format == "ccv")):
-        if given:
-            raise UsageError(f"--{name}: it is for the classes of whole images: leave it out")
     asked = request.words & set(EVALUATIONS)
     if asked and not request.extension:
         request = replace(request, extension=AUTO)
     kind = parse_extension(request.extension)[0] if request.extension else ""
+    words: Set[str] = request.words
+    if kind in ANNOTATED:
+        words = words or {kind if kind in EVALUATIONS else "voc"}
+    if request.params.match_iou != DetectParams.match_iou and not words & {"voc", "imagenet"}:
+        raise UsageError(
+            "--params: matchIOU: it is for what detect,voc and detect,imagenet tell of known "
+            "objects: leave it out"
+        )
 
     def detector(image_num: int) -> Detector:
         batch_size = min(request.batch_size, image_num)
         return Detector(job.model, batch_size, job.backend, job.precision, request.params)
 
     if kind in ANNOTATED:
-        words = request.words or {kind if kind in EVALUATIONS else "voc"}
         return Outcome(detect_in_dataset(request, job.model, detector, words, job.say), [])
     if asked:
         raise UsageError(
@@ -198,7 +204,14 @@ def _sinks(
         files = picture_files(directory, loose.names)
         sinks.append(DrawnFiles(request, loose, labels, files, directory))
         file = None
-    write = partial(write_detections, class_labels=labels, form=form, path=file, least_score=least)
+    write = partial(
+        write_detections,
+        class_labels=labels,
+        form=form,
+        path=file,
+        least_score=least,
+        least_probability=request.params.pr_threshold,
+    )
     return sinks, write
 
 

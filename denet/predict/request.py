@@ -35,7 +35,7 @@ class Request:
     mode: str
     words: frozenset[str]
     views: str | None
-    params: DetectParams | None
+    params: DetectParams
     tiles: int | None
     overlap: float
     frame_step: int

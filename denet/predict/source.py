@@ -32,6 +32,8 @@ def open_labelled(request: Request, extension: str | None = None, **settings: An
         raise UsageError(
             f"--input: {len(request.input)} paths: a labelled dataset is one: give it alone"
         )
+    if request.frame_step != 1:
+        raise UsageError("--frame-step: a labelled dataset has no videos: leave it out")
     return open_dataset(
         request.input[0],
         extension or request.extension or "image",
@@ -57,6 +59,12 @@ def of_model(model: Model) -> dict[str, Any]:
 
 def open_loose(request: Request, find: Callable[[str], list[str]] = find_images) -> Loose:
     """Return the loose images that are asked about, files being what ``find`` returns."""
+    if request.extension not in (None, "image") and not request.view_set:
+        log.warning(
+            "--extension %s: no effect: %s is no labelled dataset, and its images are read "
+            "whatever they are",
+            *(request.extension, request.place),
+        )
     return find_loose(request.input, request.max_image_pixels, request.frame_step, find)
 
 

@@ -1,7 +1,9 @@
-"""The parsers of all commands, and one made for tests."""
+"""The parsers of all commands, and one made for tests; commands run in this process."""
 
 import importlib
+import logging
 from pathlib import Path
+from typing import Any
 
 from denet.cli.command import Parser
 from denet.cli.options import LAYER_OPTIONS, MODEL_DESC, Option
@@ -27,7 +29,24 @@ def example_parser(words: str | None = None) -> Parser:
 
 
 def parser(name: str) -> Parser:
-    module = importlib.import_module(f"denet.cli.{name.removeprefix('model-').replace('-', '_')}")
-    built = module.parser()
+    built = module(name).parser()
     assert isinstance(built, Parser)
     return built
+
+
+def module(name: str) -> Any:
+    return importlib.import_module(f"denet.cli.{name.removeprefix('model-').replace('-', '_')}")
+
+
+def run_here(name: str, *words: str) -> int:
+    """Run a command in this process; give the log back as it was."""
+    log = logging.getLogger("denet")
+    handlers, level = log.handlers[:], log.level
+    try:
+        code: int = module(name).main(words)
+        return code
+    finally:
+        for handler in log.handlers:
+            handler.close()
+        log.handlers[:] = handlers
+        log.setLevel(level)

@@ -385,7 +385,7 @@ def test_options_of_detection_are_refused_elsewhere(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("--predict-mode single --format voc", "the model detects objects: give detect"),
+        ("--predict-mode single --format voc", "--format: it is for --predict-mode detect"),
         ("--predict-mode detect,image --format voc", "--format voc: detect,image draws all"),
         (f"--predict-mode detect --format coco {VOC}", "--format: it is for loose images"),
     ],

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from cli.commands import run_here
 from PIL import Image
 
 from denet.backend.select import BACKENDS
-from denet.cli.train import main, parser
+from denet.cli.train import parser
 from denet.errors import UsageError
 
 BEGIN = [
@@ -124,16 +125,7 @@ def directory(begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 
 
 def run(*words: str) -> int:
-    """Run model-train; give the log back as it was."""
-    log = logging.getLogger("denet")
-    handlers, level = log.handlers[:], log.level
-    try:
-        return main(words)
-    finally:
-        for handler in log.handlers:
-            handler.close()
-        log.handlers[:] = handlers
-        log.setLevel(level)
+    return run_here("model-train", *words)
 
 
 def tree(directory: Path) -> dict[str, str]:

@@ -78,6 +78,14 @@ def test_for_people_and_programs(form, expected, tmp_path, capsys):
     assert (tmp_path / "results").read_text() == expected
 
 
+def test_what_was_asked_of_that_which_is_not_found():
+    """A probability that is no more than the score is said by it: no score is above it."""
+    nothing = [Found("a.jpg", detections([]), 0, (64, 48))]
+    for probability, also in ((0.1, ""), (0.9, " and a probability (prThreshold) of 90%")):
+        told = f"a.jpg: nothing found with a score of 10%{also} or more"
+        assert list(text_lines(nothing, LABELS, 0.1, probability)) == [told]
+
+
 @pytest.mark.parametrize(("score", "shown"), [(LEAST_SCORE, True), (0.249, False)])
 def test_people_are_told_and_shown_the_same(score, shown, caplog):
     """Programs are told all, and the log counts what people are not told."""
