@@ -2,10 +2,10 @@
 
 import io
 import json
+import os
 import re
 import shlex
 import shutil
-import os
 import signal
 import socket
 import struct
