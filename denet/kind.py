@@ -12,6 +12,7 @@ from typing import Any
 from denet.errors import nearest_hint
 
 SHOWN_LENGTH = 40  # characters of a wrong value that an error repeats
+MOST_DIGITS = 18  # of a whole number; a longer one takes time by the square of its length
 
 
 class Kind:
@@ -43,6 +44,13 @@ class Kind:
         return ValueError(f"must be {self.rule}; got {shown!r}{hint}")
 
 
+def whole_number(digits: str, most: int = MOST_DIGITS) -> int:
+    """Return a whole number of JSON. Raises ValueError for one of more than ``most`` digits."""
+    if len(digits) > most:
+        raise ValueError(f"a whole number of {len(digits)} digits")
+    return int(digits)
+
+
 @dataclass(frozen=True)
 class Integer(Kind):
     """A whole number from ``low`` to ``high``, both allowed."""
@@ -56,7 +64,7 @@ class Integer(Kind):
         return f"{'an odd' if self.odd else 'a'} whole number from {self.low} to {self.high}"
 
     def read(self, word: str) -> int:
-        if not re.fullmatch(r"[+-]?[0-9]{1,18}", word):
+        if not re.fullmatch(rf"[+-]?[0-9]{{1,{MOST_DIGITS}}}", word):
             raise self.error(word)
         return self.check(int(word))
 

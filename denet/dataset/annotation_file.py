@@ -13,12 +13,14 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 from denet.errors import DataError
+from denet.kind import whole_number
 from denet.memory import room
 
 MAX_LIST_BYTES = 1 << 27  # of a list of images or classes
 MAX_LIST_LINES = 2_000_000  # all of ImageNet are 1.3 million
 MAX_XML_BYTES = 1 << 22  # of one image; real ones have a few thousand
 MAX_XML_TAGS = 1 << 18  # an element has one or two; as many as 10,000 objects need
+MAX_DIGITS = 1000  # of a whole number; an id has 39 at most
 _LINE_BYTES = 500  # of memory for a line and what becomes of it
 
 
@@ -42,6 +44,11 @@ def opened(file: str, most: int) -> Iterator[BinaryIO]:
     except OSError as error:
         what = (error.strerror or str(error)).lower()
         raise DataError(f"{what}: {os.path.abspath(file)}") from None
+
+
+def json_number(digits: str) -> int:
+    """Return a whole number of JSON. Raises ValueError for one of more than MAX_DIGITS."""
+    return whole_number(digits, MAX_DIGITS)
 
 
 def read_lines(file: str) -> list[str]:

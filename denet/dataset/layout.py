@@ -6,7 +6,7 @@ import importlib
 import os
 from collections import Counter
 
-from denet.dataset.boxes.layouts import LAYOUTS, reader, recognise
+from denet.dataset.boxes.layouts import LAYOUTS, fault, reader, recognise
 from denet.dataset.class_names import names_text
 from denet.dataset.walk import directories_in
 from denet.errors import DataError
@@ -51,7 +51,10 @@ def nothing_at(path: str, lacking: str) -> DataError:
 
 
 def fitting(path: str) -> str:
-    """Return how to read what there is at ``path``: annotated or packed images, or ""."""
+    """Return how to read what there is at ``path``, annotated or packed images, or what is damaged.
+
+    That is "" where nothing is known.
+    """
     for kind in _PACKED:
         if known := importlib.import_module(f"denet.dataset.classes.{kind}").splits_at(path):
             return f"give --extension {kind},NAME with NAME one of {', '.join(known)}"
@@ -70,7 +73,7 @@ def fitting(path: str) -> str:
             f"it holds {len(sets)} sets of images with boxes, {names_text(sets)}: give one of "
             f"them, such as {os.path.join(path, sets[0])}"
         )
-    return ""
+    return fault(path)
 
 
 def wrapped(path: str) -> str:

@@ -75,6 +75,16 @@ def seen(path: str) -> str:
     return ""
 
 
+def fault(path: str) -> str:
+    """Return what is wrong with the first .csv whose beginning cannot be read."""
+    for file in _files(path):
+        try:
+            _table(file)
+        except DataError as error:
+            return str(error)
+    return ""
+
+
 def split_names(path: str) -> list[str]:
     """Return the values of a column called split, or the names of several files."""
     tables = _tables(path)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
-from denet.dataset.annotation_file import opened
+from denet.dataset.annotation_file import json_number, opened
 from denet.errors import DataError
 from denet.memory import room
 
@@ -22,7 +22,7 @@ MAX_ENTRY = 1 << 21  # characters of an entry; an object with its outline has a 
 _WINDOW = 1 << 22  # characters read at one go
 _CHARACTER_BYTES = 30  # of memory at most for what is made of a character: "[]," is a list
 _BLANKS = re.compile(r"[ \t\n\r]*")
-_DECODER = json.JSONDecoder()
+_DECODER = json.JSONDecoder(parse_int=json_number)
 
 
 def read_lists(file: str, takers: Mapping[str, Callable[[int, Any], None]]) -> set[str]:

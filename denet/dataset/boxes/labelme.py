@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from denet.dataset.annotation_file import opened
+from denet.dataset.annotation_file import json_number, opened
 from denet.dataset.boxes.annotated import Annotated
 from denet.dataset.boxes.collected import Collected, find_photo, photos_in
 from denet.dataset.boxes.layouts import named_folders
@@ -19,6 +19,7 @@ from denet.dataset.boxes.splits import FOLDERS, check_splits
 from denet.dataset.layout import nothing_at
 from denet.dataset.walk import directories_in
 from denet.errors import DataError
+from denet.files import file_size
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,19 @@ def seen(path: str) -> str:
         return f"{os.path.basename(file)} with imagePath and shapes"
     names = split_names(path)
     return f"ID.json with imagePath and shapes in {', '.join(names[:3])}" if names else ""
+
+
+def fault(path: str) -> str:
+    """Return what is wrong with the first annotation that cannot be read of those that tell."""
+    folders = [name for name in directories_in(path) if name.lower() in FOLDERS]
+    for folder in (path, *(os.path.join(path, name) for name in folders)):
+        for file in _files(folder)[:_LOOKED_AT]:
+            try:
+                if file_size(file) <= _TELLING:
+                    _read_json(file, _TELLING)
+            except DataError as error:
+                return str(error)
+    return ""
 
 
 def split_names(path: str) -> list[str]:
@@ -104,20 +118,25 @@ def _telling(folder: str) -> str:
     """Return the first annotation of a folder if it, or the next few, is of LabelMe, or ""."""
     for file in _files(folder)[:_LOOKED_AT]:
         with suppress(DataError):
-            content = _read_json(file, _TELLING)
+            content = _read_object(file, _TELLING)
             if "imagePath" in content and isinstance(content.get("shapes"), list):
                 return file
     return ""
 
 
-def _read_json(file: str, most: int = MAX_BYTES) -> dict[str, Any]:
-    """Return the object of a file. Raises DataError."""
+def _read_json(file: str, most: int) -> Any:
+    """Return what is in a file. Raises DataError."""
     with opened(file, most) as stream:
         data = stream.read()
     try:
-        content = json.loads(data.decode("utf-8-sig"))
+        return json.loads(data.decode("utf-8-sig"), parse_int=json_number)
     except (ValueError, RecursionError) as error:
         raise DataError(f"cannot read the annotation: {file}: {str(error)[:200]}") from None
+
+
+def _read_object(file: str, most: int = MAX_BYTES) -> dict[str, Any]:
+    """Return the object of a file. Raises DataError."""
+    content = _read_json(file, most)
     if not isinstance(content, dict):
         raise DataError(f"no annotation of LabelMe: {file}: it is no object")
     return content
@@ -126,7 +145,7 @@ def _read_json(file: str, most: int = MAX_BYTES) -> dict[str, Any]:
 def _read_image(collected: Collected, passed: Counter[str], photos: _Photos, file: str) -> None:
     """Add the image of an annotation."""
     try:
-        content = _read_json(file)
+        content = _read_object(file)
         photo, fault = photos.of(file, content)
     except DataError as error:
         collected.image(os.path.splitext(file)[0], fault=str(error))

@@ -26,6 +26,8 @@ LAYOUTS = {
     "csv": "one .csv of boxes with a header such as filename,class,xmin,ymin,xmax,ymax",
 }
 
+TOLD_WITHIN = ("csv", "labelme")  # layouts that are told by what is in a file, not by its name
+
 
 class Reader(Protocol):
     """What denet/dataset/boxes/KIND.py offers."""
@@ -59,6 +61,12 @@ def recognise(path: str) -> Recognised | None:
     """Return the first layout that lies at ``path``, None if there is no known one."""
     whys = ((kind, reader(kind).seen(path)) for kind in LAYOUTS)
     return next((Recognised(kind, why) for kind, why in whys if why), None)
+
+
+def fault(path: str) -> str:
+    """Return what is wrong with a file at ``path`` that may tell of a layout, "" for nothing."""
+    faults = (importlib.import_module(f"{__package__}.{kind}").fault(path) for kind in TOLD_WITHIN)
+    return next(filter(None, faults), "")
 
 
 def named_folders(path: str, names: Sequence[str]) -> list[str]:

@@ -12,6 +12,7 @@ import re
 from denet.dataset.annotation_file import read_lines
 from denet.dataset.image.decode import image_suffixes
 from denet.errors import DataError
+from denet.kind import MOST_DIGITS
 
 LIST_SUFFIXES = (".txt", ".lst", ".list")
 _CLASS_PATH = re.compile(r"(?P<label>\S+)\s+(?P<path>.+)")
@@ -66,5 +67,6 @@ def tells_classes(path: str) -> bool:
 
 def class_order(names: list[str]) -> list[str]:
     """Return the classes sorted, by value where all are numbers: 2 before 10."""
-    found = set(names)
-    return sorted(found, key=int if all(map(str.isdecimal, found)) else None)
+    found = sorted(set(names))
+    numbers = all(name.isdecimal() and len(name) <= MOST_DIGITS for name in found)
+    return sorted(found, key=int) if numbers else found

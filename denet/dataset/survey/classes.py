@@ -13,6 +13,7 @@ import numpy as np
 
 from denet.dataset import ANNOTATED, open_dataset, parse_extension
 from denet.dataset.base import MAX_IMAGE_PIXELS, BadSample, thread_count
+from denet.dataset.boxes.layouts import fault
 from denet.dataset.classes import cifar, svhn
 from denet.dataset.classes.directory import (
     SPLIT_NAMES,
@@ -224,10 +225,9 @@ def _check_layout(path: str, listing: Listing, divided: bool) -> None:
         parts = "" if divided else "train/"
         found = suffixes_text(listing.loose)
         what = f"{sum(listing.loose.values())} files, {found}, but " if found else ""
-        raise DataError(
-            f"{what}no class directories: {where}: make one directory per class and move its "
-            f"images into it: {os.path.join(path, parts)}CLASS/"
-        )
+        place = f"{os.path.join(path, parts)}CLASS/"
+        mend = f"make one directory per class and move its images into it: {place}"
+        raise DataError(fault(path) or f"{what}no class directories: {where}: {mend}")
     if not listing.files:
         found = suffixes_text(listing.others)
         what = f": found {found}" if found else ""

@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 from denet.errors import DataError
+from denet.kind import whole_number
 from denet.memory import bytes_text, room
 
 MAX_ELEMENTS = 2_000_000  # as many as a million labels need
 MAX_DEPTH = 100  # models take 5; what Python nests deeper than 1000 it can neither show nor save
-MAX_DIGITS = 18  # of a whole number; a longer one takes time by the square of its length
 MAX_WIDE_BYTES = 1 << 26  # of a text that is not ASCII; weights are, and labels can be escaped
 _ELEMENT_BYTES = 100  # of memory for each, about
 _WIDEST = 4  # bytes that a character takes in memory where not all are ASCII
@@ -36,7 +36,7 @@ def parse_object(text: bytes | bytearray, source: str) -> dict[str, Any]:
         try:
             characters = str(text, "utf-8")
             del text  # a third copy of what can be a gigabyte
-            value = json.loads(characters, parse_int=_whole_number)
+            value = json.loads(characters, parse_int=whole_number)
         except (ValueError, RecursionError) as error:  # a UnicodeDecodeError is a ValueError
             raise DataError(
                 f"damaged model file: {source}: not readable as JSON ({error})"
@@ -55,9 +55,3 @@ def _deeper(value: Any, depth: int) -> bool:
         held = (each.values() if isinstance(each, dict) else each for each in level)
         level = [item for items in held for item in items if isinstance(item, dict | list)]
     return bool(level)
-
-
-def _whole_number(digits: str) -> int:
-    if len(digits) > MAX_DIGITS:
-        raise ValueError(f"a whole number of {len(digits)} digits")
-    return int(digits)

@@ -6,6 +6,7 @@ from annotated_files import save_image
 
 from denet.dataset import BadDataError, open_dataset
 from denet.dataset.boxes import csv
+from denet.dataset.survey.classes import survey
 from denet.errors import DataError, UsageError
 
 
@@ -112,6 +113,18 @@ def test_a_header_of_other_words_is_told(tmp_path):
         csv.split_names(str(tmp_path))
     with pytest.raises(DataError, match="name the columns filename,class"):
         opened(tmp_path)
+
+
+def test_a_table_that_is_no_text_is_told(tmp_path):
+    save_image(tmp_path / "a.jpg")
+    (tmp_path / "boxes.csv").write_bytes(
+        b"filename,class,xmin,ymin,xmax,ymax\na.jpg,c\xe4t,1,1,5,5\n"
+    )
+    for extension in ("auto", "csv", "image"):
+        with pytest.raises(DataError, match="not text in UTF-8: .*boxes.csv: save it as UTF-8"):
+            opened(tmp_path, extension)
+    with pytest.raises(DataError, match="^not text in UTF-8: .*boxes.csv"):
+        survey(str(tmp_path))
 
 
 def test_a_folder_without_table_is_told(tmp_path):

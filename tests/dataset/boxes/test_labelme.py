@@ -8,6 +8,7 @@ from annotated_files import save_image
 
 from denet.dataset import BadDataError, open_dataset
 from denet.dataset.boxes import labelme
+from denet.dataset.survey.classes import survey
 from denet.errors import DataError, UsageError
 
 
@@ -92,6 +93,7 @@ def test_the_image_of_its_own_name_comes_first(tmp_path):
         (content(shape([[1, 1], [2, 2]], "")), "label is missing"),
         (content(shape([[1, 1], [2, 2]], None)), "label is missing"),
         (content(shape([[1, 1], [2, 2]], kind=None)), "shape_type is missing"),
+        ('{"imageWidth": %s}' % ("9" * 5000), "b.json: a whole number of 5000 digits"),
         (content(5), "shape_type is missing"),
         (content(shapes=5), "shapes is no list"),
         ("{", "cannot read the annotation"),
@@ -115,6 +117,18 @@ def test_an_image_that_is_not_there(tmp_path, path):
     put(tmp_path / "set", content(shape([[1, 1], [5, 5]]), path=path), photo="")
     with pytest.raises(BadDataError, match="there|leads out of its folder"):
         opened(tmp_path / "set")
+
+
+def test_damage_in_all_that_tells_the_layout_is_told(tmp_path):
+    save_image(tmp_path / "a.jpg")
+    (tmp_path / "a.json").write_text('{"imagePath": "a.jpg", "shapes": [')
+    for extension in ("auto", "labelme", "image"):
+        with pytest.raises(DataError, match="cannot read the annotation: .*a.json: Expecting"):
+            opened(tmp_path, extension)
+    with pytest.raises(DataError, match="^cannot read the annotation: .*a.json"):
+        survey(str(tmp_path))
+    put(tmp_path, {"images": [], "shapes": []})
+    assert not labelme.fault(str(tmp_path))
 
 
 def test_other_json_is_none_of_it(tmp_path):

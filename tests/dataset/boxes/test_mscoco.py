@@ -229,6 +229,7 @@ def test_folders_that_hold_something_else(tmp_path):
         ({"annotations": [annotation(1, 3, [0, 0, 1, "5"])]}, r"annotations\[0\].bbox holds some"),
         ({"annotations": [annotation(1, 3, [0, 0, 1, 10**400])]}, r"annotations\[0\].bbox holds"),
         ({"annotations": [annotation(1, 3, [0, 0, 1, 1e999])]}, r"annotations\[0\].bbox holds"),
+        ({"images": [{"id": 10**4000}]}, "a whole number of 4001 digits"),
         ({"annotations": [annotation("1", 3, [0, 0, 1, 1])]}, r"annotations\[0\].image_id is miss"),
         ({"annotations": [annotation(1, 2**70, [0, 0, 1, 1])]}, r"annotations\[0\].category_id is"),
     ],

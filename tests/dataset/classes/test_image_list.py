@@ -42,6 +42,12 @@ def test_lines_of_both_orders(photos: Path, text: str) -> None:
     assert dataset.images(np.arange(3))[:, 0, 0, 0].tolist() == [10, 20, 30]
 
 
+def test_a_class_of_more_digits_than_a_number_has_is_a_word(photos: Path) -> None:
+    long = "9" * 5000
+    dataset = opened(photos, f"{long} my photos/10.png\n10 my photos/20.png\n")
+    assert dataset.class_labels == ["10", long]
+
+
 def test_classes_are_words_and_paths_may_be_whole(photos: Path) -> None:
     dataset = opened(photos, f"dog {photos}/my photos/40.png\ncat.png my photos/10.png\n")
     assert dataset.class_labels == ["cat.png", "dog"] and dataset.labels.tolist() == [1, 0]
