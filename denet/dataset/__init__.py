@@ -41,7 +41,7 @@ class Format:
     module: str
     opener: str
     options: tuple[str, ...] = ()
-    converts: bool = False  # the opener takes ``channels``: 1 or 3 that images are brought to
+    converts: bool = False  # the opener takes ``shape``, whose channels images are brought to
     splits: bool = False  # bare words are parts of the data: the opener takes ``splits``
 
 
@@ -92,7 +92,7 @@ def open_dataset(
         os.fspath(path),
         kind,
         Opening(**settings),
-        **({"channels": shape[0]} if shape and format_.converts else {}),
+        **({"shape": shape} if shape and format_.converts else {}),
         **options,
     )
     if shape is not None and dataset.shape != tuple(shape):

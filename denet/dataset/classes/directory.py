@@ -69,15 +69,15 @@ def open_directory(
     kind: str,
     opening: Opening,
     *,
-    channels: int | None = None,
+    shape: tuple[int, int, int] | None = None,
     crop: str | bool | None = None,
 ) -> DirectoryDataset:
     """Read every image of format ``kind`` ("png", "jpg", ...; "image" is any) below ``path``.
 
     Class ids follow the sorted directory names, or ``class_labels``. EXIF orientation is applied.
-    All images must have one size unless ``crop`` (N or WxH) brings them to one; ``channels`` brings
-    them to grey (1) or colour (3). Raises BadDataError naming the files, DataError,
-    OutOfMemoryError.
+    All images must have one size unless ``crop`` (N or WxH) brings them to one; the ``shape``
+    (c, h, w) that is wanted brings them to grey (1) or colour (3). Raises BadDataError naming the
+    files, DataError, OutOfMemoryError.
     """
     started = time.perf_counter()
     size = None if crop is None else crop_size(crop)
@@ -88,11 +88,12 @@ def open_directory(
     chosen = opening.choose(len(listing.files), path)
     files = [listing.files[index] for index in chosen]
     file_classes = [listing.file_classes[index] for index in chosen]
-    reader = _Reader(files, kind, opening)
-    pixels, faults = reader.read(size, channels)
+    crops = f"{kind},crop={f'{shape[2]}x{shape[1]}' if shape else 'SIZE'}"
+    reader = _Reader(files, crops, opening)
+    pixels, faults = reader.read(size, shape[0] if shape else None)
     good = np.setdiff1d(np.arange(len(files)), [fault.position for fault in faults])
     if faults and (opening.on_bad_data == "error" or not len(good)):
-        raise _bad_images(faults, files, kind, pixels)
+        raise _bad_images(faults, files, crops, pixels)
     bad = _bad_samples(faults, files, pixels)
     dataset = DirectoryDataset(
         list(ids),
@@ -222,7 +223,7 @@ class _Reader:
     """Decodes files into one array."""
 
     files: list[str]
-    kind: str  # of --extension
+    crops: str  # --extension that brings them to one size
     opening: Opening
 
     def read(self, crop: Size | None, channels: int | None) -> tuple[np.ndarray, list[Fault]]:
@@ -257,7 +258,7 @@ class _Reader:
                     return image.size, image.mode == "L"
                 except Exception as error:  # a damaged file can make a decoder raise anything
                     faults.append(Fault(position, "unreadable", reason(error)))
-        raise _bad_images(faults, self.files, self.kind)
+        raise _bad_images(faults, self.files, self.crops)
 
     def _allocate(self, size: Size, channels: int) -> np.ndarray:
         shape = (len(self.files), size[1], size[0], channels)
@@ -312,14 +313,14 @@ def _bad_samples(
 
 
 def _bad_images(
-    faults: Sequence[Fault], files: Sequence[str], kind: str, pixels: np.ndarray | None = None
+    faults: Sequence[Fault], files: Sequence[str], crops: str, pixels: np.ndarray | None = None
 ) -> BadDataError:
     """Return the error that tells of files with faults."""
     bad = _bad_samples(faults, files, pixels)
     first, count = bad[0], f"{len(bad)} of {len(files)} images"
     skip = ", or leave it out with --on-bad-data skip" if len(bad) < len(files) else ""
     skips = skip.replace("it out", "them out")
-    resize = f"resize them, which --extension {kind},crop=64 also does"
+    resize = f"resize them, which --extension {crops} also does"
     sizes = sum(fault.kind == "size" for fault in faults)
     if sizes == len(bad):
         what = f"image sizes differ: {first.name} is {first.reason} ({count}): {resize}"

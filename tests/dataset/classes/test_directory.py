@@ -294,7 +294,7 @@ ERRORS = [  # what is in the directory, what the message must say
     (lambda p: os.symlink("/nowhere", (p / "a").mkdir() or p / "a/1.png"), r"1.png: no such file"),
     (
         lambda p: [save(p / f"a/{i}.png", RGB[:, : 6 - i // 2]) for i in range(4)],
-        r"sizes differ: .*a/2.png is 5x4 instead of 6x4 \(2 of 4 .*--extension png,crop=64 .*skip",
+        r"sizes differ: .*a/2.png is 5x4 instead of 6x4 \(2 of 4 .*png,crop=SIZE .*skip",
     ),
     (lambda p: save(p / "a/1.png", Image.new("F", (4, 4)), format="TIFF"), "floating-point"),
     (
@@ -312,6 +312,13 @@ def test_errors(tmp_path, make, message):
         read(tmp_path / "set")
     assert re.search(message, str(caught.value)), str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_size_that_a_model_takes_is_told(tmp_path):
+    for name, width in (("a", 6), ("b", 5)):
+        save(tmp_path / name / "1.png", RGB[:, :width])
+    with pytest.raises(DataError, match="--extension png,crop=9x7 also does"):
+        open_dataset(tmp_path, "png", shape=(3, 7, 9), progress=False)
 
 
 def test_too_large_for_memory(tmp_path, monkeypatch):
