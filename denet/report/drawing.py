@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from unicodedata import east_asian_width
 
 from denet.errors import UsageError
+from denet.files import is_device
 from denet.printable import printable
 
 if TYPE_CHECKING:
@@ -160,10 +161,12 @@ def load_font(size: int, text: str, font_file: str | None = None) -> Font:
         return ImageFont.load_default(size)
     font: Font
     try:
+        if font_file is not None and is_device(font_file):
+            raise OSError("a device or pipe")
         font = ImageFont.truetype(font_file or _dejavu(), size)
     except OSError as error:
         if font_file is not None:
-            raise UsageError(f"font: {font_file}: {error}: give a TrueType file") from error
+            raise UsageError(f"--font: {font_file}: {error}: give a TrueType file") from error
         font = ImageFont.load_default(size)
     missing = _missing(font, text)
     if missing:

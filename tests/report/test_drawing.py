@@ -1,6 +1,7 @@
 """The picture of an image beside its classes."""
 
 import logging
+import os
 
 import numpy as np
 import pytest
@@ -68,6 +69,9 @@ def test_a_font_that_cannot_be_read_is_told(tmp_path):
     (tmp_path / "a.ttf").write_text("no font")
     with pytest.raises(UsageError, match=r"a\.ttf.*TrueType"):
         draw_classes(Image.new("L", (64, 64)), CLASSES, font_file=str(tmp_path / "a.ttf"))
+    os.mkfifo(tmp_path / "b.ttf")
+    with pytest.raises(UsageError, match=r"b\.ttf: a device or pipe"):
+        draw_classes(Image.new("L", (64, 64)), CLASSES, font_file=str(tmp_path / "b.ttf"))
 
 
 def test_names_that_are_no_words_are_drawn():

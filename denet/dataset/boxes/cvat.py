@@ -31,9 +31,11 @@ Attributes = Mapping[str, str]
 def seen(path: str) -> str:
     """Return what tells of this layout at ``path``."""
     file = _file(path)
+    if not os.path.isfile(file):  # reading a pipe would wait for ever
+        return ""
     try:
         with open(file, "rb") as stream:
-            head = stream.read(_HEAD) if os.path.isfile(file) else b""
+            head = stream.read(_HEAD)
     except OSError:
         return ""
     return f"{os.path.basename(file)} of one <annotations>" if b"<annotations" in head else ""

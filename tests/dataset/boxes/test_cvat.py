@@ -1,5 +1,7 @@
 """CVAT for images 1.1 against a file written by hand as its documentation has it."""
 
+import os
+
 import numpy as np
 import pytest
 from annotated_files import save_image
@@ -124,3 +126,8 @@ def test_a_file_that_is_wrong(tmp_path, text, message):
     (tmp_path / "annotations.xml").write_text(text)
     with pytest.raises(DataError, match=message):
         opened(tmp_path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "annotations.xml")
+    assert not cvat.seen(str(tmp_path)) and not cvat.seen(str(tmp_path / "annotations.xml"))
