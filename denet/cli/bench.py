@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from denet.cli.command import Parser, run, tell
-from denet.cli.options import COUNT, ENGINE, NETWORK, RECOMPUTE, Option, engine, network
+from denet.cli.options import COUNT, ENGINE, NETWORK, RECOMPUTE, Option, engine, network, refuse
 from denet.errors import UsageError
 from denet.kind import Choice, Flag
 
@@ -47,6 +47,8 @@ def bench(options: argparse.Namespace) -> int:
     """Measure and print."""
     from denet.report.bench import bench_text, measure, tuned_text
 
+    why = "--mode predict keeps nothing to compute again: leave one of them out"
+    refuse(options, [RECOMPUTE], [(options.mode == "predict", "recompute", why)])
     model = network(options)
     model.check_trainable()
     tuned = tune_convolutions(options, model) if options.tune else []

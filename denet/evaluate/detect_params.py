@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from denet.detect.nms import active
 from denet.errors import UsageError, nearest_hint
 from denet.kind import Flag, Integer, Kind, Real
 from denet.layer.denet_sparse import DenetSparse
@@ -43,7 +44,7 @@ assert [key for key, _ in PARAMS.values()] == [each.name for each in fields(Dete
 def parse_params(words: Iterable[str]) -> DetectParams:
     """Read ``name=value`` words, several of them in one where commas part them.
 
-    Raises UsageError for an unknown name or a value that it cannot have.
+    Raises UsageError for an unknown name, a value that it cannot have, and one without effect.
     """
     values = {}
     for word in ",".join(words).split(","):
@@ -60,7 +61,13 @@ def parse_params(words: Iterable[str]) -> DetectParams:
             values[key] = kind.read(text)
         except ValueError as error:
             raise UsageError(f"--params: {name}={text}: {error}") from None
-    return replace(DetectParams(), **values)
+    params = replace(DetectParams(), **values)
+    if params.use_soft_nms and not active(params.nms_threshold):
+        raise UsageError(
+            f"--params: useSoftNMS: nmsThreshold={params.nms_threshold:g} switches it off: leave "
+            "one of them out"
+        )
+    return params
 
 
 def with_corner_search(model: Model, params: DetectParams) -> Model:

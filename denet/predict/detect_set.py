@@ -83,7 +83,10 @@ def detect_in_dataset(
         raise UsageError("--draw: it is for one image file: give --predict-mode detect,image")
     for name, given in (("tiles", request.tiles), ("format", request.format in LAYOUTS)):
         if given:
-            raise UsageError(f"--{name}: it is for loose images: leave --extension out")
+            raise UsageError(
+                f"--{name}: it is for loose images: give --predict-mode detect, or detect,image, "
+                "without --extension"
+            )
     dataset = open_labelled(request, **of_model(model))
     assert isinstance(dataset, DetectionDataset)
     if "voc" in words:

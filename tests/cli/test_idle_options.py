@@ -34,6 +34,7 @@ REFUSED = {
     f"{INFO} --markdown": "--markdown: it is a form of --layers",
     "model-info --data set --batch-size 2": "--batch-size: it is of a network, and --data tells",
     "model-info --data set --image-size 8 8": "--image-size: it is of a network, and --data",
+    "model-bench --mode predict --recompute cheap": "--recompute: --mode predict keeps nothing",
     "model-info --data set --layers": "--data: together with --layers: ask for one of the two",
     "model-info --data set --env": "--data: together with --env: ask for one of the two",
     "model-info --env --class-num 2": "--class-num: it is of a network, and --env tells of none",

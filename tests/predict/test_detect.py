@@ -164,7 +164,8 @@ def test_crops_of_one_image_are_merged():
         ([""], {}),
         (["prThreshold=.2"], {"pr_threshold": 0.2}),
         (["prThreshold=0.2,nmsThreshold=.3"], {"pr_threshold": 0.2, "nms_threshold": 0.3}),
-        (["nmsThreshold=-1", "useSoftNMS=1"], {"nms_threshold": -1, "use_soft_nms": True}),
+        (["nmsThreshold=.1", "useSoftNMS=1"], {"nms_threshold": 0.1, "use_soft_nms": True}),
+        (["nmsThreshold=-1"], {"nms_threshold": -1}),
         (["useSoftNMS=0", "matchIOU=0.75"], {"match_iou": 0.75}),
         (
             ["cornerThreshold=0.5", "cornerMax=64"],
@@ -184,6 +185,8 @@ def test_params(words, changed):
         ("prThreshold=2", "at most 1; got '2'"),
         ("prThreshold=nan", "got 'nan'"),
         ("useSoftNMS=maybe", "true or false"),
+        ("useSoftNMS=1,nmsThreshold=0", "useSoftNMS: nmsThreshold=0 switches it off"),
+        ("useSoftNMS=1,nmsThreshold=1", "useSoftNMS: nmsThreshold=1 switches it off"),
         ("cornerMax=0", "a whole number from 1"),
         ("matchIOU=0", "above 0"),
         ("=3", "unknown name ''"),
