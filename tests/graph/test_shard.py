@@ -196,7 +196,9 @@ def test_convolutions_whose_window_is_not_the_map_stay_whole():
 def test_nothing_to_split_is_told(text, above, words):
     with pytest.raises(UsageError) as error:
         shard(model_of(text).graph(1), above, 1, Member(count=3))
-    most = f"shard-above: {above:,}: no fully connected or class layer with at least 3 outputs has"
+    most = (
+        f"--shard-above: {above:,}: no fully connected or class layer with at least 3 outputs has"
+    )
     assert str(error.value) == f"{most} more parameters; {words}"
 
 

@@ -45,12 +45,12 @@ WRONG = [
 
 @pytest.mark.parametrize("word, message", WRONG, ids=[word[:9] for word, _ in WRONG])
 def test_a_word_that_names_no_layer_is_told(word, message):
-    with pytest.raises(UsageError, match=f"^skip-layer-updates: .*{message}"):
+    with pytest.raises(UsageError, match=f"^--skip-layer-updates: .*{message}"):
         layer_numbers(MODEL.layers, ["1", word])
 
 
 def test_the_option_is_named():
-    with pytest.raises(UsageError, match="^freeze: 'x'"):
+    with pytest.raises(UsageError, match="^--freeze: 'x'"):
         layer_numbers(MODEL.layers, ["x"], "freeze")
 
 
@@ -82,7 +82,7 @@ def test_momenta_of_layers():
     ],
 )
 def test_a_word_that_gives_no_momentum_is_told(word, message):
-    with pytest.raises(UsageError, match=f"^layer-momenta: .*{message}"):
+    with pytest.raises(UsageError, match=f"^--layer-momenta: .*{message}"):
         layer_factors(MODEL.layers, [word], "layer-momenta")
 
 
@@ -106,5 +106,5 @@ WRONG_FACTORS = [
     "word, message", WRONG_FACTORS, ids=[word[:9] for word, _ in WRONG_FACTORS]
 )
 def test_a_word_that_gives_no_factor_is_told(word, message):
-    with pytest.raises(UsageError, match=f"^layer-rates: .*{message}"):
+    with pytest.raises(UsageError, match=f"^--layer-rates: .*{message}"):
         layer_factors(MODEL.layers, ["1=1", word], "layer-rates")
