@@ -10,7 +10,7 @@ from PIL import Image
 from denet.backend.select import choose_backend
 from denet.dataset.boxes.image_loader import DetectionDataset
 from denet.dataset.image.boxes import Boxes
-from denet.dataset.image.decode import read_header
+from denet.dataset.image.inspect import read_header
 from denet.dataset.image.options import ImageOptions
 from denet.detect.detections import Detections
 from denet.errors import DataError, UsageError

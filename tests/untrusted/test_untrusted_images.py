@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from untrusted.damage import damaged
 
-from denet.dataset.image.decode import decode_files, inspect_image
+from denet.dataset.image.decode import decode_files
+from denet.dataset.image.inspect import inspect_image
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)
 LIMIT = 1_000_000  # pixels

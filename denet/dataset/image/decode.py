@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import stat
@@ -43,22 +42,6 @@ class Fault(NamedTuple):
     text: str
 
 
-class Finding(NamedTuple):
-    """What one image file is: upright size, mode, whether EXIF turns it (but TIFF), its hash.
-
-    ``flat`` tells that all pixels have one colour once it is read. ``fault`` says why it cannot be
-    read, "" if it can; the size is 0 where not even that is known.
-    """
-
-    width: int
-    height: int
-    mode: str
-    turned: bool
-    digest: str
-    flat: bool
-    fault: str
-
-
 def image_suffixes() -> dict[str, str]:
     """Return suffix (".png") -> Pillow format ("PNG") of every format that can be read."""
     from PIL import Image
@@ -78,14 +61,6 @@ def _formats() -> tuple[str, ...]:
 
     Image.init()
     return tuple(name for name in Image.OPEN if name not in ("BLP", "EPS", "FITS", "IPTC"))
-
-
-class Header(NamedTuple):
-    """What the beginning of an image file tells: its stored size, 0 where a ``fault`` hides it."""
-
-    width: int
-    height: int
-    fault: str
 
 
 class _FaultyImage(Exception):
@@ -182,7 +157,7 @@ def decode_opened(
     crop: tuple[int, int] | None = None,
 ) -> PillowImage:
     """Return what ``decode_image`` does of an image whose header was read."""
-    lying = _orientation(image) in _LYING
+    lying = orientation(image) in _LYING
     if size and sorted(image.size) != sorted(size):  # before decoding what may be huge
         raise _FaultyImage("size", size_text(image.size[::-1] if lying else image.size))
     if crop:
@@ -208,39 +183,12 @@ def fit_image(image: PillowImage, width: int, height: int) -> PillowImage:
     return ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
 
 
-def inspect_image(path: str, max_image_pixels: int = MAX_IMAGE_PIXELS) -> Finding:
-    """Return what an image file is; it is decoded too, so that damage is found."""
-    size, mode, turned, digest = (0, 0), "", False, ""
-    try:
-        data = _file_bytes(path, max_image_pixels)
-        digest = hashlib.blake2b(data, digest_size=16).hexdigest()
-        image = open_bytes(data, path, max_image_pixels)
-        mode, turned = image.mode, _orientation(image) > 1
-        size = image.size
-        upright = decode_pixels(image, upright=True)
-        size = upright.size
-    except Exception as error:  # a damaged file can make a decoder raise anything
-        return Finding(*size, mode, turned, digest, False, reason(error))
-    flat = len(upright.getcolors(1) or ()) == 1
-    return Finding(*size, mode, turned, digest, flat, "")
-
-
-def read_header(path: str, max_image_pixels: int = MAX_IMAGE_PIXELS) -> Header:
-    """Return the stored size of an image file; no more of it is read than that takes."""
-    try:
-        _check_file(path, max_image_pixels)
-        with open(path, "rb") as file:
-            return Header(*_open_image(file, path, max_image_pixels).size, "")
-    except Exception as error:  # a damaged file can make a decoder raise anything
-        return Header(0, 0, reason(error))
-
-
 def open_image(path: str, max_image_pixels: int = MAX_IMAGE_PIXELS) -> PillowImage:
     """Return an image as it is stored, its header read; nothing is decoded yet.
 
     Raises whatever Pillow raises, OSError if there is no such file.
     """
-    return open_bytes(_file_bytes(path, max_image_pixels), path, max_image_pixels)
+    return open_bytes(file_bytes(path, max_image_pixels), path, max_image_pixels)
 
 
 def upright_header(
@@ -252,13 +200,13 @@ def upright_header(
     """
     image = open_image(path, max_image_pixels)
     tags = getattr(image, "tag_v2", None)
-    orientation = _orientation(image) if tags is None else tags.get(274, 1)
-    return image.size[::-1] if orientation in _LYING else image.size, orientation > 1
+    lies = orientation(image) if tags is None else tags.get(274, 1)
+    return image.size[::-1] if lies in _LYING else image.size, lies > 1
 
 
 def open_bytes(data: bytes, path: str, max_image_pixels: int) -> PillowImage:
     """Return what ``open_image`` does, of the bytes of a file of this name."""
-    image = _open_image(io.BytesIO(data), path, max_image_pixels)
+    image = open_stream(io.BytesIO(data), path, max_image_pixels)
     if "progressive" in image.info and (scans := data.count(_SCAN)) > _MAX_SCANS:
         raise _FaultyImage("unreadable", f"{scans} scans, at most {_MAX_SCANS} are decoded")
     return image
@@ -269,7 +217,8 @@ def most_bytes(max_image_pixels: int) -> int:
     return _FILE_BYTES + _PIXEL_BYTES * max_image_pixels
 
 
-def _check_file(path: str, max_image_pixels: int) -> None:
+def check_file(path: str, max_image_pixels: int) -> None:
+    """Raise for what is no image file, or larger than one of so many pixels can be."""
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
         raise _FaultyImage("unreadable", "not a file")
@@ -279,13 +228,14 @@ def _check_file(path: str, max_image_pixels: int) -> None:
         raise _too_large(max_image_pixels)
 
 
-def _file_bytes(path: str, max_image_pixels: int) -> bytes:
-    _check_file(path, max_image_pixels)
+def file_bytes(path: str, max_image_pixels: int) -> bytes:
+    """Return what is in an image file; raises what ``check_file`` does."""
+    check_file(path, max_image_pixels)
     with open(path, "rb", buffering=0) as file:
         return file.read()
 
 
-def _open_image(stream: IO[bytes], path: str, max_image_pixels: int) -> PillowImage:
+def open_stream(stream: IO[bytes], path: str, max_image_pixels: int) -> PillowImage:
     """Return the image with its header read; nothing is decoded yet."""
     from PIL import Image, UnidentifiedImageError
 
@@ -311,7 +261,7 @@ def size_text(size: Sequence[int]) -> str:
     return f"{size[0]}x{size[1]}"
 
 
-def _orientation(image: PillowImage) -> int:
+def orientation(image: PillowImage) -> int:
     """Return how the pixels lie, 1 if upright (EXIF 2.3, tag 274); TIFF is upright once loaded."""
     if not any(key in image.info for key in _ORIENTATION_SOURCES):
         return 1
@@ -325,7 +275,7 @@ def decode_pixels(image: PillowImage, upright: bool = False) -> PillowImage:
     """Decode an opened image; return it in mode L or RGB, as it is stored or ``upright``."""
     with _room.decoding(image):
         image.load()
-        if upright and (hasattr(image, "tag_v2") or _orientation(image) > 1):
+        if upright and (hasattr(image, "tag_v2") or orientation(image) > 1):
             from PIL import ImageOps
 
             image = ImageOps.exif_transpose(image)
@@ -385,22 +335,6 @@ def decode_files(
             except Exception as error:  # a damaged file can make a decoder raise anything
                 faults.append(Fault(position, getattr(error, "kind", "unreadable"), reason(error)))
     return faults
-
-
-def inspect_files(
-    paths: Sequence[str], out: None = None, max_image_pixels: int = MAX_IMAGE_PIXELS
-) -> list[Finding]:
-    """Return what each image file is."""
-    with quiet_pillow():
-        return [inspect_image(path, max_image_pixels) for path in paths]
-
-
-def read_headers(
-    paths: Sequence[str], out: None = None, max_image_pixels: int = MAX_IMAGE_PIXELS
-) -> list[Header]:
-    """Return the stored size of each image file."""
-    with quiet_pillow():
-        return [read_header(path, max_image_pixels) for path in paths]
 
 
 def reason(error: Exception) -> str:

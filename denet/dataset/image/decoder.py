@@ -20,15 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from denet.dataset.image.decode import (
-    Fault,
-    Finding,
-    Header,
-    decode_files,
-    inspect_files,
-    read_headers,
-    share_memory,
-)
+from denet.dataset.image.decode import Fault, decode_files, share_memory
+from denet.dataset.image.inspect import Finding, Header, inspect_files, read_headers
 from denet.dataset.image.photo import Answer, Perform, show_files
 from denet.errors import WorkerError
 

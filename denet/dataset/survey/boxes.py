@@ -20,7 +20,8 @@ from denet.dataset.boxes.layouts import AUTO, LAYOUTS, reader, recognise
 from denet.dataset.boxes.splits import ROLES, TEST, TRAIN, choose, role, share_rows
 from denet.dataset.classes.directory import suffix
 from denet.dataset.image.boxes import Boxes, mend
-from denet.dataset.image.decode import Finding, image_suffixes, read_header
+from denet.dataset.image.decode import image_suffixes
+from denet.dataset.image.inspect import Finding, read_header
 from denet.dataset.image.options import parse_image_options
 from denet.dataset.survey.classes import inspect_all
 from denet.detect.box import BOX_CAPACITY, area

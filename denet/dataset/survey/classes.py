@@ -25,8 +25,9 @@ from denet.dataset.classes.directory import (
     suffix,
     suffixes_text,
 )
-from denet.dataset.image.decode import Finding, image_suffixes
+from denet.dataset.image.decode import image_suffixes
 from denet.dataset.image.decoder import in_blocks
+from denet.dataset.image.inspect import Finding
 from denet.dataset.layout import wrapped
 from denet.dataset.walk import directories_in
 from denet.errors import DataError, UsageError

@@ -15,12 +15,11 @@ from denet.dataset.image.decode import (
     decode_stored,
     fit_image,
     image_suffixes,
-    inspect_files,
-    inspect_image,
     open_image,
     reason,
 )
 from denet.dataset.image.decoder import Decoder
+from denet.dataset.image.inspect import inspect_files, inspect_image
 
 CORNERS = np.zeros((32, 48, 3), np.uint8)  # one colour in each quarter, 48 wide and 32 high
 CORNERS[:16, :24, 0] = CORNERS[:16, 24:, 1] = CORNERS[16:, :24, 2] = CORNERS[16:, 24:] = 255
