@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from denet.dataset.boxes.image_loader import DetectionDataset
-from denet.dataset.image.decode import decode_stored, open_image, quiet_pillow
+from denet.dataset.image.decode import decode_image, quiet_pillow
 from denet.detect.detections import Detections
 from denet.evaluate.confusion import write_table
 from denet.evaluate.detect_params import DetectParams
@@ -98,17 +98,16 @@ class DetectionReport:
     ) -> Iterator[tuple[Image, list[Line]]]:
         labels, names = self._dataset.class_labels, self._dataset.image_names
         for index in worst.tolist():
-            image = stored_image(names[index], self._request.max_image_pixels)
+            image = upright_image(names[index], self._request.max_image_pixels)
             picture = draw_marked(image, marked_boxes(errors, index, labels), SIDE)
             told = counted(int(wrong[index]), "error")
             yield picture, [(printable(os.path.basename(names[index])), SLATE), (told, INK)]
 
 
-def stored_image(name: str, max_image_pixels: int) -> Image:
-    """Return what an image file holds as it is stored, which boxes of annotations are in."""
+def upright_image(name: str, max_image_pixels: int) -> Image:
+    """Return what an image file shows, which the boxes of a dataset are in."""
     with quiet_pillow():
-        image = open_image(name, max_image_pixels)
-        return decode_stored(image, *image.size)[0]
+        return decode_image(name, max_image_pixels=max_image_pixels)
 
 
 def worst_images(wrong: np.ndarray, most: int) -> np.ndarray:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from denet.dataset.boxes.image_loader import DetectionDataset
-from denet.dataset.image.decode import decode_stored, open_image, quiet_pillow
 from denet.detect.detections import Detections
 from denet.errors import UsageError
 from denet.files import atomic_write, make_directory
 from denet.predict.classify import Answer
 from denet.predict.detect import Found
+from denet.predict.detect_report import upright_image
 from denet.predict.image_files import common_directory, picture_stems
 from denet.predict.loose import Loose
 from denet.predict.request import Request
@@ -106,18 +106,13 @@ def check_one(loose: Loose | None) -> Loose:
 def draw_dataset(
     files: Sequence[Path], dataset: DetectionDataset, found: Detections, request: Request
 ) -> int:
-    """Draw each image, but damaged ones, with what is found and known in it, in stored pixels.
-
-    Return how many are drawn.
-    """
+    """Draw each image, but damaged ones, with what is found and known in it; return how many."""
     names, labels = dataset.image_names, dataset.class_labels
     usable = dataset.usable_images
     for number, own in enumerate(found.by_image(len(names))):
         if not usable[number]:
             continue
-        with quiet_pillow():
-            image = open_image(names[number], request.max_image_pixels)
-            image, _ = decode_stored(image, *image.size)
+        image = upright_image(names[number], request.max_image_pixels)
         settings = _known(dataset, number), request.shown_score, request.font
         _save(files[number], draw_detections(image, own, labels, *settings))
     return int(usable.sum())

@@ -12,7 +12,7 @@ from denet.dataset.base import Dataset
 from denet.dataset.boxes.image_loader import DetectionDataset
 from denet.detect.detections import Detections
 from denet.evaluate.object_errors import ObjectErrors
-from denet.predict.detect_report import stored_image
+from denet.predict.detect_report import upright_image
 from denet.predict.report import Mistake, sample_image
 from denet.printable import counted
 from denet.report.detections import class_colour
@@ -36,10 +36,10 @@ def class_key(class_labels: Sequence[str]) -> dict[str, str]:
 
 
 def known_scene(dataset: Dataset, index: int, limit: int) -> Scene:
-    """Return a stored image with its known boxes, or with its class."""
+    """Return an image with its known boxes, or with its class."""
     assert isinstance(dataset, DetectionDataset)
     name, caption = dataset.image_names[index], [_base(dataset.image_names[index])]
-    image = stored_image(name, limit)
+    image = upright_image(name, limit)
     if not dataset.boxed:
         label = dataset.labels[index * dataset.view_num]
         return _scene(image, [dataset.class_labels[label], *caption])
@@ -55,12 +55,12 @@ def class_scene(dataset: Dataset, index: int, limit: int) -> Scene:
 
 
 def error_scene(dataset: DetectionDataset, errors: ObjectErrors, index: int, limit: int) -> Scene:
-    """Return a stored image with boxes that are right and wrong, see ``marked_boxes``."""
+    """Return an image with boxes that are right and wrong, see ``marked_boxes``."""
     name = dataset.image_names[index]
     marked = marked_boxes(errors, index, dataset.class_labels)
     boxes = [Box(each.sides, KINDS[each.kind], f"{each.words}: {each.kind}") for each in marked]
     count = sum(each.kind != "found" for each in marked)
-    return _scene(stored_image(name, limit), [_base(name)], {counted(count, "error"): boxes})
+    return _scene(upright_image(name, limit), [_base(name)], {counted(count, "error"): boxes})
 
 
 def mistake_scene(dataset: Dataset, mistake: Mistake, limit: int) -> Scene:
@@ -74,7 +74,7 @@ def mistake_scene(dataset: Dataset, mistake: Mistake, limit: int) -> Scene:
 
 
 def found_scene(dataset: DetectionDataset, found: Detections, index: int, limit: int) -> Scene:
-    """Return a stored image with what is found in it beside what is known."""
+    """Return an image with what is found in it beside what is known."""
     own = found.take(found.image == index).best_first()
     boxes = [
         Box((x0, y0, x1, y1), class_colour(k), f"{dataset.class_labels[k]} {score:.2f}")
@@ -83,7 +83,7 @@ def found_scene(dataset: DetectionDataset, found: Detections, index: int, limit:
     known = _known_boxes(dataset, index)
     panels = {f"found: {len(boxes)}": boxes, f"known: {len(known)}": known}
     name = dataset.image_names[index]
-    return _scene(stored_image(name, limit), [_base(name)], panels)
+    return _scene(upright_image(name, limit), [_base(name)], panels)
 
 
 def _known_boxes(dataset: DetectionDataset, index: int) -> list[Box]:

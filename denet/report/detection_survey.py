@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from denet.dataset.boxes.annotated import turned_text
 from denet.dataset.boxes.splits import SHARE, role
 from denet.dataset.class_names import names_text
 from denet.dataset.image.decode import size_text
@@ -139,8 +140,7 @@ def _size_table(survey: DetectionSurvey, choice: DetectorChoice) -> Iterator[str
 
 def _image_lines(survey: DetectionSurvey) -> Iterator[str]:
     sizes = Counter((width, height) for width, height in survey.sizes().tolist())
-    reading = "read as they are stored: so must the boxes be meant"
-    yield from image_lines(sizes, survey.modes, survey.turned, reading)
+    yield from image_lines(sizes, survey.modes, survey.turned, turned_text(survey.stored))
 
 
 def _unusable(survey: DetectionSurvey) -> Iterator[str]:
@@ -192,12 +192,7 @@ def _box_text(box: NamedBox, kind: str) -> str:
 
 def _unlike_told(survey: DetectionSurvey) -> Iterator[str]:
     for what, file_list in (
-        (
-            "images on their side, beside what the annotations say; boxes are taken to mean the "
-            "pixels as they are stored",
-            lambda split: split.other_size()[0],
-        ),
-        ("images of another size than annotated", lambda split: split.other_size()[1]),
+        ("images of another size than annotated", DetectionSplit.other_size),
         (
             f"images of more than {BOX_CAPACITY} objects, the largest are trained on",
             DetectionSplit.crowded,

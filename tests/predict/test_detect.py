@@ -286,7 +286,7 @@ def test_datasets(photos):
 
 
 def test_datasets_of_several_crops(photos):
-    crops = dataset(photos[:2], multicrop=True)
+    crops = dataset(photos[:1] * 2, multicrop=True)
     detector_ = detector()
     detections = detect_dataset(detector_, crops)
     assert detections.view.shape == (20, 5)

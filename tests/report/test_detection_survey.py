@@ -38,6 +38,7 @@ def split(name, boxes, size=(640, 480), told=None, **options):
     number = len(boxes)
     files = [f"my photos/JPEGImages/{name}{image}.jpg" for image in range(number)]
     settings = {"digests": files, "new": np.ones(number, bool), "bad": []} | options
+    settings.setdefault("stored", np.zeros(number, bool))
     crowd = settings.pop("crowd", None)
     return DetectionSplit(
         name,
@@ -71,14 +72,14 @@ PHOTOS = survey(
             [(0, 0, 0, 50, 50), (0, 0, 0, 60, 60), (1, 0, 0, 640, 480), (1, 0, 0, 12, 12)],
             [],
         ],
-        told=(480, 640),
+        stored=np.array([False, True, False, True]),
         crowd=[0] * 8 + [1, 0],
         bad=[BadSample("my photos/JPEGImages/x.jpg", "not an image")],
     ),
     split("test", [[(1, 0, 0, 20, 20)]], told=(320, 240)),
     test=["test"],
     modes={"RGB": 5},
-    turned=1,
+    turned=3,
     unlisted=["my photos/JPEGImages/y.jpg"],
     unused=["cat_train"],
     seconds=1.25,
@@ -102,7 +103,8 @@ dog                              12      20       90                 10
 
 sizes  640x480 (5)
 modes  RGB (5)
-EXIF   1 stored lying or mirrored, read as they are stored: so must the boxes be meant
+EXIF   3 stored lying or mirrored, read upright; in 2 of them boxes mean the pixels as they are \
+stored, by the width and height beside them, and are turned too
 
 problems:
   1 of 6 images cannot be read; the command below leaves them out:
@@ -115,8 +117,6 @@ problems:
     my photos/JPEGImages/train1.jpg (640x480): cat from 700,0 to 710,9
   boxes clipped to their image: 1, such as my photos/JPEGImages/train1.jpg (640x480): \
 cat from 600,400 to 660,450
-  images on their side, beside what the annotations say; boxes are taken to mean the pixels as \
-they are stored: 4, such as my photos/JPEGImages/train0.jpg
   images of another size than annotated: 1, such as my photos/JPEGImages/test0.jpg
   images beside those of the splits, or without annotation: 1, such as my photos/JPEGImages/y.jpg
   splits not looked at: cat_train

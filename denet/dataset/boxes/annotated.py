@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from denet.dataset.image.boxes import Boxes
+from denet.dataset.image.orientation import LYING, turned_boxes
 from denet.detect.box import area
 
 
@@ -58,10 +59,38 @@ class Annotated:
             self.shares,
         )
 
-    def boxes_px(self, sizes: np.ndarray) -> Boxes:
-        """Return the boxes in pixels of images of ``sizes`` (N, 2)."""
-        if not self.shares:
-            return self.boxes
-        sides = np.tile(sizes, 2)[self.boxes.image].astype(np.float32)
-        boxes_px = self.boxes.boxes_px * sides
-        return replace(self.boxes, boxes_px=boxes_px, area=area(boxes_px).astype(np.float32))
+    def as_stored(self, sizes: np.ndarray, orientation: np.ndarray) -> np.ndarray:
+        """Return of which images, see ``upright_boxes``, boxes mean the pixels as they lie (N,).
+
+        Who labels sees photos upright today. Boxes drawn by a program that does not turn them have
+        its width and height beside them; an upside down or square photo does not tell.
+        """
+        lying = np.isin(orientation, LYING) & (sizes[:, 0] != sizes[:, 1])
+        found: np.ndarray = lying & (self.told_sizes == sizes[:, ::-1]).all(axis=1)
+        return found
+
+    def upright_boxes(self, sizes: np.ndarray, orientation: np.ndarray) -> Boxes:
+        """Return the boxes in pixels of images of upright ``sizes`` (N, 2), orientation (N,)."""
+        image, boxes_px = self.boxes.image, self.boxes.boxes_px
+        stored = self.as_stored(sizes, orientation)
+        object_area = self.boxes.area
+        if self.shares:
+            sides = np.where(stored[:, None], sizes[:, ::-1], sizes)[image]
+            boxes_px = boxes_px * np.tile(sides, 2).astype(np.float32)
+            object_area = area(boxes_px).astype(np.float32)
+        rows = np.flatnonzero(stored[image])
+        if len(rows):
+            boxes_px = boxes_px.copy()
+            of = image[rows]
+            boxes_px[rows] = turned_boxes(boxes_px[rows], sizes[of], orientation[of])
+        return replace(self.boxes, boxes_px=boxes_px, area=object_area)
+
+
+def turned_text(stored: int) -> str:
+    """Return how photos that EXIF turns are read, if boxes in ``stored`` of them lie as these."""
+    if not stored:
+        return "read upright, as their boxes are taken to mean"
+    return (
+        f"read upright; in {stored:,} of them boxes mean the pixels as they are stored, by the "
+        "width and height beside them, and are turned too"
+    )

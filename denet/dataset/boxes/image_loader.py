@@ -26,7 +26,7 @@ from denet.dataset.base import (
 from denet.dataset.image.augment import Sources
 from denet.dataset.image.boxes import Boxes, View, fill_targets
 from denet.dataset.image.colours import IMAGENET_COMPONENTS, ColourSums, Components
-from denet.dataset.image.decode import decode_stored, quiet_pillow, reason
+from denet.dataset.image.decode import decode_upright, quiet_pillow, reason
 from denet.dataset.image.kept_images import KeptImages
 from denet.dataset.image.mosaic import MOSAIC_SALT, Shown, joined, tiles
 from denet.dataset.image.options import IMAGENET_MEAN, IMAGENET_STD, ImageOptions
@@ -48,8 +48,8 @@ class DetectionDataset(Dataset):
     """N images in files, each with any number of boxes; memory holds annotations only.
 
     names, image_ids   N files, and what the annotations call the images
-    boxes              of all images, as stored: targets leave out those of crowds
-    sizes              (N, 2) int32 stored (width, height), 0 where unknown
+    boxes              of all images, upright: targets leave out those of crowds
+    sizes              (N, 2) int32 upright (width, height), 0 where unknown
     category_ids       number of each class in the annotations, -1 or [] where it has none
     view_num           samples of each image: sample s is view s % view_num of image s // view_num
     bad                what was left out, and what could not be decoded since; what was left out
@@ -360,7 +360,7 @@ class DetectionDataset(Dataset):
         photo = self._photo(index)
         if photo.name in self._left_out:
             return NOWHERE, None
-        decode: Decode = partial(self._kept.decode, photo.name) if rng else decode_stored
+        decode: Decode = partial(self._kept.decode, photo.name) if rng else decode_upright
         try:
             picture = take(photo, options, self._max_image_pixels, rng, decode)
         except Exception as error:  # a damaged file can make a decoder raise anything

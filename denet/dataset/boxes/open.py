@@ -22,7 +22,7 @@ from denet.dataset.base import (
     listed,
     thread_count,
 )
-from denet.dataset.boxes.annotated import Annotated
+from denet.dataset.boxes.annotated import Annotated, turned_text
 from denet.dataset.boxes.image_loader import DetectionDataset
 from denet.dataset.boxes.layouts import reader, recognise
 from denet.dataset.boxes.splits import SHARE, TEST, TRAIN, choose, share_rows
@@ -62,14 +62,14 @@ def open_annotated(
         _without_bad(found, path, opening.on_bad_data)  # raises; there are no classes to number
     ids = _number_classes(found, settings, opening, path)
     found = found.take(_choose(found, settings, opening, path))
-    sizes = _measure(found, opening)
+    sizes, lies = _measure(found, opening)
     good, bad = _without_bad(found, path, opening.on_bad_data)
     if opening.training:  # a place that is kept is the same for --resume, whatever happens to files
         found.boxes = found.boxes.keep(np.isin(found.boxes.image, good))
     else:
-        found, sizes = found.take(good), sizes[good]
-    _check_sizes(found, sizes, path)
-    boxes, mended = mend(found.boxes_px(sizes), sizes)
+        found, sizes, lies = found.take(good), sizes[good], lies[good]
+    _check_sizes(found, sizes, lies, path)
+    boxes, mended = mend(found.upright_boxes(sizes, lies), sizes)
     if len(found.boxes) and not len(boxes):
         log.warning(
             "%s: all of its %d boxes lie outside their images or have no area: check them",
@@ -192,12 +192,13 @@ def _choose(found: Annotated, settings: ImageOptions, opening: Opening, path: st
     return rows
 
 
-def _measure(found: Annotated, opening: Opening) -> np.ndarray:
-    """Return the stored sizes (N, 2), 0 of what is not looked at.
+def _measure(found: Annotated, opening: Opening) -> tuple[np.ndarray, np.ndarray]:
+    """Return upright sizes (N, 2), 0 of what is not looked at, and EXIF orientations (N,).
 
     Images that cannot be read join the faults.
     """
     sizes = np.zeros((len(found.names), 2), np.int32)
+    lies = np.ones(len(found.names), np.int32)
     rows = np.flatnonzero(found.measured | (found.boxes.counts > 0))
     names = [found.names[row] for row in rows]
     blocks = in_blocks(
@@ -211,9 +212,10 @@ def _measure(found: Annotated, opening: Opening) -> np.ndarray:
         for start, headers in blocks:
             for row, header in zip(rows[start:].tolist(), headers, strict=False):
                 sizes[row] = header.width, header.height
+                lies[row] = header.orientation
                 if header.fault:
                     found.faults.setdefault(row, header.fault)
-    return sizes
+    return sizes, lies
 
 
 def _without_bad(
@@ -234,18 +236,17 @@ def _without_bad(
     return good, bad
 
 
-def _check_sizes(found: Annotated, sizes: np.ndarray, path: str) -> None:
-    """Warn of images that have another size than their annotations say."""
+def _check_sizes(found: Annotated, sizes: np.ndarray, lies: np.ndarray, path: str) -> None:
+    """Tell of photos that EXIF turns, and of images of another size than their annotations say."""
+    stored = found.as_stored(sizes, lies)
+    if turned := int((lies > 1).sum()):
+        photos, reading = counted(turned, "photo"), turned_text(int(stored.sum()))
+        log.info("%s: %s that EXIF turns: %s", path, photos, reading)
     told = found.told_sizes
-    other = ((told != sizes) & (told > 0) & (sizes > 0)).any(axis=1)
-    turned = other & (told == sizes[:, ::-1]).all(axis=1)
-    for which, what in (
-        (turned, "on their side, boxes are taken to mean the pixels as they are stored"),
-        (other & ~turned, "of another size than their annotations say"),
-    ):
-        if which.any():
-            first = found.names[int(which.argmax())]
-            log.warning("%s: %s: %s: %s", path, counted(which.sum(), "image"), what, first)
+    other = ~stored & ((told != sizes) & (told > 0) & (sizes > 0)).any(axis=1)
+    if other.any():
+        count, first = counted(other.sum(), "image"), found.names[int(other.argmax())]
+        log.warning("%s: %s: of another size than their annotations say: %s", path, count, first)
 
 
 def _counts_text(boxes: Boxes, mended: Mended) -> str:

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from denet.dataset.base import MAX_IMAGE_PIXELS
+from denet.dataset.image.orientation import orientation_of, turned, upright_size
 from denet.dataset.image.shrink import shrunk
 from denet.memory import available_bytes, bytes_text
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
 _GREY_MODES = frozenset({"1", "L", "LA"})
-_ORIENTATION_SOURCES = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
-_LYING = frozenset({5, 6, 7, 8})  # EXIF orientations that exchange width and height
 _PIXEL_BYTES = 8  # of the largest usual mode, four channels of 16 bits
 _FILE_BYTES = 1 << 26  # that any image file may have, for what is not pixels
 _MAX_SCANS = 100  # of a progressive JPEG, as libtiff has it; encoders write about ten
@@ -157,14 +156,9 @@ def decode_opened(
     crop: tuple[int, int] | None = None,
 ) -> PillowImage:
     """Return what ``decode_image`` does of an image whose header was read."""
-    lying = orientation(image) in _LYING
-    if size and sorted(image.size) != sorted(size):  # before decoding what may be huge
-        raise _FaultyImage("size", size_text(image.size[::-1] if lying else image.size))
-    if crop:
-        shrunk(image, *(crop[::-1] if lying else crop))
-    upright = decode_pixels(image, upright=True)
-    if size and upright.size != size:
-        raise _FaultyImage("size", size_text(upright.size))
+    if size and upright_size(image) != size:  # before decoding what may be huge
+        raise _FaultyImage("size", size_text(upright_size(image)))
+    upright, _ = decode_upright(image, *crop) if crop else (decode_pixels(image), 1)
     return fit_image(upright, *crop) if crop else upright
 
 
@@ -199,9 +193,7 @@ def upright_header(
     Nothing is decoded. Raises what ``open_image`` does.
     """
     image = open_image(path, max_image_pixels)
-    tags = getattr(image, "tag_v2", None)
-    lies = orientation(image) if tags is None else tags.get(274, 1)
-    return image.size[::-1] if lies in _LYING else image.size, lies > 1
+    return upright_size(image), orientation_of(image) > 1
 
 
 def open_bytes(data: bytes, path: str, max_image_pixels: int) -> PillowImage:
@@ -261,29 +253,17 @@ def size_text(size: Sequence[int]) -> str:
     return f"{size[0]}x{size[1]}"
 
 
-def orientation(image: PillowImage) -> int:
-    """Return how the pixels lie, 1 if upright (EXIF 2.3, tag 274); TIFF is upright once loaded."""
-    if not any(key in image.info for key in _ORIENTATION_SOURCES):
-        return 1
-    try:
-        return int(image.getexif().get(274) or 1)
-    except Exception:  # damaged EXIF can raise anything; the pixels are none the worse for it
-        return 1
-
-
-def decode_pixels(image: PillowImage, upright: bool = False) -> PillowImage:
-    """Decode an opened image; return it in mode L or RGB, as it is stored or ``upright``."""
+def decode_pixels(image: PillowImage) -> PillowImage:
+    """Decode an opened image; return it upright, in mode L or RGB."""
+    lies = orientation_of(image)
     with _room.decoding(image):
         image.load()
-        if upright and (hasattr(image, "tag_v2") or orientation(image) > 1):
-            from PIL import ImageOps
-
-            image = ImageOps.exif_transpose(image)
-        return image if image.mode in ("L", "RGB") else _convert(image)
+        upright = turned(image, lies)
+        return upright if upright.mode in ("L", "RGB") else _convert(upright)
 
 
-def decode_stored(image: PillowImage, width: float, height: float) -> tuple[PillowImage, float]:
-    """Decode an opened image as it is stored, not turned; return it in mode L or RGB.
+def decode_upright(image: PillowImage, width: float, height: float) -> tuple[PillowImage, float]:
+    """Decode an opened image; return it upright, in mode L or RGB.
 
     A JPEG that is to be scaled to this size, in pixels, is decoded at 1/2, 1/4 or 1/8 of its own
     where that keeps it sharp; the second value is by how much its sides have shrunk.

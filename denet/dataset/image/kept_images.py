@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from denet.dataset.image.decode import decode_pixels
+from denet.dataset.image.orientation import upright_size
 from denet.dataset.image.shrink import shrunk
 from denet.memory import available_bytes
 
@@ -45,7 +46,7 @@ class KeptImages:
     def decode(
         self, name: str, image: PillowImage, width: float, height: float
     ) -> tuple[PillowImage, float]:
-        """Return what ``decode_stored`` does of an opened image, which has this name."""
+        """Return what ``decode_upright`` does of an opened image, which has this name."""
         shrink = shrunk(image, width, height)
         place = name, image.size
         kept = self._kept.get(place)
@@ -53,7 +54,7 @@ class KeptImages:
             from PIL import Image
 
             mode, pixels = kept
-            return Image.frombytes(mode, image.size, pixels), shrink
+            return Image.frombytes(mode, upright_size(image), pixels), shrink
         decoded = decode_pixels(image)
         size = decoded.width * decoded.height * PIXEL_BYTES[decoded.mode]
         with self._lock:

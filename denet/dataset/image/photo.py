@@ -11,9 +11,10 @@ import numpy as np
 from denet.dataset.image.augment import Sources, centre_shift, centre_view, random_view, ten_views
 from denet.dataset.image.boxes import View, network_boxes, seen
 from denet.dataset.image.colours import Components, change_colours
-from denet.dataset.image.decode import decode_stored, open_image, quiet_pillow
+from denet.dataset.image.decode import decode_upright, open_image, quiet_pillow
 from denet.dataset.image.mosaic import Shown
 from denet.dataset.image.options import ImageOptions
+from denet.dataset.image.orientation import upright_size
 from denet.dataset.image.render import Decode, render
 
 Perform = Callable[[str, Sequence[str], np.ndarray | None, dict[str, Any]], list[Any]]
@@ -41,23 +42,24 @@ def take(
     options: ImageOptions,
     max_image_pixels: int,
     rng: np.random.Generator | None,
-    decode: Decode = decode_stored,
+    decode: Decode = decode_upright,
 ) -> Picture:
     """Return what a file shows, in training in a view that ``rng`` draws.
 
-    ``decode`` does what ``decode_stored`` does. A damaged file can raise anything.
+    ``decode`` does what ``decode_upright`` does. A damaged file can raise anything.
     """
     image, resample = open_image(photo.name, max_image_pixels), "LANCZOS"
+    size = upright_size(image)  # a JPEG may be decoded as a smaller one
     if rng:
-        view, resample = random_view(options, image.size, photo.boxes_px, rng)
+        view, resample = random_view(options, size, photo.boxes_px, rng)
         if options.mosaic:  # with so many views, LANCZOS would take most of the time
             resample = "BILINEAR"
     elif options.multicrop:
-        view = ten_views(options, image.size)[photo.view_index]
+        view = ten_views(options, size)[photo.view_index]
     else:
-        view = centre_view(options, image.size)
+        view = centre_view(options, size)
     pixels = render(image, view, options.crop, resample, decode)
-    return Picture(view, pixels, centre_shift(options, image.size, view))
+    return Picture(view, pixels, centre_shift(options, size, view))
 
 
 def finish(

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from denet.dataset.image.boxes import View
-from denet.dataset.image.decode import decode_stored
+from denet.dataset.image.decode import decode_upright
 from denet.dataset.image.options import Size
+from denet.dataset.image.orientation import upright_size
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -22,23 +23,23 @@ _TOLERANCE = 1e-6  # network pixels
 
 
 def render(
-    image: PillowImage, view: View, crop: Size, resample: str, decode: Decode = decode_stored
+    image: PillowImage, view: View, crop: Size, resample: str, decode: Decode = decode_upright
 ) -> np.ndarray:
     """Return the pixels (h, w, 3) uint8 that an opened image shows in a view, black outside.
 
     A network pixel that the border of the image crosses is black too. ``resample`` names a filter
-    of Pillow; ``decode`` does what ``decode_stored`` does.
+    of Pillow; ``decode`` does what ``decode_upright`` does.
     """
     from PIL import Image
 
-    size = image.size
+    size = upright_size(image)
     (x0, x1), (y0, y1) = (
         _visible(length, scale, offset, limit)
         for length, scale, offset, limit in zip(size, view[:2], view[2:4], crop, strict=True)
     )
     if x0 >= x1 or y0 >= y1:
         return np.zeros((crop[1], crop[0], 3), np.uint8)
-    stored, shrink = decode(image, size[0] * view.scale_x, size[1] * view.scale_y)
+    upright, shrink = decode(image, size[0] * view.scale_x, size[1] * view.scale_y)
     part = [
         min(max((place + offset) / scale, 0), length) / shrink
         for place, offset, scale, length in (
@@ -48,7 +49,7 @@ def render(
             (y1, view.offset_y, view.scale_y, size[1]),
         )
     ]
-    resized = stored.resize(
+    resized = upright.resize(
         (x1 - x0, y1 - y0),
         Image.Resampling[resample],
         (part[0], part[1], part[2], part[3]),

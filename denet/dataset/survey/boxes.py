@@ -21,7 +21,7 @@ from denet.dataset.boxes.splits import ROLES, TEST, TRAIN, choose, role, share_r
 from denet.dataset.classes.directory import suffix
 from denet.dataset.image.boxes import Boxes, mend
 from denet.dataset.image.decode import image_suffixes
-from denet.dataset.image.inspect import Finding, read_header
+from denet.dataset.image.inspect import Finding
 from denet.dataset.image.options import parse_image_options
 from denet.dataset.survey.classes import inspect_all
 from denet.detect.box import BOX_CAPACITY, area
@@ -42,10 +42,11 @@ class DetectionSplit:
     """The usable images of one split, "all" if there are none; N images.
 
     files    of the images
-    sizes    (N, 2) width and height as they are stored
+    sizes    (N, 2) upright width and height
     told     (N, 2) as the annotations say, 0 if they do not
     listed   boxes as the annotations say; classes are positions in ``class_labels``
     boxes    those that have an area inside their image, clipped to it
+    stored   (N,) whether boxes meant the pixels as they lie in the file, see ``Annotated``
     digests  hash of each file
     new      (N,) whether no split before has the image
     bad      what cannot be used
@@ -57,6 +58,7 @@ class DetectionSplit:
     sizes: np.ndarray
     told: np.ndarray
     listed: Boxes
+    stored: np.ndarray
     digests: list[str]
     new: np.ndarray
     bad: list[BadSample]
@@ -118,11 +120,10 @@ class DetectionSplit:
         """Return the listed boxes without what is outside their images."""
         return np.clip(self.listed.boxes_px, 0, np.tile(self.sizes, 2)[self.listed.image])
 
-    def other_size(self) -> tuple[list[str], list[str]]:
-        """Return the images whose sides the annotations exchange, and those they size otherwise."""
+    def other_size(self) -> list[str]:
+        """Return the images that have another size than the annotations say."""
         other = ((self.told != self.sizes) & (self.told > 0)).any(axis=1)
-        lying = other & (self.told == self.sizes[:, ::-1]).all(axis=1)
-        return self._chosen(lying), self._chosen(other & ~lying)
+        return self._chosen(other & ~self.stored)
 
     def crowded(self) -> list[str]:
         """Return the images of more objects than a network is shown."""
@@ -150,7 +151,7 @@ class DetectionSurvey:
 
     train, test  names of the splits to train and to test on
     modes        how many images are stored in which mode of Pillow
-    turned       how many an upright view of would be another, by their EXIF orientation
+    turned       how many stand upright only by their EXIF orientation
     flat         images of one colour
     unlisted     image files beside those of the splits; ``unused`` splits were not looked at
     crop         (width, height) that --extension asked for
@@ -173,6 +174,11 @@ class DetectionSurvey:
     words: tuple[str, ...] = ()
     why: str = ""
     seconds: float = 0.0
+
+    @property
+    def stored(self) -> int:
+        """Number of images, each once, whose boxes meant the pixels as they lie in the file."""
+        return sum(int((split.stored & split.new).sum()) for split in self.splits)
 
     def named(self, names: Sequence[str]) -> list[DetectionSplit]:
         """Return the splits of these names."""
@@ -269,7 +275,7 @@ def survey_detection(
     splits: list[DetectionSplit] = []
     seen: set[str] = set()
     for name, each in read.items():
-        splits.append(_split(name, each, labels, findings, seen, max_image_pixels))
+        splits.append(_split(name, each, labels, findings, seen))
         seen.update(splits[-1].files)
     train, test = _choose(splits)
     _check(path, splits, train)
@@ -283,7 +289,7 @@ def survey_detection(
         train,
         test,
         Counter(finding.mode for finding in usable),
-        sum(finding.turned for finding in usable),
+        sum(finding.orientation > 1 for finding in usable),
         sorted(file for file in seen if findings[file].flat),
         [] if given else _unlisted(read.values(), voc.photo_folder(path)),
         unused,
@@ -319,7 +325,6 @@ def _split(
     labels: list[str],
     findings: dict[str, Finding],
     seen: set[str],
-    max_image_pixels: int,
 ) -> DetectionSplit:
     faults = {
         row: each.fault for row, file in enumerate(found.names) if (each := findings.get(file))
@@ -327,29 +332,24 @@ def _split(
     faults = {row: text for row, text in (faults | found.faults).items() if text}
     bad = [BadSample(found.names[row], text) for row, text in sorted(faults.items())]
     found = found.take(np.setdiff1d(np.arange(len(found.names)), list(faults)))
-    sizes = [_stored_size(file, findings[file], max_image_pixels) for file in found.names]
-    stored = np.array(sizes, np.int64).reshape(-1, 2)
-    boxes = found.boxes_px(stored)
+    seen_as = [findings[file] for file in found.names]
+    sizes = np.array([(each.width, each.height) for each in seen_as], np.int64).reshape(-1, 2)
+    lies = np.array([each.orientation for each in seen_as], np.int64)
+    boxes = found.upright_boxes(sizes, lies)
     position = {label: number for number, label in enumerate(labels)}
     ids = np.array([position[each] for each in found.class_names], np.int32)
     return DetectionSplit(
         name,
         labels,
         found.names,
-        stored,
+        sizes,
         found.told_sizes,
         replace(boxes, box_class=ids[boxes.box_class]),
-        [findings[file].digest for file in found.names],
+        found.as_stored(sizes, lies),
+        [each.digest for each in seen_as],
         np.array([file not in seen for file in found.names], np.bool_),
         bad,
     )
-
-
-def _stored_size(file: str, finding: Finding, max_image_pixels: int) -> tuple[int, int]:
-    """Return width and height of the pixels that boxes refer to: EXIF does not turn them."""
-    if finding.turned:
-        return read_header(file, max_image_pixels)[:2]
-    return finding.width, finding.height
 
 
 def _choose(splits: list[DetectionSplit]) -> tuple[list[str], list[str]]:

@@ -77,7 +77,7 @@ class Split:
         self.counts[class_label] += 1
         self.sizes[finding.width, finding.height] += 1
         self.modes[finding.mode] += 1
-        self.turned += finding.turned
+        self.turned += finding.orientation > 1
         if finding.flat:
             self.flat.append(file)
         self.digests.setdefault(finding.digest, []).append((file, class_label))

@@ -238,19 +238,12 @@ def test_a_reduced_jpeg_shows_the_same_place(tmp_path):
         np.testing.assert_allclose(targets["box"][0, 0] * 32, found, rtol=0, atol=1)
 
 
-def test_images_are_not_turned(tmp_path, caplog):
-    """Boxes of VOC and COCO are of the pixels as they are stored; EXIF says how to show them."""
-    write_voc(tmp_path, {"a": voc_xml(object_xml(), size=(10, 20))}, size=(20, 10))
-    image = Image.new("RGB", (20, 10), (0, 0, 255))
-    image.paste((255, 0, 0), (0, 0, 10, 10))
-    exif = Image.Exif()
-    exif[274] = 6
-    image.save(tmp_path / "JPEGImages/a.jpg", exif=exif)
-    dataset = opened(tmp_path, "crop=20x10")
-    assert dataset.shape == (3, 10, 20) and dataset.sizes.tolist() == [[20, 10]]
-    pixels = dataset.images(np.arange(1))[0]
-    assert (pixels[:, :8, 0] > 200).all() and (pixels[:, 12:, 0] < 50).all()
-    assert "1 image: on their side" in caplog.text
+def test_how_far_from_the_centre_a_reduced_jpeg_is_seen(tmp_path):
+    """600x300 are scaled to 60x30 for a crop of 30x30: its left end is 15 left of the middle."""
+    write_voc(tmp_path, {"a": voc_xml(object_xml(), size=(600, 300))}, size=(600, 300))
+    dataset = opened(tmp_path, "crop=30,multicrop")
+    shift = dataset.load(np.arange(10), keys(10), False).targets["shift"]
+    assert shift[:5].tolist() == [[0, 0, 0], [-15, 0, 0], [15, 0, 0], [-15, 0, 0], [15, 0, 0]]
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "I;16", "1"])

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from denet.dataset.image.decode import (
     decode_files,
     decode_image,
-    decode_stored,
+    decode_upright,
     fit_image,
     image_suffixes,
     open_image,
@@ -53,7 +53,7 @@ def test_orientation(tmp_path, orientation, suffix, crop):
     upright = (32, 48) if orientation >= 5 else (48, 32)
     assert image.size == (crop or upright) and quarters(image) == SEEN[orientation]
     found = inspect_image(path)
-    assert found[:3] == (*upright, "RGB") and found.turned == (orientation > 1 and suffix != "tif")
+    assert found[:3] == (*upright, "RGB") and found.orientation == orientation
 
 
 def test_cropped_jpeg_looks_as_if_decoded_in_full(tmp_path):
@@ -266,7 +266,7 @@ def test_by_how_much_a_jpeg_shrinks(tmp_path, wide, high, by):
     """600x400 pixels: twice the wanted size is left along both sides, an eighth at least."""
     Image.new("RGB", (600, 400)).save(tmp_path / "1.jpg")
     Image.new("RGB", (600, 400)).save(tmp_path / "1.png")
-    image, shrink = decode_stored(open_image(str(tmp_path / "1.jpg")), wide, high)
+    image, shrink = decode_upright(open_image(str(tmp_path / "1.jpg")), wide, high)
     assert (shrink, image.size) == (by, (600 // by, 400 // by))
-    image, shrink = decode_stored(open_image(str(tmp_path / "1.png")), wide, high)
+    image, shrink = decode_upright(open_image(str(tmp_path / "1.png")), wide, high)
     assert (shrink, image.size) == (1, (600, 400))

@@ -5,21 +5,24 @@ import pytest
 from PIL import Image
 
 from denet.dataset.image import kept_images
-from denet.dataset.image.decode import decode_stored, open_image
+from denet.dataset.image.decode import decode_upright, open_image
 from denet.dataset.image.kept_images import KeptImages
 
 
-@pytest.fixture
-def photo(tmp_path):
+@pytest.fixture(params=[1, 6], ids=["upright", "lying"])
+def photo(tmp_path, request):
     pixels = np.random.default_rng(3).integers(0, 256, (60, 80, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "a.jpg")
+    exif = Image.Exif()
+    exif[274] = request.param
+    stored = pixels if request.param == 1 else pixels.transpose(1, 0, 2)
+    Image.fromarray(stored).save(tmp_path / "a.jpg", exif=exif)
     return str(tmp_path / "a.jpg")
 
 
 @pytest.mark.parametrize("size", [(80, 60), (10, 8), (200, 100)])
 def test_it_is_what_decoding_gives(photo, size):
     kept = KeptImages()
-    wanted, shrink = decode_stored(open_image(photo), *size)
+    wanted, shrink = decode_upright(open_image(photo), *size)
     for _ in range(2):
         found, by = kept.decode(photo, open_image(photo), *size)
         assert by == shrink
@@ -29,13 +32,14 @@ def test_it_is_what_decoding_gives(photo, size):
 @pytest.fixture
 def decoded(monkeypatch):
     """The sizes of what has been decoded so far."""
-    sizes = []
+    sizes, decode_pixels = [], kept_images.decode_pixels
 
-    def decode_pixels(image):
-        sizes.append(image.size)
-        return image.convert("RGB")
+    def noted(image):
+        upright = decode_pixels(image)
+        sizes.append(upright.size)
+        return upright
 
-    monkeypatch.setattr(kept_images, "decode_pixels", decode_pixels)
+    monkeypatch.setattr(kept_images, "decode_pixels", noted)
     return sizes
 
 

@@ -117,7 +117,7 @@ def test_coco(tmp_path):
     assert [box.corners for box in split.clipped()] == [(15, 2, 25, 6)]
     assert split.outside()[0].class_label == "cat" and split.outside()[0].size == (20, 10)
     assert found.objects()[0].tolist() == [[15, 2, 20, 6]]
-    assert [list(map(len, each.other_size())) for each in found.splits] == [[1, 0], [1, 0]]
+    assert [len(each.other_size()) for each in found.splits] == [1, 1]
 
 
 def test_damage_is_found(tmp_path):
@@ -139,8 +139,9 @@ def test_damage_is_found(tmp_path):
         ("JPEGImages/4.jpg", "not an image"),
     ]
     assert names(tmp_path, found.splits[0].files) == ["JPEGImages/1.jpg", "JPEGImages/5.jpg"]
-    assert found.turned == 1 and found.splits[0].sizes.tolist() == [[20, 10], [20, 10]]
-    assert names(tmp_path, found.splits[1].other_size()[1]) == ["JPEGImages/6.jpg"]
+    assert (found.turned, found.stored) == (1, 1)
+    assert found.splits[0].sizes.tolist() == [[20, 10], [10, 20]]
+    assert names(tmp_path, found.splits[1].other_size()) == ["JPEGImages/6.jpg"]
     assert names(tmp_path, found.unlisted) == ["JPEGImages/beside.jpg"]
 
 
