@@ -66,6 +66,8 @@ def fitting(path: str) -> str:
         return (
             f"give this directory with --extension {seen.kind} to take all annotated images; {line}"
         )
+    if told := unknown_table(path):
+        return told
     if inner := wrapped(path):
         return f"give {inner}, which holds images with boxes"
     if sets := sets_in(path):
@@ -74,6 +76,12 @@ def fitting(path: str) -> str:
             f"them, such as {os.path.join(path, sets[0])}"
         )
     return fault(path)
+
+
+def unknown_table(path: str) -> str:
+    """Return what is wrong with the columns of a .csv of boxes at ``path``, "" if there is none."""
+    told: str = importlib.import_module("denet.dataset.boxes.csv").unknown(path)
+    return told
 
 
 def wrapped(path: str) -> str:

@@ -1,7 +1,8 @@
 """A table of boxes: one .csv with a line per box, its images beside it or in images/.
 
 Columns are known by their names: the file, its class, and corners, or a corner with width and
-height, or "bbox" of [x, y, width, height]; without a header file, x0, y0, x1, y1, class.
+height, or "bbox" of [x, y, width, height], or a shape of VIA; see COLUMNS. Where none tells the
+class all boxes are of one. Without a header they are known by what is in them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from denet.dataset.annotation_file import opened
 from denet.dataset.boxes.annotated import Annotated
 from denet.dataset.boxes.collected import MAX_SIDE, Collected, find_photo
 from denet.dataset.boxes.splits import check_splits
+from denet.dataset.boxes.via import via_class, via_corners
 from denet.dataset.image.decode import image_suffixes
 from denet.dataset.layout import nothing_at
 from denet.errors import DataError
@@ -26,30 +28,47 @@ from denet.errors import DataError
 MAX_BYTES = 1 << 30  # that of Open Images has 2 GB for nine million images
 MAX_LINE = 1 << 17
 _FOLDERS = ("", "images", "Images", "JPEGImages")
-# what a column is -> names that it has, in small letters without anything else
-_NAMES = {
-    "file": "filename file image imagepath imagename imgname img path imageid filepath",
-    "class": "class label name category classname labelname categoryname classid",
-    "x0": "xmin x1 x0 left xtl roix1 bboxxmin",
-    "y0": "ymin y1 y0 top ytl roiy1 bboxymin",
-    "x1": "xmax x2 right xbr roix2 bboxxmax",
-    "y1": "ymax y2 bottom ybr roiy2 bboxymax",
-    "x": "x xmin left bboxx",
-    "y": "y ymin top bboxy",
-    "width": "w width bboxwidth boxwidth bboxw",
-    "height": "h height bboxheight boxheight bboxh",
-    "box": "bbox box",
-    "split": "split set subset usage",
+# what a column is -> names that it has, in small letters without anything else, the surest first
+COLUMNS = {
+    "file": "filename filepath file imagefilename imagefile imagename imagepath image imgname "
+    "imgpath imgfile img path picturename picture photoname photo frame imageid imgid",
+    "class": "classname class labelname label categoryname category objectname objectclass object "
+    "kind type species tag name regionattributes classid labelid categoryid",
+    "x0": "xmin minx x0 x1 left xtl xtopleft xstart startx roix1 bboxxmin bboxx1",
+    "y0": "ymin miny y0 y1 top ytl ytopleft ystart starty roiy1 bboxymin bboxy1",
+    "x1": "xmax maxx x2 x1 right xbr xbottomright xend endx roix2 bboxxmax bboxx2",
+    "y1": "ymax maxy y2 y1 bottom ybr ybottomright yend endy roiy2 bboxymax bboxy2",
+    "x": "x xmin left bboxx bboxleft x1 x0 topleftx",
+    "y": "y ymin top bboxy bboxtop y1 y0 toplefty",
+    "centre x": "xcenter centerx xcentre centrex xc cx bboxxcenter",
+    "centre y": "ycenter centery ycentre centrey yc cy bboxycenter",
+    "width": "w bboxwidth boxwidth bboxw width",
+    "height": "h bboxheight boxheight bboxh height",
+    "box": "bbox boundingbox box regionshapeattributes",
+    "image width": "imagewidth imgwidth width",
+    "image height": "imageheight imgheight height",
+    "split": "split set subset partition usage",
 }
 _CORNERS, _SIDES = ("x0", "y0", "x1", "y1"), ("x", "y", "width", "height")
-_BARE = ("file", *_CORNERS, "class")
+_FORMS = {  # what a box is -> its columns
+    "corners": _CORNERS,
+    "sides": _SIDES,
+    "centre": ("centre x", "centre y", "width", "height"),
+    "box": ("box",),
+}
+_BARE = (  # columns of tables without a header: those of RetinaNet, of makesense.ai, of AutoML
+    ("file", *_CORNERS, "class"),
+    ("class", *_SIDES, "file", "image width", "image height"),
+    ("split", "file", "class", "x0", "y0", "", "", "x1", "y1", "", ""),
+)
+_ONE_CLASS = "object"  # where no column tells the class
 
 
 class _Table(NamedTuple):
     """How a file is to be read: column -> its place in a line."""
 
     places: dict[str, int]
-    form: str  # corners | sides | box
+    form: str  # see _FORMS
     delimiter: str
     header: bool
 
@@ -70,7 +89,7 @@ def seen(path: str) -> str:
     """Return what tells of this layout at ``path``."""
     if found := _tables(path):
         file, table = next(iter(found.items()))
-        columns = ", ".join(name for name in _NAMES if name in table.places)
+        columns = ", ".join(name for name in COLUMNS if name in table.places)
         return f"{os.path.basename(file)} with {columns}"
     return ""
 
@@ -137,15 +156,42 @@ def read(path: str, splits: Sequence[str]) -> Annotated:
 
 
 def _no_table(path: str) -> DataError:
-    """Return the error for a path without boxes; it tells a first line that is not known."""
+    """Return the error for a path without boxes; it tells columns that are not known."""
     for file in _files(path):
         with suppress(DataError):
-            words = next(_lines(file), "").strip()[:100]
-            mend = (
-                "name the columns filename,class,xmin,ymin,xmax,ymax or as docs/detection.md says"
-            )
-            return DataError(f"no columns of boxes: {file}: its first line is {words!r}: {mend}")
+            return DataError(_lacking(file, _split(next(_lines(file), ""))[0]))
     return nothing_at(path, ".csv of boxes")
+
+
+def unknown(path: str) -> str:
+    """Return what is wrong with the columns of a table at ``path`` that looks like one of boxes.
+
+    That is one whose second line names an image and four numbers, "" where there is none.
+    """
+    tables, suffixes = _tables(path), tuple(image_suffixes())
+    for file in _files(path):
+        with suppress(DataError):
+            lines = _lines(file)
+            header, _ = _split(next(lines, ""))
+            words, _ = _split(next(lines, ""))
+            image = any(word.lower().endswith(suffixes) for word in words)
+            numbers = [part for word in words for part in re.split(r"[\s,]+", word.strip("[]() "))]
+            if file not in tables and image and sum(map(_is_number, numbers)) >= len(_SIDES):
+                return _lacking(file, header)
+    return ""
+
+
+def _lacking(file: str, words: Sequence[str]) -> str:
+    """Return which columns of boxes a header of these words lacks, and what they may be called."""
+    known = _known(words)
+    forms = [[name for name in columns if name not in known] for columns in _FORMS.values()]
+    lacking = ["file"] * ("file" not in known) + min(forms[:2], key=len)
+    names = ", ".join(f"{name} ({' or '.join(COLUMNS[name].split()[:4])})" for name in lacking)
+    found = ", ".join(word.strip()[:40] for word in words[:20])
+    return (
+        f"no columns of boxes: {file}: its columns are {found}: there is no {names or 'box'}: name "
+        "the columns filename,class,xmin,ymin,xmax,ymax or as docs/detection.md says"
+    )
 
 
 def _tables(path: str) -> dict[str, _Table]:
@@ -171,26 +217,43 @@ def _files(path: str) -> list[str]:
 
 def _table(file: str) -> _Table | None:
     """Return how a file is to be read, None if its first line tells of no boxes."""
-    line = next(_lines(file), "")
-    delimiter = max(",;\t", key=line.count)
-    words = next(csv.reader([line], delimiter=delimiter), [])
-    plain = [re.sub(r"[^a-z0-9]", "", word.lower()) for word in words]
-    places = {
-        column: min(plain.index(name) for name in names.split() if name in plain)
-        for column, names in _NAMES.items()
-        if set(names.split()) & set(plain)
-    }
-    if {"file", "class"} <= places.keys():
-        forms = (("corners", _CORNERS), ("sides", _SIDES), ("box", ("box",)))
-        for form, columns in forms:
-            if all(column in places for column in columns):
-                return _Table(places, form, delimiter, True)
-    bare = len(words) == len(_BARE) and words[0].lower().endswith(tuple(image_suffixes()))
-    if bare and all(_is_number(word) or not word for word in words[1:5]):
-        return _Table(
-            {name: place for place, name in enumerate(_BARE)}, "corners", delimiter, False
-        )
+    words, delimiter = _split(next(_lines(file), ""))
+    places = _known(words)
+    if "file" in places:
+        for form, columns in _FORMS.items():
+            own = [places[column] for column in columns if column in places]
+            if len(set(own)) == len(columns):
+                others = {name: at for name, at in places.items() if at not in own}
+                return _Table(others | dict(zip(columns, own, strict=True)), form, delimiter, True)
+    for columns in _BARE:
+        places = {name: place for place, name in enumerate(columns) if name}
+        if len(words) == len(columns) and _is_line(words, places):
+            form = "corners" if "x0" in places else "sides"
+            return _Table(places, form, delimiter, False)
     return None
+
+
+def _split(line: str) -> tuple[list[str], str]:
+    """Return the words of a line, and what is between them."""
+    delimiter = max(",;\t", key=line.count)
+    return next(csv.reader([line], delimiter=delimiter), []), delimiter
+
+
+def _known(words: Sequence[str]) -> dict[str, int]:
+    """Return column -> its place in a header, of the columns that have a known name there."""
+    plain = [re.sub(r"[^a-z0-9]", "", word.lower()) for word in words]
+    found = {
+        column: [plain.index(name) for name in names.split() if name in plain]
+        for column, names in COLUMNS.items()
+    }
+    return {column: places[0] for column, places in found.items() if places}
+
+
+def _is_line(words: Sequence[str], places: dict[str, int]) -> bool:
+    """Say whether words are those of a box: an image and its numbers, or none."""
+    numbers = [words[at] for name, at in places.items() if name in (*_CORNERS, *_SIDES)]
+    image = words[places["file"]].lower().endswith(tuple(image_suffixes()))
+    return image and all(_is_number(word) or not word for word in numbers)
 
 
 def _is_number(word: str) -> bool:
@@ -242,27 +305,37 @@ def _row(number: int, words: list[str], table: _Table) -> _Row:
     corners: tuple[float, ...] = ()
     try:
         corners = _corners(word, table.form)
-        if corners and not word("class"):
+        class_name = _class_name(word("class")) if "class" in table.places else _ONE_CLASS
+        if corners and not class_name:
             raise ValueError("the class is missing")
     except ValueError as error:
-        fault = str(error)
-    size = (0, 0) if table.form == "sides" else (_side(word("width")), _side(word("height")))
-    return _Row(number, word("file"), word("split"), word("class"), corners, size, fault)
+        fault, class_name = str(error), ""
+    size = _side(word("image width")), _side(word("image height"))
+    return _Row(number, word("file"), word("split"), class_name, corners, size, fault)
 
 
 def _corners(word: Callable[[str], str], form: str) -> tuple[float, ...]:
     """Return the corners that a line tells, () if it tells no box. Raises ValueError."""
-    columns = _CORNERS if form == "corners" else _SIDES
+    columns = _FORMS[form]
     texts = [word(column) for column in columns]
+    if texts[0].startswith("{"):
+        return via_corners(texts[0])
     if form == "box":
-        texts = re.split(r"[\s,]+", word("box").strip("[]() "))
+        texts, columns = re.split(r"[\s,]+", texts[0].strip("[]() ")), _SIDES
     if not any(texts):
         return ()
     if len(texts) != len(columns):
         raise ValueError(f"bbox is {word('box')[:40]!r}, not [x, y, width, height]")
-    values = [_value(text, column) for text, column in zip(texts, columns, strict=True)]
-    x, y, u, v = values
-    return (x, y, u, v) if form == "corners" else (x, y, x + u, y + v)
+    x, y, u, v = (_value(text, column) for text, column in zip(texts, columns, strict=True))
+    if form == "corners":
+        return x, y, u, v
+    if form == "centre":
+        x, y = x - u / 2, y - v / 2
+    return x, y, x + u, y + v
+
+
+def _class_name(text: str) -> str:
+    return via_class(text) if text.startswith("{") else text
 
 
 def _value(text: str, column: str) -> float:

@@ -28,7 +28,7 @@ from denet.dataset.classes.directory import (
 from denet.dataset.image.decode import image_suffixes
 from denet.dataset.image.decoder import in_blocks
 from denet.dataset.image.inspect import Finding
-from denet.dataset.layout import wrapped
+from denet.dataset.layout import unknown_table, wrapped
 from denet.dataset.walk import directories_in
 from denet.errors import DataError, UsageError
 
@@ -152,6 +152,8 @@ def survey(
     kind, _, options = parse_extension(extension) if extension else (_array_kind(path), None, {})
     if kind in ANNOTATED:
         raise UsageError(f"--extension {extension}: give voc, mscoco, that of images, or none")
+    if kind is None and (told := unknown_table(path)):
+        raise DataError(f"{told}, or give --extension image if the directories are classes")
     if kind is None and (place := wrapped(path)):
         raise DataError(
             f"images with boxes lie one directory deeper than {os.path.abspath(path)}: give "

@@ -1,5 +1,7 @@
 """Tables of boxes as people have them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from annotated_files import save_image
@@ -33,7 +35,18 @@ TABLES = {
     "a,x,cat,1,0.1,0.4,0.1,0.6\n",
     "shouting": '"IMAGE_PATH","X_MIN","Y_MIN","X_MAX","Y_MAX","Category"\n'
     '"a.jpg","2","1","8","6","cat"\n',
+    "other words": "Picture;Kind;Left;Top;Right;Bottom\na.jpg;cat;2;1;8;6\n",
+    "object": "photo,object,x0,y0,x1,y1\na.jpg,cat,2,1,8,6\n",
+    "name before number": "class_id,class_name,image_id,x_min,y_min,x_max,y_max\n7,cat,a,2,1,8,6\n",
+    "two widths": "image_id,width,height,source,x,y,w,h,label\na,20,10,s,2,1,6,5,cat\n",
+    "centres": "image,label,x_center,y_center,width,height\na.jpg,cat,5,3.5,6,5\n",
+    "makesense": "cat,2,1,6,5,a.jpg,20,10\n",
+    "makesense with header": "label_name,bbox_x,bbox_y,bbox_width,bbox_height,image_name,"
+    "image_width,image_height\ncat,2,1,6,5,a.jpg,20,10\n",
+    "automl": "TRAIN,gs://bucket/a.jpg,cat,0.1,0.1,,,0.4,0.6,,\nTRAIN,gs://bucket/b.jpg,,,,,,,,,\n",
 }
+VIA = "filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,\
+region_attributes\n"
 
 
 @pytest.mark.parametrize("form", TABLES)
@@ -96,7 +109,7 @@ def test_an_image_that_is_not_there(tmp_path, name):
     ("text", "message"),
     [
         ("file,class,x1,y1,x2,y2\n", "no lines of images"),
-        ("file,class\na.jpg,cat\n", "no columns of boxes: .*: its first line is .file,class"),
+        ("file,class\na.jpg,cat\n", "its columns are file, class: there is no x0 .xmin or"),
         ("file,class,x1,y1,x2,y2\n" + "x" * (1 << 18), "a line of more than"),
         ('file,class,x1,y1,x2,y2\n"a.jpg,cat,1' + "\n" * 200_000, "cannot read the table|line"),
     ],
@@ -108,10 +121,63 @@ def test_a_table_that_is_wrong(tmp_path, text, message):
 
 
 def test_a_header_of_other_words_is_told(tmp_path):
-    put(tmp_path, "Picture;Kind;Left;Top;Right;Bottom\na.jpg;cat;2;1;8;6\n")
-    with pytest.raises(DataError, match=r"no columns of boxes: .*boxes.csv: .*'Picture;Kind;Left"):
-        csv.split_names(str(tmp_path))
-    with pytest.raises(DataError, match="name the columns filename,class"):
+    put(tmp_path, "Bild;Art;Links;Top;Rechts;Bottom\na.jpg;cat;2;1;8;6\n", ["pictures/a.jpg"])
+    told = "its columns are Bild, Art, Links, Top, Rechts, Bottom: there is no file .file.*x0 "
+    for look in (csv.split_names, opened, survey, lambda path: opened(path, "auto")):
+        with pytest.raises(DataError, match=f"no columns of boxes: .*boxes.csv: {told}"):
+            look(str(tmp_path))
+
+
+def test_a_table_of_classes_stays_beside_their_folders(tmp_path):
+    put(tmp_path, "filename,label\na.jpg,cat\nb.jpg,dog\n", ["cat/a.jpg", "dog/b.jpg"])
+    assert survey(str(tmp_path)).class_labels == ["cat", "dog"]
+
+
+def test_without_class_all_boxes_are_of_one(tmp_path):
+    """Heads of wheat have no column of it."""
+    put(tmp_path, 'image_id,width,height,bbox,source\na,20,10,"[2.0, 1.0, 6.0, 5.0]",inra\n')
+    found = opened(tmp_path)
+    assert found.class_labels == ["object"] and found.boxes_px.tolist() == [[2, 1, 8, 6]]
+
+
+@pytest.mark.parametrize(
+    ("shape", "box"),
+    [
+        ('{"name":"rect","x":2,"y":1,"width":6,"height":5}', (2, 1, 8, 6)),
+        ('{"name":"polygon","all_points_x":[2,8,5],"all_points_y":[3,1,6]}', (2, 1, 8, 6)),
+        ('{"name":"circle","cx":5,"cy":4,"r":3}', (2, 1, 8, 7)),
+        ('{"name":"ellipse","cx":5,"cy":4,"rx":3,"ry":2}', (2, 2, 8, 6)),
+        (f'{{"name":"ellipse","cx":5,"cy":4,"rx":3,"ry":2,"theta":{np.pi / 2}}}', (3, 1, 7, 7)),
+        ('{"name":"point","cx":5,"cy":4}', None),
+        ("{}", None),
+    ],
+)
+def test_shapes_of_via(tmp_path, shape, box):
+    def line(*cells):
+        return ",".join('"{}"'.format(cell.replace('"', '""')) for cell in cells) + "\n"
+
+    rect = '{"name":"rect","x":1,"y":1,"width":2,"height":2}'
+    put(tmp_path, VIA + line("a.jpg", "9", "{}", "1", "0", shape, '{"kind":"cat"}')
+        + line("b.jpg", "9", "{}", "1", "0", rect, '{"kind":{"dog":true}}'))  # fmt: skip
+    found = opened(tmp_path)
+    assert found.class_labels == (["cat", "dog"] if box else ["dog"])
+    np.testing.assert_allclose(found.boxes_px, [*([box] if box else []), (1, 1, 3, 3)], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        *('{"name":"rect","x":2}', '{"name":"rect","x":NaN,"y":1,"width":6,"height":5}', "{"),
+        *('{"name":"polygon","all_points_x":[],"all_points_y":[1]}', "{" * 9999),
+    ],
+)
+def test_shapes_of_via_that_are_wrong(tmp_path, shape):
+    cell = shape.replace('"', '""')
+    circle = '{""name"":""circle"",""cx"":5,""cy"":4,""r"":3}'
+    lines = (f'{name},9,,1,0,"{each}","{{""kind"":""cat""}}"\n'
+             for name, each in (("b.jpg", circle), ("a.jpg", cell)))  # fmt: skip
+    put(tmp_path, VIA + "".join(lines))
+    with pytest.raises(BadDataError, match="line 3: "):
         opened(tmp_path)
 
 
@@ -125,6 +191,12 @@ def test_a_table_that_is_no_text_is_told(tmp_path):
             opened(tmp_path, extension)
     with pytest.raises(DataError, match="^not text in UTF-8: .*boxes.csv"):
         survey(str(tmp_path))
+
+
+def test_the_names_are_those_of_the_documentation():
+    page = (Path(__file__).parents[3] / "docs/detection.md").read_text()
+    for names in csv.COLUMNS.values():
+        assert f"`{names}`" in page
 
 
 def test_a_folder_without_table_is_told(tmp_path):
