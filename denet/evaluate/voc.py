@@ -68,6 +68,11 @@ class ClassCurve:
         values = self.score[last[best]], precision[best], recall[best], f1[best]
         return OperatingPoint(*map(float, values))
 
+    def f1_from(self, score: float) -> float:
+        """Return the F1 of the detections that have this score or more."""
+        taken = self.score >= score
+        return 2 * float(self.right[taken].sum()) / max(int(taken.sum()) + self.object_num, 1)
+
     @property
     def ap_11(self) -> float:
         """Mean of the envelope at 11 recalls (VOC2007); nan without objects."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -42,20 +43,30 @@ def text_lines(
     What has a lower score than ``least_score`` is left out, as in pictures, and counted in the log;
     what has a lower probability than ``least_probability`` has been left out before.
     """
-    least, left_out = f"a score of {100 * least_score:g}%", 0
+    least, left_out, best, any_shown = f"a score of {100 * least_score:g}%", 0, 0.0, False
     asked = least
     if least_probability > least_score:  # else every score of the least is as probable
         asked += f" and a probability (prThreshold) of {100 * least_probability:g}%"
     for name, found in _pairs(images):
         shown = found.take(found.score >= least_score)
         left_out += len(found) - len(shown)
+        any_shown |= len(shown) > 0
+        best = max(best, found.score.max(initial=0))
         words = [
             f"{each} {100 * score:.2f}% ({' '.join(f'{side:.1f}' for side in box)})"
             for each, score, box in _objects(shown, class_labels)
         ]
         yield f"{name}: {', '.join(words) or f'nothing found with {asked} or more'}"
     if left_out:
-        log.info("%d with less than %s left out: --format jsonl or csv tells them", left_out, least)
+        more = "" if any_shown else f", --min-score {rounded_down(best):g} shows the best"
+        text = "%d with less than %s left out: --format jsonl or csv tells them%s"
+        log.info(text, left_out, least, more)
+
+
+def rounded_down(score: float) -> float:
+    """Return a score with two digits that is no higher, for people to type."""
+    step = 10.0 ** (math.floor(math.log10(score)) - 1) if score > 0 else 1.0
+    return round(math.floor(score / step) * step, 12)
 
 
 def json_lines(images: Iterable[Found], class_labels: Sequence[str]) -> Iterator[str]:

@@ -24,6 +24,7 @@ from denet.evaluate.voc import evaluate_voc
 from denet.model.model import Model
 from denet.predict.detect import Found
 from denet.predict.detect_output import (
+    rounded_down,
     voc_files,
     write_coco,
     write_detections,
@@ -102,7 +103,7 @@ def detect_in_dataset(
         samples = DatasetDetections(good, samples.view)
     images = in_images(samples, dataset, detector.params)
     found = Everything(samples, images, detector.params)
-    _warn_of_nothing(place, images)
+    _tell_hidden(place, found)
     for sink in sinks:
         sink.take(found)
     return len(dataset.image_names)
@@ -201,17 +202,34 @@ class Pictures:
         log.info(DRAWN, directory, count)
 
 
-def _warn_of_nothing(place: Place, images: Detections) -> None:
-    """Tell a set in which people are shown nothing that was found."""
-    request = place.request
-    least, probability = request.shown_score, request.params.pr_threshold
-    if not (images.score >= least).any():
+def _tell_hidden(place: Place, found: Everything) -> None:
+    """Tell where people are shown little of what was found, and from which score on there is more.
+
+    That is where F1 is less than half of what another --min-score gives, or nothing is shown.
+    """
+    images, dataset, least = found.images, place.dataset, place.request.shown_score
+    shown, known = int((images.score >= least).sum()), int(dataset.truth.scored.sum())
+    best = None
+    if shown < known / 2:  # else it is not worth a comparison
+        iou, class_num = found.params.match_iou, len(dataset.class_labels)
+        curve = evaluate_voc(images, dataset, class_num, iou).together
+        best = curve.best_f1()
+    if best and best.score < least and curve.f1_from(least) < best.f1 / 2:
+        score = rounded_down(best.score)
+        log.warning(
+            "%s: scores are low: text and pictures show %d of what is found, for %s, as they leave "
+            "out what has less than %g: --min-score %g shows %d, where F1 is highest (%.0f%%)",
+            *(place.request.place, shown, counted(known, "known object"), least, score),
+            *(int((images.score >= score).sum()), 100 * best.f1),
+        )
+    elif not shown:
+        probability = place.request.params.pr_threshold
         also = f" and a probability (prThreshold) of {probability:g}" * (probability > least)
-        best = f"; the best has {images.score.max():.2g}" if len(images) else ""
+        top = f"; the best has {images.score.max():.2g}" if len(images) else ""
         log.warning(
             "%s: nothing is found with a score of %g%s or more%s: is the model trained, and are "
             "these images prepared as those of its training (crop=, scale_mode=)?",
-            *(request.place, least, also, best),
+            *(place.request.place, least, also, top),
         )
 
 

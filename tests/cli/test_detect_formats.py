@@ -346,6 +346,21 @@ def test_least_scores(place: Path, command: Command) -> None:
     assert "ant 0.00% / 0.00% (1 objects)" in cut and "zebra 84" in cut
 
 
+def test_low_scores_are_told(place: Path, command: Command) -> None:
+    """Zebras are right in 2 of 3 answers, for 3 objects: F1 is 2 x 2 / (3 + 3)."""
+    save_detector(place / "sure.mdl", {"zebra": 0.215, "ant": 0.1})
+    words = f"{PREDICT} {VOC} --results out/ --predict-mode detect"
+    told = "scores are low: text and pictures show 0 of what is found, for 3 known objects, as they"
+    for mode in ("image", "voc", "voc,image"):
+        done = command(*f"{words},{mode}".split())
+        assert told in done.stderr, done.stderr
+        assert "--min-score 0.21 shows 3, where F1 is highest (67%)" in done.stderr
+    done = command(*f"{words} --min-score 0.21 --format text".split())
+    assert "scores are low" not in done.stderr and done.stdout.count("zebra 21.50%") == 3
+    loose = f"{PREDICT} --predict-mode detect --input voc/JPEGImages"
+    assert "csv tells them, --min-score 0.21 shows the best" in command(*loose.split()).stderr
+
+
 def test_images_from_anywhere(place: Path, command: Command) -> None:
     """Several paths, patterns, and a photo on standard input."""
     words = f"{PREDICT} --predict-mode detect --format csv --input".split()

@@ -187,6 +187,7 @@ def test_the_threshold_of_the_best_f1():
     curve = ClassCurve(4, np.array([0.9, 0.8, 0.7, 0.6, 0.5]), right)
     # behind the fourth: 3 of 4 are right and 3 of 4 objects are found
     assert curve.best_f1() == (0.6, 0.75, 0.75, 0.75)
+    assert curve.f1_from(0.6) == 0.75 and curve.f1_from(2) == 0
     tied = ClassCurve(4, np.array([0.9, 0.6, 0.6, 0.6, 0.6]), right)
     # no threshold parts equal scores: one of four with the first, else 3 of 5 and 3 of 4
     assert tied.best_f1() == pytest.approx((0.6, 0.6, 0.75, 2 * 0.6 * 0.75 / 1.35))

@@ -17,6 +17,7 @@ from denet.evaluate.detector import DatasetDetections
 from denet.predict.detect import Found
 from denet.predict.detect_output import (
     csv_lines,
+    rounded_down,
     text_lines,
     write_coco,
     write_detections,
@@ -223,3 +224,10 @@ def test_a_failure_leaves_the_old_file(tmp_path):
     with pytest.raises(IndexError):
         write_coco(path, FOUND, [])
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("score", "typed"), [(0.0879, 0.087), (0.5, 0.5), (0.99999, 0.99), (0.001, 0.001), (0, 0)]
+)
+def test_a_score_to_type_is_no_higher(score, typed):
+    assert rounded_down(score) == typed
