@@ -141,7 +141,7 @@ def test_objects_are_found_as_it_stands(tmp_path):
         write_voc(tmp_path / "BCCD", {split: photo}, split, (160, 120))
     save_image(tmp_path / "some" / "photo.jpg")
     objects = commands("docs/detection.md")
-    assert [words[0] for words in objects] == ["model-train", *["model-predict"] * 3]
+    assert [words[0] for words in objects] == ["model-train", *["model-predict"] * 4]
     run(objects, tmp_path)
     assert (tmp_path / "photo.png").is_file()
     assert (tmp_path / "more/Annotations/photo.xml").is_file()

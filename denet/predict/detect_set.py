@@ -32,10 +32,12 @@ from denet.predict.detect_output import (
     write_voc,
 )
 from denet.predict.detect_report import DetectionReport
+from denet.predict.detect_tiles import detect_tiled
 from denet.predict.picture import DRAWN, draw_dataset, picture_files
 from denet.predict.request import LAYOUTS, Request
 from denet.predict.results import results_prefix
 from denet.predict.source import of_model, open_labelled
+from denet.predict.tiles import Tiles
 from denet.printable import counted
 
 log = logging.getLogger(__name__)
@@ -82,12 +84,11 @@ def detect_in_dataset(
         raise UsageError("--report: it holds the curves of voc: give --predict-mode detect,voc")
     if request.draw:
         raise UsageError("--draw: it is for one image file: give --predict-mode detect,image")
-    for name, given in (("tiles", request.tiles), ("format", request.format in LAYOUTS)):
-        if given:
-            raise UsageError(
-                f"--{name}: it is for loose images: give --predict-mode detect, or detect,image, "
-                "without --extension"
-            )
+    if request.format in LAYOUTS:
+        raise UsageError(
+            "--format: it is for loose images: give --predict-mode detect, or detect,image, "
+            "without --extension"
+        )
     dataset = open_labelled(request, **of_model(model))
     assert isinstance(dataset, DetectionDataset)
     if "voc" in words:
@@ -96,8 +97,14 @@ def detect_in_dataset(
         require_evaluator()
     place = Place(request, dataset, results_prefix(request.results), say)
     sinks = [make(place) for word, make in _SINKS if word in words or not word]
-    detector = make_detector(len(dataset))
-    samples = detect_dataset(detector, dataset, request.thread_num)
+    if request.tiles:
+        tiles = Tiles(request.tiles, request.overlap)
+        detector = make_detector(request.batch_size)
+        settings = request.thread_num, request.max_image_pixels
+        samples = detect_tiled(detector, dataset, tiles, *settings)
+    else:
+        detector = make_detector(len(dataset))
+        samples = detect_dataset(detector, dataset, request.thread_num)
     if request.min_score:
         good = samples.found.take(samples.found.score >= request.min_score)
         samples = DatasetDetections(good, samples.view)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from denet.dataset.annotation_file import MAX_LIST_BYTES, lines_of, read_lines
-from denet.dataset.base import MAX_IMAGE_PIXELS, BadSample, Dataset, Names, Samples
+from denet.dataset.base import MAX_IMAGE_PIXELS, BadDataError, BadSample, Dataset, Names, Samples
 from denet.dataset.image.augment import centre_view
 from denet.dataset.image.boxes import View
 from denet.dataset.image.decode import image_suffixes, most_bytes, quiet_pillow, reason
@@ -235,6 +235,8 @@ class ContainedFiles(Dataset):
                 try:
                     image, part = self._shown(sample)
                     images[slot], view = contained(image, self.shape)
+                except BadDataError:  # of a set that is to be whole
+                    raise
                 except Exception as error:  # a damaged file can make a decoder raise anything
                     damaged = BadSample(self.names[sample], reason(error))
                     with self._lock:

@@ -382,8 +382,13 @@ def test_tiles(place: Path, command: Command) -> None:
     done = command(*words.split(), "--tiles", "16", "--overlap", "0.5")
     assert done.returncode == 0, done.stderr
     assert done.stdout == command(*words.split()).stdout
-    done = command(*f"{PREDICT} {VOC} --predict-mode detect --tiles 16".split())
-    assert done.returncode == 2 and "--tiles: it is for loose images" in done.stderr
+    words = f"{PREDICT} {VOC} --predict-mode detect,voc,image --results"
+    plain = command(*f"{words} plain/".split())
+    done = command(*f"{words} tiled/ --tiles 16 --overlap 0.5 --report report".split())
+    assert done.stdout == plain.stdout and "zebra" in done.stdout, done.stderr
+    assert (place / "tiled/1_dets.png").is_file() and (place / "report/confusion.csv").is_file()
+    for name in ("comp4_det_test_zebra.txt", "detections.json"):
+        assert (place / "tiled" / name).read_text() == (place / "plain" / name).read_text()
     done = command(*f"{PREDICT} --input voc/JPEGImages --tiles 16".split())
     assert done.returncode == 2 and "--tiles: it is for --predict-mode detect" in done.stderr
 

@@ -6,11 +6,16 @@ from evaluate.boxed import detections
 from PIL import Image
 
 from denet.backend.select import choose_backend
+from denet.dataset.base import BadDataError
+from denet.dataset.boxes.image_loader import DetectionDataset
+from denet.dataset.image.boxes import Boxes
+from denet.dataset.image.options import ImageOptions
 from denet.errors import UsageError
-from denet.evaluate.detector import Detector
+from denet.evaluate.detector import Detector, in_images
 from denet.layer.options import LayerOptions
 from denet.model.model import Model
 from denet.predict.detect import detect_images
+from denet.predict.detect_tiles import detect_tiled
 from denet.predict.image_files import ContainedFiles
 from denet.predict.loose import Files, Held
 from denet.predict.tiles import Tiles, clipped, whole_objects
@@ -160,3 +165,51 @@ def test_held_bytes_that_are_no_image():
     files = ContainedFiles(held, ["x"], (3, 8, 8))
     files.load(np.arange(1), np.zeros(1, np.uint64), False)
     assert files.bad == [("stdin", "not an image")]
+
+
+def labelled(paths, **options):
+    """Return images with a box each: all of what files of the sizes of ``tiled_images`` show."""
+    sizes = np.array([(80, 48), (36, 36), (32, 80), (20, 20)], np.int32)
+    corners = [(0, 0, *size) for size in sizes.tolist()]
+    boxes = Boxes.gather(4, range(4), corners, [0] * 4)
+    settings = ImageOptions(crop=(32, 32), scale=(32, 32), **options)
+    names = [str(path) for path in paths]
+    skip = {"on_bad_data": "skip"} if options else {}
+    return DetectionDataset(["cat", "dog"], names, names, boxes, sizes, settings, **skip)
+
+
+@pytest.fixture
+def detector():
+    """Return a network that takes every cell of 8 x 8 for a corner, and boxes of 16 pairs."""
+    text = "C[4,3,2] BN A P.A[2] DNC[2] DNS[4] DND[0.5,1,1]"
+    model = Model.create(text, (3, 32, 32), ["cat", "dog"], LayerOptions(border_mode="half"))
+    model.parameters[4]["corner.bias"][:] = -5
+    return Detector(model, 3, choose_backend("numpy"))
+
+
+def test_tiles_of_a_labelled_set_are_those_of_its_files(tmp_path, detector):
+    """In all but the damaged one the same is found as without what is known."""
+    paths, tiles = tiled_images(tmp_path, factor=4), Tiles(16, 0.25)
+    dataset = labelled(paths, scale_mode="warp")
+    samples = detect_tiled(detector, dataset, tiles)
+    found = in_images(samples, dataset, detector.params).by_image(4)
+    loose = {each.index: each for each in detect_images(detector, Files(paths), [], 1, tiles)}
+    for index, own in enumerate(found):
+        assert (len(own) > 0) == (index in loose) == (index != 1)
+        if len(own):
+            wanted = loose[index].objects.best_first()
+            np.testing.assert_allclose(own.box, wanted.box, atol=1e-3)
+            np.testing.assert_array_equal(own.score, wanted.score)
+    assert dataset.usable_images.tolist() == [True, False, True, True]
+    assert len(samples.found) > 100  # in tiles too
+
+
+def test_a_damaged_image_of_a_labelled_set_ends_the_run(tmp_path, detector):
+    with pytest.raises(BadDataError, match="cannot read the image: .*b.jpg.*--on-bad-data skip"):
+        detect_tiled(detector, labelled(tiled_images(tmp_path, factor=4)), Tiles(16, 0))
+
+
+def test_tiles_and_crops_of_a_labelled_set_are_two_ways(tmp_path, detector):
+    dataset = labelled(tiled_images(tmp_path), multicrop=True)
+    with pytest.raises(UsageError, match="--tiles: together with multicrop"):
+        detect_tiled(detector, dataset, Tiles(16, 0))

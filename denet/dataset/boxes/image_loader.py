@@ -364,7 +364,7 @@ class DetectionDataset(Dataset):
         try:
             picture = take(photo, options, self._max_image_pixels, rng, decode)
         except Exception as error:  # a damaged file can make a decoder raise anything
-            self._note_damage(index, error, training=rng is not None)
+            self.note_damage(index, error, training=rng is not None)
             return NOWHERE, None
         return picture.view, finish(photo, picture, options, self._colours, rng)
 
@@ -380,7 +380,7 @@ class DetectionDataset(Dataset):
         boxes_px, box_class = self._targets.boxes_px[own], self._targets.box_class[own]
         return Photo(self.names[index], view_index, boxes_px, box_class)
 
-    def _note_damage(self, index: int, error: Exception, training: bool) -> None:
+    def note_damage(self, index: int, error: Exception, training: bool) -> None:
         """Remember an image that cannot be decoded; raise BadDataError unless it is passed over."""
         damaged = BadSample(self.names[index], reason(error))
         with self._lock:
