@@ -6,7 +6,9 @@ import importlib
 import os
 from collections import Counter
 
+from denet.dataset.boxes.collected import photos_in
 from denet.dataset.boxes.layouts import LAYOUTS, fault, reader, recognise
+from denet.dataset.boxes.splits import role
 from denet.dataset.class_names import names_text
 from denet.dataset.walk import directories_in
 from denet.errors import DataError
@@ -47,7 +49,8 @@ def nothing_at(path: str, lacking: str) -> DataError:
         return DataError(f"{what}: {place}")
     if mend := fitting(path):
         return DataError(f"no {lacking} in {place}: {mend}")
-    return DataError(f"no {lacking} in {_contents(path, directories_in(path))}: {_all_layouts()}")
+    mend = _as_classes(path) or _all_layouts()
+    return DataError(f"no {lacking} in {_contents(path, directories_in(path))}: {mend}")
 
 
 def fitting(path: str) -> str:
@@ -108,6 +111,22 @@ def sets_in(path: str) -> list[str]:
         return []  # a thousand classes of a thousand images are not gone through for it
     sets = [name for name in names if is_set(name)]
     return sets if len(sets) > 1 else []
+
+
+def _as_classes(path: str) -> str:
+    """Return how to read directories of images as classes, or those of a split; "" if none are."""
+    names = directories_in(path)
+    train = next((name for name in names if role(name).startswith("train")), "")
+    for place in filter(None, (train and os.path.join(path, train), path)):
+        found = directories_in(place)
+        parts = any(name.lower() in _PARTS or role(name) for name in found)
+        photos = [photos_in(os.path.join(place, name)) for name in found[:_SHOWN_FOLDERS]]
+        if found and not parts and all(photos):
+            return (
+                f"if {names_text(found)} are classes, give {place} with --extension image "
+                f"(model-info --data {path} prints a whole line), else {_all_layouts()}"
+            )
+    return ""
 
 
 def _all_layouts() -> str:

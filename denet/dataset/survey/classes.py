@@ -13,7 +13,7 @@ import numpy as np
 
 from denet.dataset import ANNOTATED, open_dataset, parse_extension
 from denet.dataset.base import MAX_IMAGE_PIXELS, BadSample, thread_count
-from denet.dataset.boxes.layouts import fault
+from denet.dataset.boxes.layouts import AUTO, fault
 from denet.dataset.classes import cifar, svhn
 from denet.dataset.classes.directory import (
     SPLIT_NAMES,
@@ -149,9 +149,12 @@ def survey(
     Raises DataError where there is nothing to train on.
     """
     started = time.perf_counter()
-    kind, _, options = parse_extension(extension) if extension else (_array_kind(path), None, {})
+    word, _, options = parse_extension(extension or AUTO)
+    if word == AUTO and any(value for name, value in options.items() if name != "crop"):
+        raise UsageError(f"--extension {extension}: no images with boxes in {path}: give auto")
+    kind = _array_kind(path) if word == AUTO else word
     if kind in ANNOTATED:
-        raise UsageError(f"--extension {extension}: give voc, mscoco, that of images, or none")
+        raise UsageError(f"--extension {extension}: give auto, that of images, or none")
     if kind is None and (told := unknown_table(path)):
         raise DataError(f"{told}, or give --extension image if the directories are classes")
     if kind is None and (place := wrapped(path)):

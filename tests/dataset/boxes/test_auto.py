@@ -123,6 +123,24 @@ def test_what_is_none_is_refused(tmp_path, name):
         assert f"{kind} " in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("files", "place"),
+    [
+        (("cat/a.jpg", "dog/a.jpg"), "{root}"),
+        (("train/cat/a.jpg", "train/dog/a.jpg", "test/cat/a.jpg"), "{root}/train"),
+        (("images/a.jpg", "masks/a.jpg"), ""),
+        (("train/a.jpg", "val/a.jpg"), ""),
+        (("cat/a.jpg", "dog/a.txt"), ""),
+    ],
+)
+def test_what_may_be_classes_is_told_how_to_be_taken(tmp_path, files, place):
+    write(tmp_path, {name: None if name.endswith("jpg") else "" for name in files})
+    with pytest.raises(DataError) as caught:
+        open_dataset(tmp_path, "auto", progress=False)
+    told = f"if cat, dog are classes, give {place.format(root=tmp_path)} with --extension image "
+    assert (told in str(caught.value)) == bool(place)
+
+
 def test_no_place_at_all(tmp_path):
     with pytest.raises(DataError, match="no such directory"):
         open_dataset(tmp_path / "gone", "auto", progress=False)

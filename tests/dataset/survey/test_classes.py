@@ -50,6 +50,15 @@ def test_test_comes_before_val(tmp_path):
     assert found.test.path == str(tmp_path / "test") and found.unused == [str(tmp_path / "val")]
 
 
+def test_auto_is_none_given(tmp_path):
+    for split in ("train", "test"):
+        save(tmp_path / split / "a/1.png")
+    found = look(tmp_path, "auto,crop=3x2")
+    assert (found.kind, found.crop, len(found.splits)) == ("png", (3, 2), 2)
+    with pytest.raises(UsageError, match="auto,split=0.5: no images with boxes in .*: give auto"):
+        look(tmp_path, "auto,split=0.5")
+
+
 def test_a_class_may_be_called_train(tmp_path):
     for label in ("bus", "train"):
         save(tmp_path / label / "1.png")
