@@ -25,7 +25,7 @@ _TURNS = {  # orientation -> what Pillow calls that which sets it upright
     8: "ROTATE_90",
 }
 LYING = (5, 6, 7, 8)  # which exchange width and height
-_FROM_RIGHT, _FROM_BELOW = (6, 7), (7, 8)  # of these: where upright x and y are counted from
+_FROM_RIGHT, _FROM_BELOW = (2, 3, 6, 7), (3, 4, 7, 8)  # where what is stored first is seen
 
 
 def orientation_of(image: PillowImage) -> int:
@@ -66,6 +66,15 @@ def turned_boxes(boxes_px: np.ndarray, sizes: np.ndarray, orientation: np.ndarra
         ends = corners[rows, axis], corners[rows, axis + 2]
         corners[rows, axis + 2], corners[rows, axis] = (sizes[rows, axis] - end for end in ends)
     return corners
+
+
+def beginning(image: PillowImage, spare: tuple[float, float]) -> tuple[float, float]:
+    """Return where in the upright pixels of an opened image x and y begin.
+
+    A reduced JPEG has parts of pixels to ``spare`` at what is its right and lower end in the file.
+    """
+    lies = orientation_of(image)
+    return spare[0] * (lies in _FROM_RIGHT), spare[1] * (lies in _FROM_BELOW)
 
 
 def _is_tiff(image: PillowImage) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from denet.dataset.image.boxes import View
 from denet.dataset.image.decode import decode_upright
 from denet.dataset.image.options import Size
-from denet.dataset.image.orientation import upright_size
+from denet.dataset.image.orientation import beginning, upright_size
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -40,19 +40,20 @@ def render(
     if x0 >= x1 or y0 >= y1:
         return np.zeros((crop[1], crop[0], 3), np.uint8)
     upright, shrink = decode(image, size[0] * view.scale_x, size[1] * view.scale_y)
-    part = [
-        min(max((place + offset) / scale, 0), length) / shrink
-        for place, offset, scale, length in (
-            (x0, view.offset_x, view.scale_x, size[0]),
-            (y0, view.offset_y, view.scale_y, size[1]),
-            (x1, view.offset_x, view.scale_x, size[0]),
-            (y1, view.offset_y, view.scale_y, size[1]),
-        )
-    ]
+    spare = upright.width - size[0] / shrink, upright.height - size[1] / shrink
+    shown = (x0, x1), (y0, y1)
+    edges = shown, view[:2], view[2:4], size, beginning(image, spare), upright.size
+    (left, right), (top, bottom) = (
+        [
+            min(min(max((place + offset) / scale, 0), length) / shrink + first, limit)
+            for place in places
+        ]
+        for places, scale, offset, length, first, limit in zip(*edges, strict=True)
+    )
     resized = upright.resize(
         (x1 - x0, y1 - y0),
         Image.Resampling[resample],
-        (part[0], part[1], part[2], part[3]),
+        (left, top, right, bottom),
         _REDUCING_GAP,
     )
     if resized.mode != "RGB":
@@ -60,11 +61,11 @@ def render(
     if view.mirrored:  # NumPy takes several times as long to turn rows of three channels
         resized = resized.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         x0, x1 = crop[0] - x1, crop[0] - x0
-    shown = np.asarray(resized)
+    network = np.asarray(resized)
     if resized.size == crop:
-        return shown
+        return network
     pixels = np.zeros((crop[1], crop[0], 3), np.uint8)
-    pixels[y0:y1, x0:x1] = shown
+    pixels[y0:y1, x0:x1] = network
     return pixels
 
 

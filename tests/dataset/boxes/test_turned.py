@@ -139,3 +139,19 @@ def test_a_square_does_not_tell(tmp_path):
     Image.new("RGB", (20, 20)).save(tmp_path / "a.png", exif=exif)
     (tmp_path / "a.xml").write_text(voc((20, 20), BOX))
     assert open_dataset(str(tmp_path), "voc,crop=8", progress=False).boxes_px.tolist() == [[*BOX]]
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_a_reduced_photo_is_seen_where_it_lies(tmp_path, orientation):
+    """801x601 pixels are decoded at a quarter, 200.25 of 201 columns: no part of one is lost."""
+    ramp = np.add.outer(np.linspace(0, 90, 601), np.linspace(0, 160, 801)).astype(np.uint8)
+    backwards = {3: ramp[::-1, ::-1], 6: ramp.T[::-1], 8: ramp.T[:, ::-1]}
+    seen = []
+    for lies, pixels in ((1, ramp), (orientation, backwards[orientation])):
+        exif = Image.Exif()
+        exif[274] = lies
+        Image.fromarray(pixels).save(tmp_path / "a.jpg", quality=98, exif=exif)
+        (tmp_path / "a.xml").write_text(voc((801, 601), BOX))
+        found = open_dataset(str(tmp_path), "voc,crop=96x72,scale_mode=warp", progress=False)
+        seen.append(found.images(np.arange(1))[0].astype(int))
+    assert np.abs(seen[1] - seen[0]).mean() < 0.3
