@@ -159,6 +159,8 @@ def decode_opened(
     if size and upright_size(image) != size:  # before decoding what may be huge
         raise _FaultyImage("size", size_text(upright_size(image)))
     upright, _ = decode_upright(image, *crop) if crop else (decode_pixels(image), 1)
+    if size and upright.size != size:  # some formats tell only then
+        raise _FaultyImage("size", size_text(upright.size))
     return fit_image(upright, *crop) if crop else upright
 
 
