@@ -51,7 +51,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(folder: Path, command: str, batch_size: int) -> subprocess.CompletedProcess[str]:
     name, *words = command.split()
-    line = [sys.executable, str(ROOT / "bin" / name), *words, "--batch-size", str(batch_size)]
+    words += ["--batch-size", str(batch_size), "--precision", "f32"]  # auto may take half of it
+    line = [sys.executable, str(ROOT / "bin" / name), *words]
     kept = {key: value for key, value in os.environ.items() if key not in CHOICES}
     return subprocess.run(
         ["bash", "-c", f'ulimit -v {LIMIT // 1024}; exec "$@"', "bash", *line],
