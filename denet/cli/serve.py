@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TOKEN = "DENET_TOKEN"  # the variable that may hold it
+A_TOKEN = "give one line of letters and digits"
 MODEL, PARAMS = (next(each for each in INPUT if each.name == name) for name in ("model", "params"))
 ANSWERS = (
     MODEL,
@@ -161,10 +162,11 @@ def read_token(path: str | None) -> str | None:
             with open(path, encoding="ascii") as file:
                 text = file.read(4097)
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{place}: {getattr(error, 'strerror', 'not ASCII')}") from None
+            reason = getattr(error, "strerror", "not ASCII")
+            raise UsageError(f"{place}: {reason}: {A_TOKEN}") from None
     token = text.strip()
     if not token.isascii() or not token.isprintable() or not 0 < len(token) <= 4096 or " " in token:
-        raise UsageError(f"{place}: it holds no token: give one line of letters and digits")
+        raise UsageError(f"{place}: it holds no token: {A_TOKEN}")
     return token
 
 

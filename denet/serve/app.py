@@ -101,6 +101,8 @@ class Service:
         try:
             picture = await read_picture(request, self._limits.body_bytes)
             return FORMS[form](*await self._answer(picture), self._labels)
+        except asyncio.CancelledError:
+            raise Refused(503, "the service is stopped: come again later", BUSY) from None
         finally:
             self._busy -= 1
 

@@ -40,7 +40,8 @@ async def read_picture(request: Request, most: int) -> bytes:
     try:
         body = await asyncio.wait_for(_read(request.stream(), most), SECONDS)
     except asyncio.TimeoutError:
-        raise Refused(408, f"the body took longer than {SECONDS:g} seconds") from None
+        close = {"Connection": "close"}  # the rest is not waited for
+        raise Refused(408, f"the body took longer than {SECONDS:g} seconds", close) from None
     except ClientDisconnect:
         raise Refused(400, "the body ends early") from None
     picture = form_file(body, kind) if kind.lower().startswith(FORM) else body

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
+import signal
 import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,11 @@ if TYPE_CHECKING:
 
 CONNECTIONS = 1000  # at a time; further ones are told 503
 STOP_SECONDS = 30  # that requests in work are given when the service is stopped
+CANNOT_LISTEN = {
+    errno.EADDRINUSE: "--port: {1} is taken on {0}: give another",
+    errno.EADDRNOTAVAIL: "--host: {0} is no address of this machine: give 127.0.0.1 or another",
+    errno.EACCES: "--port: {1} is for the administrator: give one from 1024 on",
+}
 
 
 def require_libraries() -> None:
@@ -37,9 +44,9 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         opened = socket.create_server(address, family=family)
     except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise UsageError(f"--port: {port} is taken on {host}: give another") from None
-        raise UsageError(f"--port: {port} on {host}: {error.strerror}: give another") from None
+        text = CANNOT_LISTEN.get(error.errno or 0, "--port: {1} on {0}: {2}: give another")
+        reason = os.strerror(error.errno or 0)  # that of Python has the address again
+        raise UsageError(text.format(host, port, reason)) from None
     # head and body of a reply are two packets; the second would wait for the client to confirm the
     # first, 40 ms. asyncio sees to it only where a socket was made with the number of TCP
     opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -59,7 +66,10 @@ def is_loopback(opened: socket.socket) -> bool:
 
 
 def run(app: Starlette, opened: socket.socket) -> None:
-    """Serve until SIGINT or SIGTERM; answer the requests in work, then raise KeyboardInterrupt."""
+    """Serve until SIGINT, SIGTERM or SIGHUP; answer what is in work, then raise KeyboardInterrupt.
+
+    A second SIGINT does not wait: what is in work is told 503.
+    """
     import h11
     import uvicorn
 
@@ -85,4 +95,7 @@ def run(app: Starlette, opened: socket.socket) -> None:
         limit_concurrency=CONNECTIONS,
         timeout_graceful_shutdown=STOP_SECONDS,
     )
+    hangup = getattr(signal, "SIGHUP", None)  # of a terminal that is closed; none on Windows
+    if hangup and signal.getsignal(hangup) != signal.SIG_IGN:  # nohup
+        signal.signal(hangup, lambda number, frame: signal.raise_signal(signal.SIGTERM))
     uvicorn.Server(config).run(sockets=[opened])

@@ -71,3 +71,4 @@ def test_a_body_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(Refused, match="the body took longer than 0.01 seconds") as refused:
         asyncio.run(read_picture(request, 100))
     assert refused.value.status == 408
+    assert refused.value.headers == {"Connection": "close"}  # RFC 9110, 15.5.9

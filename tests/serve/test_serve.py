@@ -1,5 +1,6 @@
 """model-serve answers as model-predict does, refuses what it must, and stops when asked."""
 
+import http.client
 import io
 import json
 import os
@@ -14,6 +15,7 @@ import sys
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,7 @@ from small_models import save_classifier, save_detector, save_photos
 
 from denet.cli.serve import parser
 from denet.model.format import load_model, save_model
+from denet.serve.server import listen
 
 pytest.importorskip("starlette", reason="pip install starlette uvicorn")
 pytest.importorskip("uvicorn", reason="pip install starlette uvicorn")
@@ -123,6 +126,30 @@ def test_health_and_the_page(classes: Running) -> None:
     text = page.body.decode()
     assert set(re.findall(r"https?://[^\s\"']+", text)) == {"http://www.w3.org/2000/svg"}  # a name
     assert not re.search(r"<(link|iframe|base)|src=|@import|url\(", text)
+    assert '"health"' in text and '"predict"' in text  # relative: it may lie below any path
+    head = classes.ask("HEAD", "/")
+    size = head.headers["content-length"]
+    assert (head.status, size, head.body) == (200, str(len(page.body)), b"")
+
+
+def test_requests_of_one_connection(place: Path, classes: Running) -> None:
+    """Sent without waiting they are answered in order; no reply waits for the client's word."""
+    picture = (place / "b.jpg").read_bytes()
+    wanted = [classes.post(each).body for each in (picture, b"nothing", picture)]
+    start = b"POST /predict HTTP/1.1\r\nHost: x\r\n"
+    with socket.create_connection(("127.0.0.1", classes.port)) as raw:
+        for each in (picture, b"nothing"):
+            raw.sendall(start + b"Content-Length: %d\r\n\r\n" % len(each) + each)
+        length = b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(picture)
+        raw.sendall(start + length + picture)
+        told = raw.makefile("rb").read()
+    replies = told.split(b"HTTP/1.1 ")[1:]
+    assert [each[:3] for each in replies] == [b"200", b"400", b"200"]
+    assert [each.partition(b"\r\n\r\n")[2] for each in replies] == wanted
+    with listen("127.0.0.1", 0) as opened, socket.create_connection(opened.getsockname()):
+        accepted, _ = opened.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def bomb() -> bytes:
@@ -204,19 +231,26 @@ def test_a_token(place: Path, tmp_path: Path) -> None:
             assert running.ask("GET", "/health").status == 200
 
 
-def test_a_full_queue_and_a_stop_that_finishes_what_is_in_work(place: Path) -> None:
+def begin(running: Running, picture: bytes) -> http.client.HTTPConnection:
+    """Send the first bytes of a picture; return the connection once they have arrived."""
+    slow = running.connect()
+    slow.putrequest("POST", "/predict")
+    slow.putheader("Content-Length", str(len(picture)))
+    slow.endheaders(picture[:10])
+    while running.ask("GET", "/health").json["waiting"] == 0:
+        pass
+    return slow
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_full_queue_and_a_stop_that_finishes_what_is_in_work(place: Path, number: int) -> None:
     picture = (place / "b.jpg").read_bytes()
     with serving(place / "classes.mdl", "--queue", 1) as running:
-        slow = running.connect()
-        slow.putrequest("POST", "/predict")
-        slow.putheader("Content-Length", str(len(picture)))
-        slow.endheaders(picture[:10])
-        while running.ask("GET", "/health").json["waiting"] == 0:
-            pass
+        slow = begin(running, picture)
         found = running.post(picture)
         assert found.status == 503 and found.headers["retry-after"] == "1"
         assert found.json["error"] == "1 requests are waiting: come again"
-        running.process.send_signal(signal.SIGTERM)
+        running.process.send_signal(number)
         slow.send(picture[10:])
         assert len(reply(slow).json["classes"]) == 3
         _, told = running.process.communicate(timeout=60)
@@ -224,9 +258,28 @@ def test_a_full_queue_and_a_stop_that_finishes_what_is_in_work(place: Path) -> N
         assert told == "stopped: 1 picture answered\n"
 
 
-def test_ctrl_c_is_a_clean_end_too(place: Path) -> None:
+def test_ctrl_c_is_a_clean_end_too(place: Path, tmp_path: Path) -> None:
+    picture = (place / "b.jpg").read_bytes()
+    model = Path(shutil.copy(place / "classes.mdl", tmp_path))
+    with serving(model) as running:
+        before = running.post(picture)
+        os.truncate(model, 0)  # it is no longer needed
+        assert before.status == 200 and running.post(picture).body == before.body
+        assert running.stop(signal.SIGINT) == (0, "stopped: 2 pictures answered\n")
+
+
+def test_ctrl_c_twice_does_not_wait(place: Path) -> None:
     with serving(place / "classes.mdl") as running:
-        assert running.stop(signal.SIGINT) == (0, "stopped: 0 pictures answered\n")
+        slow = begin(running, b"not all of it")
+        running.process.send_signal(signal.SIGINT)
+        with suppress(ConnectionError):
+            while True:  # until it has heard the first
+                socket.create_connection(("127.0.0.1", running.port)).close()
+        code, told = running.stop(signal.SIGINT)
+        found = reply(slow)
+        assert found.status == 503 and found.headers["retry-after"] == "1"
+        assert found.json == {"error": "the service is stopped: come again later"}
+        assert (code, told) == (0, "stopped: 0 pictures answered\n")
 
 
 @pytest.mark.parametrize(
@@ -235,9 +288,10 @@ def test_ctrl_c_is_a_clean_end_too(place: Path) -> None:
         ([], 2, "--model is missing"),
         (["--model", "none.mdl"], 3, "none.mdl"),
         (["--model", "classes.mdl", "--host", "no.such.host.invalid"], 2, "no such address"),
+        (["--model", "classes.mdl", "--host", "192.0.2.1"], 2, "no address of this machine: give"),
         (["--model", "classes.mdl", "--port", "65536"], 2, "--port: must be a whole number"),
         (["--model", "classes.mdl", "--params", "nmsThreshold=1"], 2, "detects no objects"),
-        (["--model", "classes.mdl", "--token-file", "list.txt"], 2, "it holds no token"),
+        (["--model", "classes.mdl", "--token-file", "list.txt"], 2, "it holds no token: give"),
         (["--model", "classes.mdl", "--token-file", "none"], 2, "--token-file: none: No such"),
         (["--model", "classes.mdl", "--token-file", "fifo"], 2, "fifo: a device or pipe"),
         (["--model", "broken.mdl"], 3, "its answer is not a number"),
