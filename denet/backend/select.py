@@ -48,7 +48,7 @@ def _cuda(number: str, named: str | None) -> Backend:
         )
     if named:
         raise UsageError(
-            f"GPU={number}: --backend: {named} runs on the CPU: leave one of the two out"
+            f"GPU={number}: --backend: {named} runs on the CPU: give --backend auto, or unset GPU"
         )
     from denet.backend.cuda.backend import CudaBackend
     from denet.backend.cuda.cupy_device import CupyDevice

@@ -79,6 +79,8 @@ class TrainParser(Parser):
         typed = vars(self._parse(arguments, argparse.Namespace()))
         for rivals in RIVALS:
             self._choose(values, rivals, typed)
+        if began and "backend" not in typed and os.environ.get("GPU"):
+            values.backend = "auto"  # what was recorded computed on the CPU
         return values
 
     def _choose(

@@ -41,7 +41,8 @@ def check_resumed(options: argparse.Namespace, state: State) -> None:
             before, value = getattr(options.recorded, name), getattr(options, name)
             if value != before:
                 log.warning(
-                    "resume: %s: %s instead of %s from here on", _option(name), value, before
+                    "resume: %s: %s instead of %s from here on",
+                    *(_option(name), _where(name, value), _where(name, before)),
                 )
     else:
         log.warning("resume: the record of the options is lost: those typed are taken for them")
@@ -82,6 +83,11 @@ def _refuse(
             f"resume: {_option(name)}: {value} but the run began with {before}: leave it out, or "
             f"{mend}"
         )
+
+
+def _where(name: str, value: object) -> object:
+    """Return a value as it is told: a record names the backend, but for a GPU's."""
+    return "a GPU" if (name, value) == ("backend", "auto") else value
 
 
 def _option(name: str) -> str:

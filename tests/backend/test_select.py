@@ -37,7 +37,9 @@ def test_a_gpu_and_a_backend_of_the_processor_exclude_each_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("GPU", "0")
-    with pytest.raises(UsageError, match="GPU=0: --backend: numpy runs on the CPU: leave one"):
+    with pytest.raises(
+        UsageError, match="GPU=0: --backend: numpy runs on the CPU: give --backend auto"
+    ):
         choose_backend("numpy")
 
 

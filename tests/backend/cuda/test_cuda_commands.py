@@ -97,6 +97,22 @@ def test_classifiers_are_trained_updated_and_asked(command):
         assert one == approximately(other)
 
 
+def test_a_training_goes_on_where_another_backend_stopped(command):
+    """GPU=0 is enough for it: what the record says of the CPU was not asked for."""
+    words = "--train photos --extension png --disable-intermediate"
+    straight = train_on(command, "", words, epochs=3)
+    command(
+        *("train", "", words, "--epochs 1 --batch-size 4 --seed 5 --border-mode half"),
+        *("--output-prefix between/m --model-desc", NETWORK),
+    )
+    for epochs, gpu in (2, "0"), (3, ""):
+        told = command("train", gpu, f"--resume --output-prefix between/m --epochs {epochs}")
+        assert ("backend: a GPU instead of" in told.stderr) == (gpu == "0")
+        assert ("instead of a GPU from here on" in told.stderr) == (gpu == "")
+    mixed = load_model(command.folder / "between/m_epoch003_final.mdl").values()
+    assert_equal_values(mixed, straight)
+
+
 def test_detectors_are_trained_and_asked(command):
     boxes = {"cat": (4, 6, 20, 25), "dog": (15, 3, 30, 12)}
     xml = voc_xml(*(object_xml(*each) for each in boxes.items()), size=(32, 32))
