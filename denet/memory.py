@@ -184,11 +184,16 @@ def advice(batch_size: int, factor: int | None, shrink: float = 2.0, cuts: bool 
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Say whether an error means that the system gave no more memory, whatever its type."""
+    """Say whether an error means that the system or a GPU gave no more memory, whatever its type.
+
+    CUDA takes some with every stream, event, kernel and graph: CuPy raises RuntimeErrors that end
+    in CUDA's own words, "cudaErrorMemoryAllocation: out of memory".
+    """
     return (
         isinstance(error, MemoryError)
         or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
         or (isinstance(error, RuntimeError) and "can't start new thread" in str(error))
+        or (isinstance(error, RuntimeError) and str(error).endswith(": out of memory"))
         or (isinstance(error, ImportError) and "failed to map segment" in str(error))
     )
 

@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT
 
 from denet.errors import OutOfMemoryError
-from denet.memory import Estimate, advice, available_bytes, room
+from denet.memory import Estimate, advice, available_bytes, is_out_of_memory, room
 
 FREE = 8192  # bytes of the machine
 
@@ -176,6 +176,19 @@ def test_a_device_holds_its_part() -> None:
     told = "training needs 700 MB more device memory, 650 MB are free: try --batch-size 32"
     with pytest.raises(OutOfMemoryError, match=told):
         device.check(650_000_000)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [  # the words of CUDA, cudaGetErrorString and cuGetErrorString, as CuPy 14.2 puts them
+        (RuntimeError("cudaErrorMemoryAllocation: out of memory"), True),
+        (RuntimeError("CUDA_ERROR_OUT_OF_MEMORY: out of memory"), True),
+        (RuntimeError("cudaErrorNoDevice: no CUDA-capable device is detected"), False),
+        (ValueError("a layer: out of memory"), False),
+    ],
+)
+def test_what_a_gpu_says_without_memory(error: Exception, expected: bool) -> None:
+    assert is_out_of_memory(error) == expected
 
 
 def test_the_text_tells_what_takes_most() -> None:
