@@ -8,7 +8,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -112,6 +112,22 @@ def atomic_text(path: str | os.PathLike[str]) -> Iterator[TextIO]:
         PrintableWriter(temporary.open("wb"), encoding="utf-8", newline="") as file,
     ):
         yield file
+
+
+@contextmanager
+def alone_in(directory: Path) -> Iterator[None]:
+    """Keep others that ask for the same out of a directory, to read a file and write it anew.
+
+    Where the system knows no locks (Windows, some network file systems) nobody waits.
+    """
+    with ExitStack() as stack:
+        with suppress(ImportError, OSError):
+            import fcntl
+
+            handle = os.open(directory, os.O_RDONLY)
+            stack.callback(os.close, handle)  # which ends the lock
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def _sync(path: Path, flags: int) -> None:

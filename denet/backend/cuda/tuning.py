@@ -24,7 +24,7 @@ from denet.backend.cuda.device import Device
 from denet.backend.cuda.grid import blocks
 from denet.backend.cuda.nvrtc import capability_text
 from denet.errors import DataError
-from denet.files import atomic_text, is_device, make_directory
+from denet.files import alone_in, atomic_text, is_device, make_directory
 
 log = logging.getLogger(__name__)
 
@@ -231,12 +231,13 @@ def write(device: Device, found: Mapping[str, str]) -> Path:
     """Put variants into the user's own table; return where it is. Raises DataError."""
     path = check_writable(device)
     make_directory(path.parent)
-    before = _table(path, device, "it is replaced")
     content: dict[str, Any] = {"format": FORMAT, **_header(device), "compiler": device.compiler}
     content["date"] = datetime.date.today().isoformat()
-    content["convolutions"] = dict(sorted({**before, **found}.items()))
-    with atomic_text(path) as file:
-        json.dump(content, file, indent=1)
+    with alone_in(path.parent):  # GPUs of one kind have one table, and may be tuned side by side
+        before = _table(path, device, "it is replaced")
+        content["convolutions"] = dict(sorted({**before, **found}.items()))
+        with atomic_text(path) as file:
+            json.dump(content, file, indent=1)
     return path
 
 

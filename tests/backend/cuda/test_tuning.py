@@ -1,6 +1,7 @@
 """Which variant of a convolution runs: tables, their files, the formula, and what measures them."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from backend.convolutions import ONE, convolution
@@ -126,6 +127,13 @@ def test_writing_keeps_what_was_measured_before_and_names_device_compiler_and_da
     assert (content["device"], content["compiler"]) == ("nothing", "none")
     assert content["date"][:2] == "20" and content["format"] == 1
     assert [each.name for each in path.parent.iterdir()] == ["nothing-9.0-132.json"]
+
+
+def test_what_several_write_at_once_is_all_there(folders):
+    keys = [str(number) for number in range(48)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda key: tuning.write(DEVICE, {key: "64x64"}), keys))
+    assert tuning.read(DEVICE).keys() == set(keys)
 
 
 def test_a_table_that_cannot_be_written_stays_as_it_was(folders, monkeypatch):
