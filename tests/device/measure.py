@@ -18,7 +18,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -100,6 +101,7 @@ STEPS = (  # network of tests/bench, mode, pixels, batch
     ("cifar", "train", 32, 128),
     ("dense", "train", 32, 64),
 )
+MOST = 100  # seconds of a program that measures steps
 RIVALS = {"torch": (), "torch compiled": ("--compile",)}  # options of torch_step.py
 
 
@@ -262,10 +264,26 @@ def _printed(arguments: list[str], gpu: str) -> Any:
     """Return the JSON object that a program prints, or the last line of what it complains of."""
     environment = {**os.environ, "GPU": gpu}
     command = [sys.executable, *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    kind = {"env": environment, "capture_output": True, "text": True, "timeout": MOST}
+    try:
+        done = subprocess.run(command, check=False, **kind)
+    except subprocess.TimeoutExpired:
+        return f"not done in {MOST} s"
     if done.returncode:
         return f"exit code {done.returncode}: {done.stderr.strip().splitlines()[-1:]}"
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def attempt(parts: Mapping[str, Callable[[], object]]) -> dict[str, str]:
+    """Do all parts, also behind one that fails; return what was wrong with those."""
+    failed = {}
+    for name, part in parts.items():
+        try:
+            part()
+        except Exception as error:
+            traceback.print_exc()
+            failed[name] = f"{type(error).__name__}: {error}"
+    return failed
 
 
 def main() -> None:
@@ -288,18 +306,26 @@ def main() -> None:
         arguments.output.write_text(json.dumps(found, indent=1))  # what was measured stays
         print(f"{name}: {json.dumps(value[-1] if isinstance(value, list) else value)}", flush=True)
 
-    def collect(name: str, rows: Iterator[Row]) -> list[Row]:
-        kept: list[Row] = []
+    def collect(name: str, rows: Iterator[Row]) -> None:
         for row in rows:
-            kept.append(row)
-            tell(name, kept)
-        return kept
+            tell(name, [*found.get(name, []), row])
 
-    tell("basics", basics(measure, 1 << 28))
-    rows = collect("convolutions", convolutions(measure, NETWORKS, rival))
-    if rival:
-        tell("cudnn's time over ours", geometric_means(rows))
-    collect("steps", steps(STEPS, arguments.precision, 30, gpu, RIVALS if rival else {}))
+    def compare() -> None:
+        if rival:
+            tell("cudnn's time over ours", geometric_means(found["convolutions"]))
+
+    rivals = RIVALS if rival else {}
+    failed = attempt(
+        {
+            "basics": lambda: tell("basics", basics(measure, 1 << 28)),
+            "convolutions": lambda: collect("convolutions", convolutions(measure, NETWORKS, rival)),
+            "comparison": compare,
+            "steps": lambda: collect("steps", steps(STEPS, arguments.precision, 30, gpu, rivals)),
+        }
+    )
+    if failed:
+        tell("failed", failed)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from backend.cuda.devices import device, unavailable
 from device.measure import (
     TINY,
     Measure,
+    attempt,
     basics,
     convolutions,
     geometric_means,
@@ -56,3 +57,11 @@ def test_steps_are_those_of_model_bench():
     assert row["denet"]["mode"] == "train" and row["denet"]["backend"] != "cuda"
     assert {"solver", "running averages"} < row["denet"]["ms_by_kind"].keys()
     assert row["none"].startswith("exit code")
+
+
+def test_what_comes_behind_a_part_that_fails_is_measured_too(capsys):
+    done = []
+    parts = {"first": lambda: 1 / 0, "second": lambda: done.append("second")}
+    assert attempt(parts) == {"first": "ZeroDivisionError: division by zero"}
+    assert done == ["second"]
+    assert "Traceback" in capsys.readouterr().err

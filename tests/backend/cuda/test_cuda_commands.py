@@ -1,4 +1,4 @@
-"""The commands behind GPU=0, on the processor that runs a device's kernels: as on the CPU."""
+"""The commands behind GPU=0: as on the CPU."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from annotated_files import object_xml, voc_xml, write_voc
-from backend.cuda.host_device import unavailable
+from backend.cuda.devices import GPU, shim_alone, unavailable
 from PIL import Image
 
 from denet.cli import bench
@@ -24,19 +24,22 @@ ROOT = Path(__file__).resolve().parents[3]
 PATHS = ROOT, ROOT / "tests"
 NETWORK = "C.B[8,3,2] BN A C[8,3] A P.A R"
 DETECTOR = "C.B[16,3,2] BN A C.B[16,3] BN A DNC[10] DNS[3,6] C[16] A DND[0.5,1,1]"
-DEVICES = "", "0"  # what GPU is set to: none first
+ON_GPU = GPU or "0"
+DEVICES = "", ON_GPU  # what GPU is set to: none first
 
 
-# a command, whose GPU is the processor that runs a device's kernels
-COMMAND = """
-import sys
-from importlib import import_module
+# where there is no GPU it is the processor that runs a device's kernels
+STAND_IN = """
 from backend.cuda.host_device import HostDevice
 from pathlib import Path
 from denet.backend.cuda import cupy_device, tuning
 tuning.cache_folder = lambda: Path("cache")
 cupy_device.CupyDevice = lambda index: HostDevice()
-sys.exit(import_module(f"denet.cli.{sys.argv[1]}").main(sys.argv[2:]))
+"""
+COMMAND = f"""{"" if GPU else STAND_IN}
+import sys
+from importlib import import_module
+sys.exit(import_module(f"denet.cli.{{sys.argv[1]}}").main(sys.argv[2:]))
 """
 
 
@@ -105,10 +108,10 @@ def test_a_training_goes_on_where_another_backend_stopped(command):
         *("train", "", words, "--epochs 1 --batch-size 4 --seed 5 --border-mode half"),
         *("--output-prefix between/m --model-desc", NETWORK),
     )
-    for epochs, gpu in (2, "0"), (3, ""):
+    for epochs, gpu in (2, ON_GPU), (3, ""):
         told = command("train", gpu, f"--resume --output-prefix between/m --epochs {epochs}")
-        assert ("backend: a GPU instead of" in told.stderr) == (gpu == "0")
-        assert ("instead of a GPU from here on" in told.stderr) == (gpu == "")
+        assert ("backend: a GPU instead of" in told.stderr) == bool(gpu)
+        assert ("instead of a GPU from here on" in told.stderr) == (not gpu)
     mixed = load_model(command.folder / "between/m_epoch003_final.mdl").values()
     assert_equal_values(mixed, straight)
 
@@ -149,7 +152,7 @@ def approximately(value):
 @pytest.mark.parametrize("mode", ["train", "predict"])
 def test_steps_are_measured(command, mode):
     told = command(
-        *("bench", "0", "--json --batch-size 2 --steps 2 --image-size 12 12 --class-num 3"),
+        *("bench", ON_GPU, "--json --batch-size 2 --steps 2 --image-size 12 12 --class-num 3"),
         *("--border-mode half --mode", mode, "--model-desc", NETWORK),
     )
     result = json.loads(told.stdout)
@@ -161,6 +164,7 @@ MEASURED = "--batch-size 2 --steps 1 --image-size 6 6 --class-num 3 --border-mod
 DEEP = "C.B[32,3] BN A C.B[32,3,2] P.A R"
 
 
+@shim_alone
 def test_convolutions_are_tuned_before_steps_are_measured(command):
     words = MEASURED, "--tune --model-desc", DEEP
     result = json.loads(command("bench", "0", "--json", *words).stdout)

@@ -7,7 +7,7 @@ import signal
 
 import numpy as np
 import pytest
-from backend.cuda.host_device import SCHEDULES, HostDevice, unavailable
+from backend.cuda.devices import SCHEDULES, device, unavailable
 from training.test_resume import SignallingSet
 from training.tiny import tiny_model, tiny_set
 
@@ -64,8 +64,8 @@ each_network = pytest.mark.parametrize("name", NETWORKS)
 each_precision = pytest.mark.parametrize("precision", ["f32", "bf16"])
 
 
-def cuda(schedule="forward"):
-    return CudaBackend(HostDevice(schedule))
+def cuda(schedule=SCHEDULES[0]):
+    return CudaBackend(device(schedule))
 
 
 def model_of(name):
@@ -195,7 +195,7 @@ def test_every_order_of_threads_trains_to_the_same_bits(name, precision):
         assert again.found == once.found
         assert_same_bits(again.values(), once.values())
     begun = Training(name, cuda(), precision).steps(0, 2)
-    taken = Training(name, cuda("reverse"), precision)
+    taken = Training(name, cuda(SCHEDULES[1]), precision)
     taken.learner.plan.load(begun.learner.plan.values())
     taken.learner.resume(begun.learner.averages(), 2)
     assert_same_bits(taken.steps(2, STEPS).values(), once.values())
