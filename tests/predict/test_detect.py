@@ -5,11 +5,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from denet.backend.select import choose_backend
 from denet.dataset.boxes.image_loader import DetectionDataset
 from denet.dataset.image.boxes import Boxes
+from denet.dataset.image.decode import decode_image
 from denet.dataset.image.inspect import read_header
 from denet.dataset.image.options import ImageOptions
 from denet.detect.detections import Detections
@@ -28,6 +29,7 @@ from denet.graph.op.corner_search import CornerSearch
 from denet.layer.options import LayerOptions
 from denet.model.model import Model
 from denet.predict.detect import detect_images
+from denet.predict.image_files import contained
 from denet.predict.loose import Files
 
 BOX = [[[0.1, 0.2, 0.3, 0.4], [0.5, 0.5, 1.0, 1.0]]]
@@ -266,6 +268,22 @@ def test_without_corners_nothing_is_found(text, backend, photos):
         none = Detector(model(text, 5.0), 2, choose_backend(backend), params=told)
         found = by_name(detect_images(none, Files(photos), []))
         assert [len(each) for each in found.values()] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photo_is_turned_once(orientation, suffix, tmp_path):
+    """What the network is shown of a file is what Pillow shows of it upright, as arrays."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    path = str(tmp_path / f"a.{suffix}")
+    Image.fromarray(stored).save(path, exif=exif)
+    upright = Image.fromarray(np.asarray(ImageOps.exif_transpose(Image.open(path)).convert("RGB")))
+    pixels, view = contained(decode_image(path), (3, 24, 40))
+    expected, expected_view = contained(upright, (3, 24, 40))
+    np.testing.assert_array_equal(pixels, expected)
+    assert view == expected_view
 
 
 def dataset(paths, **options):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from evaluate.boxed import detections
-from PIL import Image
+from PIL import Image, ImageOps
 
 from denet.backend.select import choose_backend
 from denet.dataset.base import BadDataError
@@ -130,6 +130,8 @@ def test_samples_are_the_parts_of_each_image(tmp_path):
     picture = np.asarray(Image.open(paths[0]))
     np.testing.assert_array_equal(samples.images[5], picture[4:12, 6:14])
     assert samples.targets["view"][5].tolist() == [1, 1, 6, 4, 0]
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(paths[2])))
+    np.testing.assert_array_equal(samples.images[9], upright[:8])
     assert files.sizes.tolist() == [[20, 12], [0, 0], [8, 20], [5, 5]]
     assert [name for name, _ in files.bad] == [paths[1]]
 

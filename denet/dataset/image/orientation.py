@@ -47,12 +47,15 @@ def upright_size(image: PillowImage) -> tuple[int, int]:
 
 
 def turned(image: PillowImage, orientation: int) -> PillowImage:
-    """Return a decoded image upright."""
-    if orientation not in _TURNS or _is_tiff(image):
+    """Return a decoded image upright, which no longer says that it is to be turned."""
+    if orientation not in _TURNS:
         return image
     from PIL import Image
 
-    return image.transpose(Image.Transpose[_TURNS[orientation]])
+    upright = image if _is_tiff(image) else image.transpose(Image.Transpose[_TURNS[orientation]])
+    for source in _SOURCES:  # Pillow copies them
+        upright.info.pop(source, None)
+    return upright
 
 
 def turned_boxes(boxes_px: np.ndarray, sizes: np.ndarray, orientation: np.ndarray) -> np.ndarray:
