@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from denet.dataset.loader import yield_to_kernels
 from denet.errors import DataError, OutOfMemoryError
+from denet.memory import is_out_of_memory
 from denet.predict.answerer import Answerer, Sample, TooManyPixels
 from denet.predict.classify import Answer
 from denet.predict.detect import Found
@@ -120,10 +121,12 @@ class Service:
             raise Refused(503, "too little memory for this picture: come again", BUSY) from None
         try:
             told = await asyncio.wrap_future(answer)
-        except (OutOfMemoryError, MemoryError):
-            raise Refused(503, "too little memory: come again", BUSY) from None
         except DataError as error:  # the weights are damaged, not the picture
             raise Refused(500, str(error)) from None
+        except Exception as error:
+            if isinstance(error, OutOfMemoryError) or is_out_of_memory(error):
+                raise Refused(503, "too little memory: come again", BUSY) from None
+            raise
         self._answered += 1
         return told, sample
 
