@@ -219,6 +219,10 @@ def fit(
     trainer.run()
     settings = trainer.settings
     del trainer  # and the memory of its plans
+    if leads:
+        models = RunFiles(settings.output_prefix, settings.model_suffix)
+        best = f"; {models.best.name}, of the lowest test error" * models.best.exists()
+        log.info("models: %s, the last%s", models.final(settings.epochs).name, best)
     if leads and last_test:
         test_at_end(options, settings, last_test)
     return settings

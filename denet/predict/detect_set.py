@@ -159,7 +159,7 @@ class Voc:
         dataset, directory = self._place.dataset, self._place.prefix.parent
         labels, params = dataset.class_labels, found.params
         write_voc(directory, found.images, dataset.sizes, dataset.image_ids, labels)
-        log.info("%s: comp4_det_test_CLASS.txt of %d classes", directory, len(labels))
+        log.info("%s: comp4_det_test_CLASS.txt of %s", directory, counted(len(labels), "class"))
         result = evaluate_voc(found.images, dataset, len(labels), params.match_iou)
         self._place.say(result.report(labels))
         _knows_objects(self._place)

@@ -10,6 +10,7 @@ import numpy as np
 from denet.dataset.survey.boxes import DetectionSurvey
 from denet.detect.box import BOX_CAPACITY, area
 from denet.detect.prior import prior_boxes
+from denet.report.survey_text import held_out
 
 SMALL_OBJECT = 16  # pixels of the input: a side of the median object, at least
 _LARGE_OBJECT = 64  # pixels of an input of 256: a side of the median object for corners at 1/8
@@ -25,7 +26,6 @@ _SEEN = 60_000  # images of all epochs together: learning rates of adamw have fa
 _EPOCHS = (12, 500)  # at least and at most
 _WARMUP, _WARMUP_STEPS = 2, 1000  # epochs, and steps of them at most: as adamw averages over
 _SMALL_INPUT = 160 * 160  # pixels, up to which batches are larger, to occupy the processor
-_HELD_OUT, _HELD_OUT_IMAGES = 0.1, 10  # of the images where there are none to test on, at least
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,6 @@ def choose_detector(survey: DetectionSurvey) -> DetectorChoice:
     batch_size = 16 if math.prod(size) <= _SMALL_INPUT else 8
     epochs = int(np.clip(_SEEN // count, *_EPOCHS))
     steps = math.ceil(count / batch_size)
-    held_out = max(_HELD_OUT, _HELD_OUT_IMAGES / count)
     return DetectorChoice(
         size,
         in_network,
@@ -86,7 +85,7 @@ def choose_detector(survey: DetectionSurvey) -> DetectorChoice:
         batch_size,
         epochs,
         min(_WARMUP, _WARMUP_STEPS / steps, epochs / 10),
-        held_out if held_out <= 0.5 else 0.0,
+        held_out(count),
     )
 
 

@@ -18,6 +18,7 @@ from denet.report.survey_text import (
     class_rows,
     common,
     flat_images,
+    held_out,
     identical,
     image_lines,
     refused_names,
@@ -77,20 +78,18 @@ def train_command(survey: Survey) -> str:
     network = " ".join([*blocks, "P.A R"])
     batch, epochs = next(pace[1:] for pace in _PACE if len(survey.train) >= pace[0])
     crop = f",crop={width if width == height else f'{width}x{height}'}" * _is_cropped(survey)
-    test = f" --test {word(survey.test.path)}" if survey.test and _testable(survey) else ""
     trained = survey.train.extension or survey.kind
-    if test and survey.test and survey.test.extension != survey.train.extension:
-        test += f" --test-extension {survey.test.extension}"
     name = os.path.basename(os.path.abspath(survey.path)) or "model"
     skip = " --on-bad-data skip" * any(split.bad for split in survey.splits)
     return " \\\n    ".join(
         [
-            f"model-train --train {word(survey.train.path)}{test}",
+            f"model-train --train {word(survey.train.path)}{_test(survey)}",
             f"--extension {trained}{crop}{skip} --thread-num 0",
             f"--model-desc {shlex.quote(network)} --border-mode half",
             f"--distort-mode o{max(1, min(width, height) // 8)}",
             "--learn-rate 0.05 --learn-momentum 0.9 --learn-decay 5e-4 --learn-cosine",
-            f"--epochs {epochs} --batch-size {batch} --output-prefix {word(f'run/{name}')}",
+            f"--epochs {epochs} --batch-size {batch} --disable-intermediate "
+            f"--output-prefix {word(f'run/{name}')}",
         ]
     )
 
@@ -99,6 +98,8 @@ def _hints(survey: Survey) -> Iterator[str]:
     yield "(m50 added to --distort-mode mirrors half of the images: good for photos, not letters)"
     if _is_cropped(survey):
         yield "(crop scales each image to cover that size and keeps the centre; larger shows more)"
+    if "--val-split" in _test(survey):
+        yield "(--val-split holds that share of the images out of training, to test on)"
 
 
 def _class_table(survey: Survey) -> Iterator[str]:
@@ -174,14 +175,14 @@ def _no_test(survey: Survey) -> Iterator[str]:
         yield "no test images: save about one in five as arrays of their own and add --test NAME"
     elif survey.test is None and survey.train.name == "all":
         yield (
-            "no test images: make train/CLASS/ and test/CLASS/ and move about one image in five "
-            "into test/, else nothing tells how good the model is"
+            "no test images: for a test that stays the same, make train/CLASS/ and test/CLASS/ and "
+            "move about one image in five into test/"
         )
     elif survey.test is None:
         place = printable(os.path.join(survey.path, TEST_NAMES[0]))
         yield (
-            f"no test images: move about one in five of each class to {place}/CLASS/, else nothing "
-            "tells how good the model is"
+            "no test images: for a test that stays the same, move about one in five of each class "
+            f"to {place}/CLASS/"
         )
 
 
@@ -222,10 +223,14 @@ _CHECKS: tuple[Callable[[Survey], Iterator[str]], ...] = (
 )
 
 
-def _testable(survey: Survey) -> bool:
-    """Whether the test images are of classes that can be learned."""
-    test = survey.test
-    return bool(test and len(test) and all(n in survey.train.counts for n in _held(test)))
+def _test(survey: Survey) -> str:
+    """Return the options of the test: on images of classes that can be learned."""
+    test, train = survey.test, survey.train
+    if test and len(test) and all(name in train.counts for name in _held(test)):
+        other = f" --test-extension {test.extension}" * (test.extension != train.extension)
+        return f" --test {word(test.path)}{other}"
+    share = held_out(len(train))
+    return f" --val-split {share:.2g}" * (share > 0)
 
 
 def _held(split: Split) -> list[str]:

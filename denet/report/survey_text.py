@@ -18,6 +18,13 @@ _FEW = 5  # of a class to train on, below which it is told
 _IMBALANCE = 10  # times the smallest class, from which it is told
 _CLASSES_SHOWN = 30
 _FILES_SHOWN = 20
+_HELD_OUT, _HELD_OUT_IMAGES = 0.1, 10  # of the images where there are none to test on, at least
+
+
+def held_out(count: int) -> float:
+    """Return the share of images to hold out where none are for tests; 0 of too few."""
+    share = max(_HELD_OUT, _HELD_OUT_IMAGES / count)
+    return share if share <= 0.5 else 0.0
 
 
 def shown_classes(counts: Mapping[str, int]) -> list[str | None]:

@@ -62,6 +62,10 @@ def test_a_run_without_a_test_set_has_a_best_model(sets: Path, command: Command)
     done = command(*TRAIN.split(), "run/m")
     assert done.returncode == 0 and "--test, which" not in done.stderr
     assert (sets / "run/m_best.mdl").exists() and not (sets / "run/m_best.test").exists()
+    last = "models: m_epoch003_final.mdl, the last"
+    assert f"{last}; m_best.mdl, of the lowest test error\n" in done.stderr
+    alone = command(*TRAIN.replace("--val-split 0.25", "").split(), "run/alone", "--epochs", "1")
+    assert "models: alone_epoch001_final.mdl, the last\n" in alone.stderr
 
 
 def test_resumed_it_holds_out_the_same(sets: Path, command: Command) -> None:

@@ -157,8 +157,19 @@ def test_pace(count, batch):
 def test_foreign_test_classes_leave_the_test_out():
     survey = one_split()
     survey.splits.append(Split("test", "data/test", {"a": 9, "c": 9}, Counter({(32, 32): 18})))
-    assert value(survey, "--test") is None
+    assert value(survey, "--test") is None and value(survey, "--val-split") == "0.1"
     assert "1 class only in test: c; --test is left out below" in survey_report(survey)
+
+
+@pytest.mark.parametrize(
+    "count, share", [(19, None), (20, "0.5"), (40, "0.25"), (100, "0.1"), (5000, "0.1")]
+)
+def test_without_a_test_images_are_held_out(count, share):
+    survey = one_split(counts={"a": count})
+    assert value(survey, "--val-split") == share
+    assert ("(--val-split holds" in survey_report(survey)) == (share is not None)
+    survey.splits.append(Split("test", "data/test", {"a": 9}))
+    assert value(survey, "--val-split") is None
 
 
 def test_thousand_classes_stay_readable():
@@ -184,7 +195,7 @@ def test_thousand_classes_stay_readable():
 )
 def test_paths_are_words_of_the_shell(path, word):
     command = train_command(one_split(path=path))
-    assert command.startswith(f"model-train --train {word} \\\n")
+    assert command.startswith(f"model-train --train {word} --val-split 0.1 \\\n")
 
 
 def test_boxes_beside_images_are_told():

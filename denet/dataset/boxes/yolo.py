@@ -70,7 +70,8 @@ def read(path: str, splits: Sequence[str]) -> Annotated:
     found = _find(path)
     check_splits(splits, [name for name in found.sources if name], path, "yolo")
     if found.missing:
-        log.warning("%s: not in its folder, left out: %s", path, ", ".join(found.missing[:4]))
+        missing = ", ".join(found.missing[:4])
+        log.warning("%s: data.yaml names what is not in its folder, left out: %s", path, missing)
     collected = Collected()
     used: set[int] = set()
     lists = [_images(place, found.root) for name in splits or [""] for place in found.sources[name]]
