@@ -7,7 +7,9 @@ direction of writing show what follows backwards.
 from __future__ import annotations
 
 import io
+import os
 import re
+import shlex
 from unicodedata import category
 
 # control, format, half of a pair, line and paragraph separator (Unicode, table 4-4)
@@ -35,6 +37,18 @@ def counted(number: int, noun: str) -> str:
     """Return a number with its noun: 1 image, 2 classes, 3 boxes."""
     ending = "es" if noun.endswith(("s", "x")) else "s"
     return f"{number:,} {noun}{'' if number == 1 else ending}"
+
+
+def word(path: str) -> str:
+    """Return a path as one word of a shell command; bytes that are no text need $'...' of bash."""
+    path = f"./{path}" if path.startswith("-") else path
+    if path.isprintable():
+        return shlex.quote(path)
+    escaped = "".join(
+        chr(byte) if 32 <= byte < 127 and byte not in b"'\\" else f"\\x{byte:02x}"
+        for byte in os.fsencode(path)
+    )
+    return f"$'{escaped}'"
 
 
 class PrintableWriter(io.TextIOWrapper):

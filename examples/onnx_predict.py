@@ -36,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", metavar="MODEL.onnx")
     parser.add_argument("images", metavar="IMAGE", nargs="+")
-    parser.add_argument("--min-score", type=float, default=0.3, help="of objects (default: 0.3)")
+    parser.add_argument("--min-score", type=float, default=0.25, help="of objects (default: 0.25)")
     options = parser.parse_args()
 
     session = onnxruntime.InferenceSession(options.model, providers=["CPUExecutionProvider"])

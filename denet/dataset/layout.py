@@ -12,6 +12,7 @@ from denet.dataset.boxes.splits import role
 from denet.dataset.class_names import names_text
 from denet.dataset.walk import directories_in
 from denet.errors import DataError
+from denet.printable import word
 
 # folders of images with boxes; no class is called so
 _PARTS = ("images", "jpegimages", "labels", "annotations", "annots", "imagesets")
@@ -62,7 +63,7 @@ def fitting(path: str) -> str:
         if known := importlib.import_module(f"denet.dataset.classes.{kind}").splits_at(path):
             return f"give --extension {kind},NAME with NAME one of {', '.join(known)}"
     if seen := recognise(path):
-        line = f"model-info --data {path} prints a whole line"
+        line = f"model-info --data {word(path)} prints a whole line"
         if names := reader(seen.kind).split_names(path):
             known = ", ".join(names[:10])
             return f"give --extension {seen.kind},NAME with NAME one of {known}; {line}"
@@ -124,7 +125,7 @@ def _as_classes(path: str) -> str:
         if found and not parts and all(photos):
             return (
                 f"if {names_text(found)} are classes, give {place} with --extension image "
-                f"(model-info --data {path} prints a whole line), else {_all_layouts()}"
+                f"(model-info --data {word(path)} prints a whole line), else {_all_layouts()}"
             )
     return ""
 

@@ -206,7 +206,7 @@ class Pictures:
     def take(self, found: Everything) -> None:
         request, directory = self._place.request, self._place.prefix.parent
         count = draw_dataset(self._files, self._place.dataset, found.images, request)
-        log.info(DRAWN, directory, count)
+        log.info(DRAWN, directory, counted(count, "picture"))
 
 
 def _tell_hidden(place: Place, found: Everything) -> None:

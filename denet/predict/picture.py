@@ -18,6 +18,7 @@ from denet.predict.detect_report import upright_image
 from denet.predict.image_files import common_directory, picture_stems
 from denet.predict.loose import Loose
 from denet.predict.request import Request
+from denet.printable import counted
 from denet.report.detections import Objects, draw_detections
 from denet.report.drawing import draw_classes
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DRAWN = "%s: %d pictures, IMAGE_dets.png"
+DRAWN = "%s: %s, IMAGE_dets.png"
 
 
 def picture_files(directory: Path, paths: Sequence[str]) -> list[Path]:
@@ -93,7 +94,7 @@ class DrawnFiles:
     def finish(self) -> None:
         """Tell how many there are."""
         if self._directory:
-            log.info(DRAWN, self._directory, self._count)
+            log.info(DRAWN, self._directory, counted(self._count, "picture"))
 
 
 def check_one(loose: Loose | None) -> Loose:

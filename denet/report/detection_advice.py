@@ -10,8 +10,8 @@ from denet.dataset.image.augment import scaled_size
 from denet.dataset.image.decode import size_text
 from denet.dataset.survey.boxes import DetectionSurvey
 from denet.detect.prior import prior_boxes
+from denet.printable import word
 from denet.report.detector_choice import SMALL_OBJECT, DetectorChoice
-from denet.report.survey_text import word
 
 # A trunk down to 1/32 of the input and up again to 1/8, where the corners of large objects are
 # looked for; or down to 1/16 and up to 1/4, for small ones. Channels are multiples of 16, which the

@@ -12,7 +12,7 @@ from typing import Any
 from denet.dataset.class_names import names_text
 from denet.dataset.classes.directory import TEST_NAMES
 from denet.dataset.survey.classes import Split, Survey
-from denet.printable import counted, printable
+from denet.printable import counted, printable, word
 from denet.report.survey_text import (
     bad_facts,
     class_rows,
@@ -25,7 +25,6 @@ from denet.report.survey_text import (
     table,
     unequal,
     unreadable,
-    word,
 )
 
 _ARRAYS = ("npy", "npz", "cifar", "svhn")

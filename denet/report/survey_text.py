@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -122,18 +120,6 @@ def identical(pairs: Sequence[tuple[str, str]], what: str) -> Iterator[str]:
     if pairs:
         first, second = map(printable, pairs[0])
         yield f"{what}: {len(pairs):,}, such as {first}" + f" = {second}" * (first != second)
-
-
-def word(path: str) -> str:
-    """Return a path as one word of a shell command; bytes that are no text need $'...' of bash."""
-    path = f"./{path}" if path.startswith("-") else path
-    if path.isprintable():
-        return shlex.quote(path)
-    escaped = "".join(
-        chr(byte) if 32 <= byte < 127 and byte not in b"'\\" else f"\\x{byte:02x}"
-        for byte in os.fsencode(path)
-    )
-    return f"$'{escaped}'"
 
 
 def common(counts: Mapping[str, int], nameless: str = "") -> str:

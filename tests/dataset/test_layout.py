@@ -1,6 +1,7 @@
 """Directories that hold something else than classes are told what they are."""
 
 import json
+import shlex
 import shutil
 
 import pytest
@@ -73,6 +74,14 @@ def test_what_is_not_classes(tmp_path, make):
     make(tmp_path)
     with pytest.raises(DataError, match=LAYOUTS[make]):
         open_dataset(tmp_path, "ppm" if make is as_voc_of_a_year else "jpg", progress=False)
+
+
+def test_the_line_to_type_holds_for_a_path_with_blanks(tmp_path):
+    place = tmp_path / "my photos"
+    as_photos(place)
+    with pytest.raises(DataError) as caught:
+        open_dataset(place, "jpg", progress=False)
+    assert shlex.split(str(caught.value))[-5:-3] == [str(place), "prints"]
 
 
 @pytest.mark.parametrize("make", [as_photos, as_yolo, as_other_coco, as_wrapped_classes])
