@@ -68,8 +68,8 @@ INPUT = (
         "crop=N of --extension, or scale=N of imagenet; segment classifies each position of the "
         "last map, compared with the true class or NAME_true.png beside an image: class ids of "
         "8 bits, grey or with a palette, 255 is not counted; detect finds objects (detect,voc and "
-        "detect,mscoco and detect,imagenet also evaluate as these do, detect,image draws)",
-        default="single",
+        "detect,mscoco and detect,imagenet also evaluate as these do, detect,image draws); if not "
+        "given, detect or single, as the model is",
         metavar="MODE",
     ),
     Option(
@@ -169,12 +169,18 @@ def parser() -> Parser:
 
 def predict(options: argparse.Namespace) -> int:
     """Print what the model says of each image, or how right that is where it is known."""
+    from denet.evaluate.detector import detects
     from denet.model.format import load_model
     from denet.predict import pipe
 
+    parser().require(options, "model", "input")
+    model = None
+    if options.predict_mode is None:
+        model = load_model(options.model)
+        options.predict_mode = "detect" if detects(model) else "single"
     request = read_request(options)
     backend, precision = engine(options)
-    model = load_model(options.model)
+    model = model or load_model(options.model)
     subtract_mean(model, request.extension)
     warn_of_training_options(request.extension, "extension")
     say = tell_aside if request.fills_stdout else tell
@@ -188,7 +194,6 @@ def read_request(options: argparse.Namespace) -> Request:
     from denet.evaluate.detect_params import parse_params
 
     built = parser()
-    built.require(options, "model", "input")
     if "" in options.input:
         raise UsageError("--input: an empty path: leave it out")
     if options.draw and not options.draw.lower().endswith(".png"):

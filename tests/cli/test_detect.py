@@ -121,13 +121,17 @@ def test_loose_pictures_and_one_drawing(trained: Path) -> None:
     done = run_command(trained, *words.split(), "--params", "prThreshold=0.001")
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(rows) == 8 and set(rows[0]) == {"image", "detections"}
+    words = words.replace("--predict-mode detect ", "")  # which is what such a model does
+    again = run_command(trained, *words.split(), "--params", "prThreshold=0.001")
+    assert again.stdout == done.stdout
     words = f"{PREDICT} --predict-mode detect --input set/JPEGImages/0.png --draw one.png"
     assert run_command(trained, *words.split()).returncode == 0
     assert (trained / "one.png").exists()
 
 
 ERRORS = [
-    (f"{PREDICT} --input set", "give detect"),
+    (f"{PREDICT} --input set --predict-mode single", "give detect"),
+    (f"{PREDICT} --input set/JPEGImages --top 1", "--top: it is for the classes of whole images"),
     (f"{PREDICT} --input set --predict-mode detct", "did you mean 'detect'"),
     (f"{PREDICT} --input set --predict-mode detect,vco", "did you mean 'voc'"),
     (f"{PREDICT} {VOC} --predict-mode detect --params x=1", "unknown name 'x'"),

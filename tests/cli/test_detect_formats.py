@@ -389,7 +389,7 @@ def test_tiles(place: Path, command: Command) -> None:
     assert (place / "tiled/1_dets.png").is_file() and (place / "report/confusion.csv").is_file()
     for name in ("comp4_det_test_zebra.txt", "detections.json"):
         assert (place / "tiled" / name).read_text() == (place / "plain" / name).read_text()
-    done = command(*f"{PREDICT} --input voc/JPEGImages --tiles 16".split())
+    done = command(*f"{PREDICT} --predict-mode single --input voc/JPEGImages --tiles 16".split())
     assert done.returncode == 2 and "--tiles: it is for --predict-mode detect" in done.stderr
 
 
@@ -398,7 +398,7 @@ def test_options_of_detection_are_refused_elsewhere(
     words: str, place: Path, command: Command
 ) -> None:
     """What would change nothing is an error, before the model is asked what it tells."""
-    done = command(*f"{PREDICT} --input voc/JPEGImages {words}".split())
+    done = command(*f"{PREDICT} --predict-mode single --input voc/JPEGImages {words}".split())
     assert done.returncode == 2 and f"error: {words.split()[0]}: it is " in done.stderr
 
 

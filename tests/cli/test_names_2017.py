@@ -61,7 +61,7 @@ DEFAULTS = {
         "input": None,
         "extension": None,  # any image, png as in 2017 among them
         "batch_size": 100,
-        "predict_mode": "single",
+        "predict_mode": None,  # single, but for a model that detects
         "thread_num": 1,
     },
     "model-modify": {
