@@ -86,7 +86,8 @@ def noise(draw: random.Random) -> bytes:
     return draw.randbytes(draw.randrange(1, 2000))
 
 
-# pictures may survive what is done to them
+# pictures may survive what is done to them; what is refused before all of it is read may be reset
+# before its answer arrives
 KINDS = {
     "cut short": Kind("200 400", lambda draw, own: [request(cut(draw, draw.choice(own)))]),
     "damaged": Kind("200 400 413", lambda draw, own: [request(damaged(draw, draw.choice(own)))]),
@@ -99,22 +100,28 @@ KINDS = {
     "damaged form": Kind(
         "200 400 413", lambda draw, own: [request(damaged(draw, form(own[0])), FORM)]
     ),
-    "another type": Kind("400", lambda draw, own: [request(b"{}", "Content-Type: text/json\r\n")]),
-    "says too long": Kind("413", lambda draw, own: [request(b"x", length=10**12)]),
+    "another type": Kind(
+        "400 reset", lambda draw, own: [request(b"{}", "Content-Type: text/json\r\n")]
+    ),
+    "says too long": Kind("413 reset", lambda draw, own: [request(b"x", length=10**12)]),
     "is too long": Kind(
-        "413",
+        "413 reset",
         lambda draw, own: [
             request(b"%x\r\n%b\r\n0\r\n\r\n" % (MOST + 1, bytes(MOST + 1)), CHUNKED)
         ],
     ),
-    "no length": Kind("400", lambda draw, own: [request(b"x", length=-1)]),
-    "no chunks": Kind("400", lambda draw, own: [request(b"zz\r\nhello\r\n0\r\n\r\n", CHUNKED)]),
-    "token": Kind("401", lambda draw, own: [request(own[0], token=noise(draw).hex())]),
-    "path": Kind("404", lambda draw, own: [request(b"", start=f"GET /{noise(draw).hex()}")]),
-    "method": Kind("405", lambda draw, own: [request(own[0], start="BREW /predict")]),
-    "query": Kind("400", lambda draw, own: [request(own[0], start="POST /predict?format=%00")]),
-    "no HTTP": Kind("400", lambda draw, own: [b"\x16" + noise(draw) + b"\r\n\r\n"]),
-    "long headers": Kind("400", lambda draw, own: [request(b"", f"X: {'y' * 100_000}\r\n")]),
+    "no length": Kind("400 reset", lambda draw, own: [request(b"x", length=-1)]),
+    "no chunks": Kind(
+        "400 reset", lambda draw, own: [request(b"zz\r\nhello\r\n0\r\n\r\n", CHUNKED)]
+    ),
+    "token": Kind("401 reset", lambda draw, own: [request(own[0], token=noise(draw).hex())]),
+    "path": Kind("404 reset", lambda draw, own: [request(b"", start=f"GET /{noise(draw).hex()}")]),
+    "method": Kind("405 reset", lambda draw, own: [request(own[0], start="BREW /predict")]),
+    "query": Kind(
+        "400 reset", lambda draw, own: [request(own[0], start="POST /predict?format=%00")]
+    ),
+    "no HTTP": Kind("400 reset", lambda draw, own: [b"\x16" + noise(draw) + b"\r\n\r\n"]),
+    "long headers": Kind("400 reset", lambda draw, own: [request(b"", f"X: {'y' * 100_000}\r\n")]),
     "slow": Kind("200", lambda draw, own: pieces(request(own[0]), 5)),
     "half a body": Kind(LEFT, lambda draw, own: [request(cut(draw, own[0]), length=len(own[0]))]),
     "endless chunks": Kind(LEFT, lambda draw, own: [request(b"", CHUNKED), *[b"2\r\nxx\r\n"] * 5]),
@@ -130,14 +137,20 @@ def send(port: int, parts: Sequence[bytes], waits: bool) -> str:
     """
     with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as raw:
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for number, part in enumerate(parts):
-            if number:
-                time.sleep(PAUSE)
-            raw.sendall(part)
-        if not waits:
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            return LEFT
-        return b"".join(iter(lambda: raw.recv(65536), b""))[9:12].decode() or "closed"
+        answer = b""
+        try:
+            for number, part in enumerate(parts):
+                if number:
+                    time.sleep(PAUSE)
+                raw.sendall(part)
+            if not waits:
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                return LEFT
+            while data := raw.recv(65536):
+                answer += data
+        except ConnectionError:
+            return answer[9:12].decode() or "reset"
+        return answer[9:12].decode() or "closed"
 
 
 def ask(port: int, count: int, seed: int, pictures: Sequence[bytes]) -> Iterator[tuple[str, str]]:
