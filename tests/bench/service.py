@@ -13,6 +13,7 @@ exit code 1 where one is answered otherwise than its kind wants, or the service 
 from __future__ import annotations
 
 import argparse
+import atexit
 import http.client
 import json
 import os
@@ -84,6 +85,7 @@ class Service:
             stdout=subprocess.PIPE,
             text=True,
         )
+        atexit.register(self._process.kill)  # whatever ends this program
         assert self._process.stdout
         url = self._process.stdout.readline().strip()
         assert url, "it did not start"
