@@ -3,6 +3,7 @@
 # check form, types and behaviour. Arguments go to pytest: tests/run.sh -k config
 set -euo pipefail
 cd "$(dirname "$0")/.."
+unset PYTHONDONTWRITEBYTECODE # tests start thousands of programs: each would compile all of it
 
 if ! cmp -s pyproject.toml .venv/installed.toml; then
     rm -rf .venv

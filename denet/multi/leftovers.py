@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 
 SHARED = Path("/dev/shm")
 NAMES = ("mpich_shm_*", "vader_segment.*", "sm_segment.*", "Intel_MPI_*")
+KILLED = 5.0  # seconds that what was killed has to let go of its memory: a disk may hold it
 
 
 def shared_files() -> frozenset[Path]:
@@ -29,13 +31,22 @@ def leftovers(before: frozenset[Path]) -> list[Path]:
 
 
 def end_all(mark: str, seconds: float) -> None:
-    """Kill what has ``mark`` in its environment and does not end within so many seconds."""
+    """Kill what has ``mark`` in its environment and does not end within so many seconds.
+
+    Returns when it has let go of its memory.
+    """
+    for process in _wait(mark, seconds):
+        with suppress(OSError):
+            os.kill(process, signal.SIGKILL)
+    _wait(mark, KILLED)
+
+
+def _wait(mark: str, seconds: float) -> list[int]:
+    """Wait at most so many seconds for the end of all that have ``mark``; return who are left."""
     end = time.monotonic() + seconds
     while (left := _marked(mark.encode())) and time.monotonic() < end:
         time.sleep(0.02)
-    for process in left:
-        with suppress(OSError):
-            os.kill(process, signal.SIGKILL)
+    return left
 
 
 def _marked(mark: bytes) -> list[int]:
@@ -61,13 +72,20 @@ def _owner(path: Path) -> int | None:
 
 
 def _used() -> Iterator[str]:
-    """Yield what all processes that we may look into have mapped or open below /dev/shm."""
+    """Yield what all processes that we may look into have mapped or open below /dev/shm.
+
+    One without memory ends: the kernel is about to close its files.
+    """
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             # who makes one opens it, maps it, then closes it
-            for handle in (process / "fd").iterdir():
-                with suppress(OSError):
-                    yield os.readlink(handle)
-            for line in (process / "maps").read_text(errors="replace").splitlines():
-                if f" {SHARED}/" in line:
-                    yield line[line.index(f"{SHARED}/") :]
+            opened = list(_opened(process / "fd"))
+            if maps := (process / "maps").read_text(errors="replace"):
+                yield from opened
+                yield from re.findall(rf"{SHARED}/\S+", maps)
+
+
+def _opened(folder: Path) -> Iterator[str]:
+    for handle in folder.iterdir():
+        with suppress(OSError):
+            yield os.readlink(handle)

@@ -28,7 +28,9 @@ def mpiexec() -> str | None:
 def run_ranks(count: int, program: Path, *words: object) -> str:
     """Run a Python program as so many ranks; return what it printed. AssertionError if it fails."""
     path = os.pathsep.join(map(str, (TESTS.parent, TESTS)))
-    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    # lines of ranks that write side by side may mix where they are not written at once
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    environment = {**kept, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     command = [str(mpiexec()), "-n", str(count), sys.executable, str(program), *map(str, words)]
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=SECONDS, stdin=-3

@@ -17,7 +17,7 @@ from conftest import CHOICES, ROOT
 pytest.importorskip("mpi4py")  # the extra [multi], which is not to be had on Windows
 
 from denet.cores import core_count
-from denet.multi.leftovers import leftovers, shared_files
+from denet.multi.leftovers import SHARED, end_all, leftovers, remove_leftovers, shared_files
 from denet.multi.outcome import Sieve
 
 PROGRAM = Path(__file__).with_name("launched.py")
@@ -361,3 +361,31 @@ def test_an_mpi_that_did_not_start_the_ranks(
     assert done.returncode == 2
     told_sizes = "error: started as rank 1 of 2, but MPI knows rank 0 of 1: "
     assert done.stderr.startswith(told_sizes + mend)
+
+
+HOLDER = """
+import mmap, time
+file = open("{}", "w+b")
+file.truncate(1 << 29)
+memory = mmap.mmap(file.fileno(), 1 << 29)
+memory[:: mmap.PAGESIZE] = bytes(1 << 17)
+print("holds", flush=True)
+time.sleep(120)
+"""
+
+
+def test_what_is_killed_lets_go_of_its_memory(request: pytest.FixtureRequest) -> None:
+    """The kernel takes a while over it, within which its files are still in use."""
+    mark = f"mpich_shm_{os.getpid()}_test"
+    path = SHARED / mark
+    request.addfinalizer(lambda: path.unlink(missing_ok=True))
+    before = shared_files()
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER.format(path)],
+        env={**os.environ, "MARK": mark},
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout and process.stdout.readline() == b"holds\n"
+        end_all(f"MARK={mark}", 0)
+        remove_leftovers(before)
+        assert not path.exists() and process.wait() == -signal.SIGKILL
