@@ -17,6 +17,7 @@ from types import FrameType
 from typing import TextIO
 
 from denet.cores import core_count
+from denet.multi.first_end import FirstEnd
 from denet.multi.leftovers import end_all, remove_leftovers, shared_files
 from denet.multi.mpiexec import Host, Mpiexec, find_mpiexec, places
 from denet.multi.outcome import FAILED, TERMINAL, TOKEN, Sieve
@@ -91,6 +92,7 @@ class _Run:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
             if (handler := signal.getsignal(number)) != signal.SIG_IGN  # as nohup wants it
         }
+        self._first_end = FirstEnd(environment[TOKEN])
         self._command = [*mpiexec.words(ranks, hosts, environment), sys.executable, *words]
         self._environment = os.environ | environment
 
@@ -116,6 +118,7 @@ class _Run:
         if self._process.poll() is None:
             self._process.kill()  # Hydra and PRRTE end their ranks when they lose it
         self._process.wait()
+        self._first_end.close()
         for pipe in (self._process.stdout, self._process.stderr):
             assert pipe
             pipe.close()
@@ -125,6 +128,7 @@ class _Run:
         self._sieve = sieve
         for text, data in self._read():
             _write(text, sieve.feed(text, data))
+            self._first_end.look()
         for text in (sys.stdout, sys.stderr):
             _write(text, sieve.rest(text))
         if self._process.poll() is None:
@@ -142,7 +146,8 @@ class _Run:
             return 128 + self._number
         if self._process.returncode == 0:
             return 0
-        reason = _reason(sieve, self._process.returncode, self._ranks)
+        first = self._first_end.process(self._ranks)
+        reason = _reason(sieve, self._process.returncode, self._ranks, first)
         _write(sys.stderr, f"error: {reason}\n".encode())
         return FAILED
 
@@ -190,16 +195,20 @@ class _Run:
         self._process.send_signal(self._mpiexec.signal(self._number))
 
 
-def _reason(sieve: Sieve, code: int, ranks: int) -> str:
-    """Return why the ranks ended, by what mpiexec said, which now and then is the first to see."""
+def _reason(sieve: Sieve, code: int, ranks: int, first: int | None) -> str:
+    """Return why the ranks ended, by what mpiexec said, which now and then is the first to see.
+
+    It may name one that it has killed; ``first`` is the process that ended before all others.
+    """
     noise = sieve.noise
     text = b"\n".join(noise).decode(errors="replace")
     if found := re.search(r"PID (\d+) RUNNING AT (\S+)", text):
-        known = [rank for rank, process in sieve.processes.items() if process == int(found[1])]
-        who = f"rank {known[0]} of {ranks}" if len(known) == 1 else "a rank"
+        process: int | None = int(found[1])
         code_told = re.search(r"EXIT CODE: (\d+)", text)
-        how = "killed" if "(signal 9)" in text else f"ended with code {code_told and code_told[1]}"
-        return f"{who} ({found[2]}): {how}: {RESUME}"
+        how = f"ended with code {code_told and code_told[1]}"
+        if "(signal 9)" in text:
+            process, how = first, "killed" if process == first else "gone"
+        return f"{_who(sieve, process, ranks, f' ({found[2]})')}: {how}: {RESUME}"
     if noise:
         said = re.sub(r"^\[[^]]*\] \w+ \([^)]*\): ", "", noise[0].decode(errors="replace"))
         return (
@@ -210,7 +219,13 @@ def _reason(sieve: Sieve, code: int, ranks: int) -> str:
         return f"{late} of {ranks} ranks did not start: see that all --hosts answer"
     if code < 0:
         return f"mpiexec was killed (signal {-code}): {RESUME}"
-    return f"a rank ended with code {code}: {RESUME}"
+    return f"{_who(sieve, first, ranks)} ended with code {code}: {RESUME}"
+
+
+def _who(sieve: Sieve, process: int | None, ranks: int, host: str = "") -> str:
+    """Return the name of the rank that a process is; two hosts may have the same number."""
+    known = [rank for rank, number in sieve.processes.items() if number == process]
+    return f"rank {known[0]} of {ranks}{host}" if len(known) == 1 else "a rank"
 
 
 def _write(text: TextIO, data: bytes) -> None:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from denet.multi.first_end import hold_line
 from denet.multi.outcome import FAILED, tell, tell_process
 from denet.multi.peer import Message, Peer, ready
 from denet.multi.star import Broadcast, join, name
@@ -37,6 +38,7 @@ class Watch:
     ):
         self._rank, self._hosts, self._timeout = rank, hosts, timeout
         self._peers = join(rank, hosts, broadcast, timeout)
+        hold_line()
         tell_process(rank)
         self._lock = threading.Lock()
         self._has_cause = False  # somebody has said, or says, why the ranks end

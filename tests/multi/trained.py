@@ -10,16 +10,19 @@ import sys
 from typing import Any
 
 import numpy as np
-from training.tiny import tiny_model, tiny_set
+from training.tiny import empty_curves, tiny_model, tiny_set
 
 from denet.backend.numpy.backend import NumpyBackend
 from denet.dataset import open_dataset
 from denet.layer.options import LayerOptions
 from denet.model.model import Model
+from denet.training import journal
 from denet.training.settings import TrainSettings
 from denet.training.state import read_state
 from denet.training.team import ALONE, Team
 from denet.training.trainer import Trainer
+
+journal.draw_curves = empty_curves  # they take longer than these runs, in every program of ranks
 
 # no batch norm, whose batches are those of a rank: then ranks do as one process does
 CLASSIFIER = "CM[5,0.5] C[8,3] A D[0.3] C[16,3] A P.A R"

@@ -1,5 +1,8 @@
 """A dataset of a few small images in memory, and a network that can learn them by heart."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 
 from denet.dataset.base import Dataset
@@ -32,3 +35,8 @@ def tiny_set(class_num: int = 2, size: int = 8, seed: int = 0) -> TinySet:
 def tiny_model(class_num: int = 2, text: str = NETWORK) -> Model:
     """Return a new network for ``tiny_set``."""
     return Model.create(text, (3, 6, 6), list("abcdefghij"[:class_num]), seed=1)
+
+
+def empty_curves(metrics: object, picture: str | os.PathLike[str]) -> None:
+    """Write an empty file in place of ``draw_curves``."""
+    Path(picture).touch()
