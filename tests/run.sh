@@ -14,4 +14,5 @@ fi
 .venv/bin/ruff format --check .
 .venv/bin/ruff check .
 .venv/bin/mypy denet
-.venv/bin/python -m pytest --numprocesses auto "$@"
+# on each core runs a test: its programs need not share the others
+OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" .venv/bin/python -m pytest --numprocesses auto "$@"

@@ -85,7 +85,7 @@ def open_dataset(
     Raises UsageError for the extension and DataError for the data.
     """
     kind, format_, options = parse_extension(extension)
-    if kind == AUTO and shape:
+    if kind in ANNOTATED and shape:
         options.setdefault("crop", f"{shape[2]}x{shape[1]}")
     opener = getattr(importlib.import_module(format_.module), format_.opener)
     dataset: Dataset = opener(

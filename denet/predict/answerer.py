@@ -173,7 +173,7 @@ def _decoded(
     except MemoryError:
         raise
     except Exception as error:  # a damaged file can make a decoder raise anything
-        bomb = isinstance(error, Image.DecompressionBombError)
+        bomb = isinstance(error, Image.DecompressionBombError)  # an image within it
         kind = TooManyPixels if bomb or getattr(error, "kind", "") == "pixels" else DataError
         raise kind(f"cannot read the image: {name}: {reason(error)}") from None
 

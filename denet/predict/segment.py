@@ -12,7 +12,7 @@ import numpy as np
 
 from denet.dataset import BadSample, Dataset
 from denet.dataset.base import MAX_IMAGE_PIXELS
-from denet.dataset.image.decode import open_image, reason
+from denet.dataset.image.decode import open_image, quiet_pillow, reason
 from denet.errors import DataError
 from denet.evaluate.classifier import check_fit
 from denet.evaluate.segmentation import NO_CLASS, PositionCounts, Segmenter, over_image
@@ -114,11 +114,12 @@ def segment_images(
             found = Segmented(name, class_ids, (height, width), label)
             file = label_file(name)
             if label is None and os.path.exists(file):
-                try:
-                    picture = read_label_picture(file, class_num, max_image_pixels)
-                except Exception as error:  # a damaged file can make a decoder raise anything
-                    dataset.bad.append(BadSample(file, reason(error)))
-                    continue
+                with quiet_pillow():
+                    try:
+                        picture = read_label_picture(file, class_num, max_image_pixels)
+                    except Exception as error:  # a damaged file can make a decoder raise anything
+                        dataset.bad.append(BadSample(file, reason(error)))
+                        continue
                 found = Segmented(name, class_ids, (height, width), None, picture)
             yield found
 

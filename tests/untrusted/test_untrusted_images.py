@@ -65,7 +65,7 @@ def check(path: Path) -> None:
         faults = decode_files([str(path)], out, crop=crop, max_image_pixels=LIMIT)
         assert [fault.position for fault in faults] in ([], [0])
         for fault in faults:
-            assert fault.kind in ("unreadable", "size", "colour")
+            assert fault.kind in ("unreadable", "pixels", "size", "colour")
             assert fault.text and fault.text.isprintable() and len(fault.text) < 300, fault
     inspect_image(str(path), LIMIT)
 

@@ -69,24 +69,30 @@ class _FaultyImage(Exception):
 
 
 class _Quiet:
-    """Counts who wants quiet: filters of warnings belong to all threads together."""
+    """Counts who wants quiet: filters of warnings, and a limit, belong to all threads together."""
 
     def __init__(self) -> None:
         self._lock, self._depth = threading.Lock(), 0
 
     def __enter__(self) -> None:
+        from PIL import Image
+
         with self._lock:
             self._depth += 1
             if self._depth == 1:
                 self._filters = warnings.catch_warnings()
                 self._filters.__enter__()
                 warnings.filterwarnings("ignore", module="PIL")
+                self._most_pixels = Image.MAX_IMAGE_PIXELS
 
     def __exit__(self, *error: object) -> None:
+        from PIL import Image
+
         with self._lock:
             self._depth -= 1
             if self._depth == 0:
                 self._filters.__exit__(None, None, None)
+                Image.MAX_IMAGE_PIXELS = self._most_pixels
 
 
 _quiet = _Quiet()
@@ -127,7 +133,10 @@ def share_memory(processes: int) -> None:
 
 
 def quiet_pillow() -> _Quiet:
-    """Silence Pillow's advice about odd but readable files; any threads may do so at a time."""
+    """Silence Pillow's advice about odd but readable files; any threads may do so at a time.
+
+    Behind it Pillow has the limit of pixels again that it had before images were opened.
+    """
     return _quiet
 
 
@@ -231,19 +240,29 @@ def file_bytes(path: str, max_image_pixels: int) -> bytes:
 
 def open_stream(stream: IO[bytes], path: str, max_image_pixels: int) -> PillowImage:
     """Return the image with its header read; nothing is decoded yet."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
-    Image.MAX_IMAGE_PIXELS = max_image_pixels  # Pillow also checks images within images by it
-    formats = _formats()
-    usual = Image.EXTENSION.get(os.path.splitext(path)[1].lower())
-    try:
-        image = Image.open(stream, formats=(usual,) if usual in formats else formats)
-    except UnidentifiedImageError:
-        stream.seek(0)
-        image = Image.open(stream, formats=formats)
+    with quiet_pillow():
+        Image.MAX_IMAGE_PIXELS = max_image_pixels  # Pillow checks images within images by it too
+        try:
+            image = _open(stream, path)
+        except Image.DecompressionBombError:
+            raise _too_large(max_image_pixels) from None
     if image.width * image.height > max_image_pixels:
         raise _too_large(max_image_pixels)
     return image
+
+
+def _open(stream: IO[bytes], path: str) -> PillowImage:
+    from PIL import Image, UnidentifiedImageError
+
+    formats = _formats()
+    usual = Image.EXTENSION.get(os.path.splitext(path)[1].lower())
+    try:
+        return Image.open(stream, formats=(usual,) if usual in formats else formats)
+    except UnidentifiedImageError:
+        stream.seek(0)
+        return Image.open(stream, formats=formats)
 
 
 def _too_large(max_image_pixels: int) -> _FaultyImage:
@@ -326,7 +345,7 @@ def reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "not an image"
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return str(_too_large(Image.MAX_IMAGE_PIXELS or MAX_IMAGE_PIXELS))
+        return "an image within it has more pixels than --max-image-pixels"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return " ".join(str(error).split()) or type(error).__name__

@@ -270,3 +270,13 @@ def test_by_how_much_a_jpeg_shrinks(tmp_path, wide, high, by):
     assert (shrink, image.size) == (by, (600 // by, 400 // by))
     image, shrink = decode_upright(open_image(str(tmp_path / "1.png")), wide, high)
     assert (shrink, image.size) == (1, (600, 400))
+
+
+def test_the_limit_of_pillow_is_that_of_its_user_again(tmp_path, monkeypatch):
+    """Programs that use the Python interface have limits of their own."""
+    Image.new("RGB", (20, 10)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 777)
+    out = np.zeros((1, 10, 20, 3), np.uint8)
+    assert decode_files([str(tmp_path / "a.png")], out, max_image_pixels=200) == []
+    assert decode_files([str(tmp_path / "a.png")], out, max_image_pixels=80)[0].kind == "pixels"
+    assert Image.MAX_IMAGE_PIXELS == 777
