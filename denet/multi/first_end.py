@@ -28,16 +28,20 @@ def hold_line() -> None:
 
 
 class FirstEnd:
-    """The launcher's ends of all lines. Nothing is known on other systems than Linux."""
+    """The launcher's ends of all lines.
+
+    Nothing is known on other systems than Linux, or where a sandbox forbids it.
+    """
 
     def __init__(self, token: str):
         self._lines: dict[int, tuple[socket.socket, int]] = {}  # by file number: and the process
         if sys.platform == "linux":
             self._queue = select.epoll()
             self._listener = socket.socket(socket.AF_UNIX)
-            self._listener.bind(_address(token))
-            self._listener.listen(socket.SOMAXCONN)
             self._listener.setblocking(False)
+            with suppress(OSError):
+                self._listener.bind(_address(token))
+                self._listener.listen(socket.SOMAXCONN)
 
     def close(self) -> None:
         """Let go of all lines."""
@@ -49,7 +53,7 @@ class FirstEnd:
 
     def look(self) -> None:
         """Take the lines of ranks that have come."""
-        with suppress(BlockingIOError):
+        with suppress(OSError):  # there is none left
             while sys.platform == "linux":
                 self._take(self._listener.accept()[0])
 

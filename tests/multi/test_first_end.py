@@ -58,3 +58,13 @@ def test_the_first_to_end_is_known() -> None:
     first_end.look()
     assert first_end.process(4) is None
     first_end.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sockets of Linux")
+def test_nothing_is_known_where_sockets_are_forbidden() -> None:
+    """Two launchers of one token stand for it: the second may not have the address."""
+    first, second = FirstEnd(f"taken{os.getpid()}"), FirstEnd(f"taken{os.getpid()}")
+    second.look()
+    assert second.process(1) is None
+    first.close()
+    second.close()
