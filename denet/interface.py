@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 import os
+import threading
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -73,6 +74,7 @@ class LoadedModel:
         self.input_shape = self._model.input_shape
         self.detects = detects(self._model)
         self._answerer: ClassAnswerer | ObjectAnswerer | None = None
+        self._turn = threading.Lock()  # an answerer has one memory
         predict_command.check_answers(values, built.options, self._model)
 
     def __repr__(self) -> str:
@@ -94,8 +96,8 @@ class LoadedModel:
         A picture is a path, an image of Pillow, the bytes of an image file, or an array (h, w, 3)
         or (h, w) of uint8; an array (n, h, w, 3) is several. Of a classifier the answer has
         ``classes``, (class, probability) from the likeliest down; of a detector it is ``Objects``.
-        The thread that has loaded the model asks it. Raises UsageError for what is no picture,
-        DataError for one that cannot be read.
+        Threads take turns; on a GPU only the one that has loaded the model asks it. Raises
+        UsageError for what is no picture, DataError for one that cannot be read.
         """
         several = isinstance(images, np.ndarray) and images.ndim == 4
         if not several and isinstance(images, _ONE):
@@ -106,8 +108,8 @@ class LoadedModel:
         values, answers = self._values, list[Answer | Objects]()
         if not pictures:
             return answers
-        ready = self._ready(min(values.batch_size, len(pictures)))
-        with ThreadPoolExecutor(thread_count(values.thread_num)) as pool:
+        with self._turn, ThreadPoolExecutor(thread_count(values.thread_num)) as pool:
+            ready = self._ready(min(values.batch_size, len(pictures)))
             for first in range(0, len(pictures), ready.batch_size):
                 batch = pictures[first : first + ready.batch_size]
                 names = [_name(each, first + row) for row, each in enumerate(batch)]

@@ -4,6 +4,7 @@ import json
 import logging
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from small_models import CLASSES, save_classifier, save_detector, save_photos
 
 import denet
 from denet.errors import DataError, UsageError
+from denet.model.format import save_model
+from denet.model.model import Model
 
 HEAVY = ("numpy", "PIL", "scipy", "yaml", "safetensors", "tqdm")
 
@@ -60,6 +63,19 @@ def test_classes_are_those_of_the_command(place: Path, photos: list[Path]) -> No
         assert classes == line["classes"]
     assert model.predict(photos[0]).classes == answers[0].classes
     assert denet.load(place / "classes.mdl", top=1).predict(photos[0]).classes[0][0] in CLASSES
+
+
+def test_threads_take_turns(tmp_path: Path, photos: list[Path]) -> None:
+    """On a network that takes long enough for them to meet."""
+    network = Model.create("C[32,5] A C[32,5] A C[32,5] A P.A R", (3, 96, 96), CLASSES, seed=1)
+    network.parameters[7]["weight"][:] = np.random.default_rng(1).normal(size=(3, 32, 1, 1))
+    save_model(network, tmp_path / "slow.mdl")
+    model = denet.load(tmp_path / "slow.mdl", precision="f32")
+    wanted = [model.predict(photo).classes for photo in photos]
+    assert len({str(each) for each in wanted}) == len(photos)
+    with ThreadPoolExecutor(4) as pool:
+        answers = pool.map(model.predict, 10 * photos)
+    assert [answer.classes for answer in answers] == 10 * wanted
 
 
 def test_objects_are_those_of_the_command(place: Path, photos: list[Path]) -> None:
